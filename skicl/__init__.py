@@ -1,0 +1,22 @@
+"""In-context learning behind ``fit`` and ``predict``.
+
+Public names are imported on first use, so that ``import skicl`` stays light.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_WHERE = {"SentenceEncoder": "skicl.encoders", "TartClassifier": "skicl._tart"}
+
+__all__ = ["SentenceEncoder", "TartClassifier", "__version__"]
+
+
+def __getattr__(name):
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'skicl' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)
