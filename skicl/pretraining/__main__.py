@@ -1,0 +1,57 @@
+"""``python -m skicl.pretraining --out FILE``: pretrain a reasoner, or continue a run."""
+
+import argparse
+import sys
+from dataclasses import fields
+
+import torch
+
+from skicl.pretraining._loop import Schedule, pretrain, print_progress
+from skicl.pretraining._priors import EmbeddingPrior
+from skicl.reasoning import EquivariantConfig
+
+PARTS = {"network": EquivariantConfig, "prior": EmbeddingPrior, "schedule": Schedule}
+
+
+def build_parser():
+    """Options: those of the run, then one for every field of the network, the prior and the schedule."""
+    parser = argparse.ArgumentParser(prog="python -m skicl.pretraining", description=__doc__)
+    parser.add_argument("--out", required=True, help="path of the run, without suffix; an existing run is continued")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; default: cuda where there is one")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: as PyTorch decides")
+    parser.add_argument("--save-every", type=int, default=500, help="steps between two saves (default: 500)")
+    parser.add_argument("--stop-after", type=int, help="save and stop at this step, to be continued")
+    for title, part in PARTS.items():
+        group = parser.add_argument_group(title)
+        for field in fields(part):
+            several = isinstance(field.default, tuple)
+            group.add_argument("--" + field.name.replace("_", "-"), default=field.default, metavar="VALUE",
+                               type=type(field.default[0]) if several else type(field.default),
+                               nargs="+" if several else None, help=f"default: {field.default}")
+    return parser
+
+
+def main(argv=None):
+    """Run the command line; returns the exit status: 0 when the run is complete, 130 when interrupted."""
+    arguments = build_parser().parse_args(argv)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    made = {}
+    for title, part in PARTS.items():
+        values = {field.name: getattr(arguments, field.name) for field in fields(part)}
+        made[title] = part(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    try:
+        state = pretrain(arguments.out, config=made["network"], prior=made["prior"], schedule=made["schedule"],
+                         device=arguments.device, save_every=arguments.save_every, stop_after=arguments.stop_after,
+                         log=print_progress)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finished = state.step >= made["schedule"].steps or state.step == arguments.stop_after
+    print_progress(f"{'saved' if finished else 'interrupted, saved'} at step {state.step} "
+                   f"to {arguments.out}.safetensors")
+    return 0 if finished else 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

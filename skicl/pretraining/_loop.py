@@ -1,0 +1,301 @@
+"""The pretraining loop: seeded, resumable bit for bit, interruptible, on one device or several."""
+
+import json
+import math
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from skicl.pretraining._priors import EmbeddingPrior
+from skicl.reasoning import EquivariantConfig, EquivariantReasoner, Evidence, save_reasoner
+from skicl.reasoning._checkpoint import read_safetensors, save_atomically
+
+STATE_FORMAT = "skicl-pretraining-1"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Parameters
+    ----------
+    steps : int, default=20000
+        Number of steps.
+    learning_rate : float, default=2e-3
+        Peak rate of AdamW: linear warm-up, constant, then linear decay to zero.
+    warmup : int, default=200
+        Steps of the warm-up.
+    decay : float, default=0.3
+        Share of the steps, at the end, in which the rate decays.
+    weight_decay : float, default=1e-3
+        Decoupled weight decay.
+    clip : float, default=1.0
+        Largest norm of a gradient.
+    layer_loss : float, default=0.1
+        Weight of the loss of every layer before the last.
+    averaging : float, default=0.999
+        Decay of the moving average of the weights that is saved as the reasoner.
+    seed : int, default=0
+        Seed of the weights and of the tasks.
+    """
+
+    steps: int = 20000
+    learning_rate: float = 2e-3
+    warmup: int = 200
+    decay: float = 0.3
+    weight_decay: float = 1e-3
+    clip: float = 1.0
+    layer_loss: float = 0.1
+    averaging: float = 0.999
+    seed: int = 0
+
+    def rate(self, step):
+        """Learning rate of a step, counted from 0."""
+        rising = min(1.0, (step + 1) / max(1, self.warmup))
+        falling = min(1.0, (self.steps - step) / max(1.0, self.decay * self.steps))
+        return self.learning_rate * rising * max(0.0, falling)
+
+
+class State:
+    """What a run carries from step to step: network, optimiser, averaged weights, counters."""
+
+    def __init__(self, config, schedule, device):
+        self.reasoner = EquivariantReasoner(config)
+        self.reasoner.reset_parameters(torch.Generator().manual_seed(schedule.seed))
+        self.reasoner.to(device)
+        self.average = {name: t.detach().clone() for name, t in self.reasoner.named_parameters()}
+        self.optimizer = torch.optim.AdamW(self.reasoner.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98),
+                                           weight_decay=schedule.weight_decay)
+        self.step, self.tasks, self.seconds, self.loss = 0, 0, 0.0, float("nan")
+
+    def save(self, path, prior, schedule):
+        """Write everything that the next step needs, atomically, without pickle."""
+        tensors = {}
+        for name, parameter in self.reasoner.named_parameters():
+            tensors[f"weight.{name}"] = parameter
+            tensors[f"average.{name}"] = self.average[name]
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{key}.{name}"] = value
+        metadata = {"format": STATE_FORMAT, "config": json.dumps(self.reasoner.describe()),
+                    "schedule": json.dumps(asdict(schedule)), "prior": json.dumps(asdict(prior)),
+                    "counters": json.dumps([self.step, self.tasks, self.seconds, self.loss])}
+        save_atomically(path, tensors, metadata)
+
+    def load(self, path, prior, schedule):
+        """Continue from a file of :meth:`save`; refuse one of another network, prior or seed."""
+        tensors, metadata = read_safetensors(path)
+        if metadata.get("format") != STATE_FORMAT:
+            raise ValueError(f"{str(path)!r} is not a state of a pretraining run (its format is "
+                             f"{metadata.get('format')!r}). Give the .state.safetensors file of a run.")
+        before = {"config": json.loads(metadata["config"]), "prior": json.loads(metadata["prior"]),
+                  "seed": json.loads(metadata["schedule"])["seed"]}
+        now = {"config": self.reasoner.describe(), "prior": json.loads(json.dumps(asdict(prior))),
+               "seed": schedule.seed}
+        for name, value in now.items():
+            if before[name] != value:
+                raise ValueError(f"The run in {str(path)!r} has another `{name}`: {before[name]} there, {value} here. "
+                                 "Use the same, or start a new run under another --out.")
+        with torch.no_grad():
+            for name, parameter in self.reasoner.named_parameters():
+                parameter.copy_(tensors[f"weight.{name}"])
+                self.average[name].copy_(tensors[f"average.{name}"])
+                state = {key: tensors[f"optimizer.{key}.{name}"].to(parameter.device if key != "step" else "cpu")
+                         for key in ("step", "exp_avg", "exp_avg_sq") if f"optimizer.{key}.{name}" in tensors}
+                if state:
+                    self.optimizer.state[parameter] = state
+        self.step, self.tasks, self.seconds, self.loss = json.loads(metadata["counters"])
+
+    def averaged(self):
+        """The reasoner with the averaged weights, on the CPU."""
+        reasoner = EquivariantReasoner(self.reasoner.config)
+        reasoner.load_state_dict({name: t.cpu() for name, t in self.average.items()}, strict=True)
+        return reasoner.eval()
+
+
+def task_loss(reasoner, tasks, layer_loss):
+    """Cross-entropy of the queries: of the last layer, plus a little of every layer before."""
+    context = reasoner.encode(Evidence(tasks.X, tasks.y, tasks.n_classes, side=tasks.side))
+    target = tasks.y_query.flatten()
+    logits = reasoner.score_all_layers(context, tasks.X_query, tasks.side_query)
+    losses = torch.stack([F.cross_entropy(one.flatten(0, 1), target, ignore_index=-1, reduction="sum")
+                          for one in logits]) / (target >= 0).sum().clamp_min(1)
+    weights = losses.new_full((len(losses),), layer_loss / max(1, len(losses) - 1))
+    weights[-1] = 1.0
+    return (losses * weights).sum(), losses[-1].detach()
+
+
+def seed_of(*numbers):
+    """One seed from several numbers, for the generator of one step on one process."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def train_step(state, prior, schedule, generator, rank, world):
+    """One step: tasks of this (seed, step, process), gradient averaged over processes, update."""
+    generator.manual_seed(seed_of(schedule.seed, state.step, rank))
+    tasks = prior.sample(generator)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss, last = task_loss(state.reasoner, tasks, schedule.layer_loss)
+    loss.backward()
+    parameters = list(state.reasoner.parameters())
+    if world > 1:
+        _average_gradients(parameters, world)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
+    for group in state.optimizer.param_groups:
+        group["lr"] = schedule.rate(state.step)
+    # A rare task whose gradient overflows must not destroy the weights.
+    if torch.isfinite(norm):
+        state.optimizer.step()
+    keep = min(schedule.averaging, (1 + state.step) / (10 + state.step))
+    with torch.no_grad():
+        for name, parameter in state.reasoner.named_parameters():
+            state.average[name].lerp_(parameter, 1 - keep)
+    state.step += 1
+    state.tasks += len(tasks.X) * world
+    return last
+
+
+def _average_gradients(parameters, world):
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    flat = torch.cat([p.grad.flatten() for p in parameters])
+    torch.distributed.all_reduce(flat)
+    flat /= world
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters])):
+        parameter.grad.copy_(part.view_as(parameter))
+
+
+@contextmanager
+def _stop_on_interrupt():
+    """Turn SIGINT and SIGTERM into a flag that the loop reads between two steps."""
+    stop = []
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            before[number] = signal.signal(number, lambda *_: stop.append(True))
+        except ValueError:      # not in the main thread: the caller's handlers stay
+            pass
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def pretrain(out, *, config=None, prior=None, schedule=None, device=None, save_every=500, stop_after=None, log=None):
+    """Pretrain a reasoner on synthetic tasks.
+
+    Parameters
+    ----------
+    out : str or Path
+        Path of the run without suffix. ``out.state.safetensors`` holds the state to resume from (an
+        existing one is continued), ``out.safetensors`` the reasoner with averaged weights.
+    config : EquivariantConfig, default=None
+        Sizes of the network. None means the defaults.
+    prior : EmbeddingPrior, default=None
+        Distribution of tasks. None means ``EmbeddingPrior()``.
+    schedule : Schedule, default=None
+        Steps, rates and seed. None means ``Schedule()``.
+    device : str or torch.device, default=None
+        None means cuda where there is one, else cpu.
+    save_every : int, default=500
+        Steps between two saves.
+    stop_after : int, default=None
+        Stop, saved, when this step is reached, as if interrupted. None means to go on.
+    log : callable, default=None
+        Receives a line of progress now and then. None means silence.
+
+    Returns
+    -------
+    State
+        Its ``step`` is smaller than ``schedule.steps`` if the run was interrupted.
+
+    Notes
+    -----
+    Started by ``torchrun``, every process draws its own tasks and gradients are averaged. The tasks of
+    a step depend on (seed, step, process) alone, so on a CPU a resumed run equals an uninterrupted one
+    bit for bit.
+    """
+    config = config or EquivariantConfig()
+    prior, schedule = prior or EmbeddingPrior(), schedule or Schedule()
+    rank, world, device = _join(device)
+    out = Path(out)
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"The folder of `out` does not exist: {str(out.parent)!r}. Create it first.")
+    state = State(config, schedule, device)
+    state_path = out.with_name(out.name + ".state.safetensors")
+    if state_path.exists():
+        state.load(state_path, prior, schedule)
+    generator = torch.Generator(device)
+    started, before, recent = time.monotonic(), state.seconds, []
+    with _stop_on_interrupt() as stop:
+        while state.step < schedule.steps and not _agree(bool(stop), world, device) and state.step != stop_after:
+            recent.append(train_step(state, prior, schedule, generator, rank, world))
+            state.seconds = before + time.monotonic() - started
+            if state.step % 50 == 0 or state.step == schedule.steps:
+                state.loss = torch.stack(recent).mean().item()
+                recent.clear()
+                if log is not None and rank == 0:
+                    log(_progress(state, schedule))
+            if state.step % save_every == 0 and rank == 0:
+                _save(state, out, state_path, prior, schedule, device)
+        if rank == 0:
+            _save(state, out, state_path, prior, schedule, device)
+    if world > 1:
+        torch.distributed.destroy_process_group()
+    return state
+
+
+def _join(device):
+    """Rank, number of processes and device of this process."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    if device is None:
+        device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
+    device = torch.device(device)
+    if world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return rank, world, device
+
+
+def _agree(stop, world, device):
+    """True on every process if any was told to stop."""
+    if world == 1:
+        return stop
+    flag = torch.tensor(float(stop), device=device)
+    torch.distributed.all_reduce(flag)
+    return flag.item() > 0
+
+
+def _save(state, out, state_path, prior, schedule, device):
+    card = {"prior": {"name": type(prior).__name__, **asdict(prior)}, "schedule": asdict(schedule),
+            "steps": state.step, "tasks": state.tasks, "seconds": round(state.seconds), "loss": round(state.loss, 4)
+            if math.isfinite(state.loss) else None, "hardware": _hardware(device), "torch": torch.__version__,
+            "evaluation": {}}
+    state.save(state_path, prior, schedule)
+    save_reasoner(out.with_name(out.name + ".safetensors"), state.averaged(), card)
+
+
+def _hardware(device):
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU thread(s)"
+
+
+def _progress(state, schedule):
+    left = (schedule.steps - state.step) * state.seconds / max(1, state.step)
+    return (f"step {state.step}/{schedule.steps}  loss {state.loss:.4f}  rate {schedule.rate(state.step - 1):.2e}  "
+            f"{state.tasks / max(state.seconds, 1e-9):.0f} tasks/s  {left / 60:.1f} min left")
+
+
+def print_progress(line):
+    """Write a line of progress to standard error."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,368 @@
+"""Synthetic classification tasks that look like labelled embeddings.
+
+A prior is a frozen dataclass; ``sample`` draws a batch of tasks of equal sizes in closed form, on
+the device of the generator. Same generator state, same tasks. No real data enters.
+
+Shapes: B tasks, P pool rows, N context rows (labelled and unlabelled), Q query rows, D features, C classes.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+
+class Tasks(NamedTuple):
+    """A batch of tasks.
+
+    Attributes
+    ----------
+    X : Tensor of shape (B, N, D)
+        Context rows.
+    y : int64 Tensor of shape (B, N)
+        Their classes; -1 where the label is withheld.
+    X_query, y_query : Tensors of shape (B, Q, D) and (B, Q)
+        Rows to predict; -1 marks a query whose class has no labelled row and no side score.
+    n_classes : int
+        C.
+    side, side_query : Tensors of shape (B, N, C) and (B, Q, C), or None
+        Outside scores of every (row, class), as from the names of the classes.
+    """
+
+    X: torch.Tensor
+    y: torch.Tensor
+    X_query: torch.Tensor
+    y_query: torch.Tensor
+    n_classes: int
+    side: torch.Tensor | None
+    side_query: torch.Tensor | None
+
+
+class Sizes(NamedTuple):
+    """Sizes that the tasks of one batch share."""
+
+    n_tasks: int
+    n_labelled: int
+    n_unlabelled: int
+    n_queries: int
+    n_features: int
+    n_classes: int
+
+
+class Draw:
+    """Random numbers of one generator on its device: a short hand for the formulas below."""
+
+    def __init__(self, generator):
+        self.generator, self.device = generator, generator.device
+
+    def normal(self, *shape):
+        return torch.randn(*shape, generator=self.generator, device=self.device)
+
+    def uniform(self, *shape, low=0.0, high=1.0):
+        return low + (high - low) * torch.rand(*shape, generator=self.generator, device=self.device)
+
+    def log_uniform(self, *shape, low, high):
+        return self.uniform(*shape, low=math.log(low), high=math.log(high)).exp()
+
+    def chance(self, *shape, p):
+        """1.0 with probability ``p``."""
+        return (self.uniform(*shape) < p).float()
+
+    def scalar(self, low=0.0, high=1.0):
+        return self.uniform(1, low=low, high=high).item()
+
+    def integer(self, low, high):
+        """Log-uniform integer in ``low .. high``."""
+        return min(high, int(math.exp(self.scalar(math.log(low), math.log(high + 1)))))
+
+    def choice(self, options):
+        return options[min(len(options) - 1, int(self.scalar(0, len(options))))]
+
+    def categorical(self, probabilities):
+        """Indices (...,) from probabilities (..., C), by the Gumbel-max trick."""
+        noise = self.uniform(*probabilities.shape).clamp(1e-9, 1 - 1e-7)
+        return (probabilities.clamp_min(1e-12).log() - (-noise.log()).log()).argmax(-1)
+
+
+@dataclass(frozen=True)
+class EmbeddingPrior:
+    """Tasks on vectors whose spectra, classes and noise vary as they do in embeddings.
+
+    Rows have a spectrum that is flat up to a knee, then a power law with an exponential tail. Labels
+    come from a softmax-linear model, from class-conditional Gaussians (one or several clusters a
+    class, classes in groups, shared or separate spectra), or from a random network; with label noise,
+    imbalance, heavy tails, a common offset and unit-length rows in a part of the tasks.
+
+    Parameters
+    ----------
+    max_labelled : int, default=512
+        Most labelled rows of a context; numbers are log-uniform from 4.
+    max_unlabelled : int, default=300
+        Most unlabelled rows, in the share of batches that has any.
+    n_queries : int, default=48
+        Queries a task.
+    n_features : tuple of int, default=(2, 4, 8, 16, 32, 64, 128, 128, 256, 256)
+        Numbers of features to choose from.
+    max_classes : int, default=64
+        Most classes.
+    unlabelled_share : float, default=0.2
+        Share of batches with unlabelled rows.
+    side_share : float, default=0.2
+        Share of batches with side scores.
+    budget : int, default=16384
+        About how many (context row, class) pairs a batch holds: sets the number of tasks.
+    max_tasks : int, default=32
+        Most tasks in a batch.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skicl.pretraining import EmbeddingPrior
+    >>> tasks = EmbeddingPrior(max_labelled=64).sample(torch.Generator().manual_seed(0))
+    >>> tasks.X.shape[:2] == tasks.y.shape
+    True
+    """
+
+    max_labelled: int = 512
+    max_unlabelled: int = 300
+    n_queries: int = 48
+    n_features: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 128, 256, 256)
+    max_classes: int = 64
+    unlabelled_share: float = 0.2
+    side_share: float = 0.2
+    budget: int = 16384
+    max_tasks: int = 32
+
+    def sample(self, generator, sizes=None):
+        """Draw a batch of tasks.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            Source of randomness; the tasks are made on its device.
+        sizes : Sizes, default=None
+            Sizes of the batch. None draws them too.
+
+        Returns
+        -------
+        Tasks
+        """
+        draw = Draw(generator)
+        sizes = self._draw_sizes(draw) if sizes is None else sizes
+        with_side = draw.scalar() < self.side_share
+        return sample_tasks(draw, sizes, with_side)
+
+    def _draw_sizes(self, draw):
+        n_labelled = draw.integer(4, self.max_labelled)
+        n_classes = min(_draw_n_classes(draw, self.max_classes), max(2, n_labelled // 2))
+        with_unlabelled = draw.scalar() < self.unlabelled_share
+        n_unlabelled = draw.integer(16, self.max_unlabelled) if with_unlabelled else 0
+        n_features = draw.choice(self.n_features)
+        # Decompositions cost by the task, whatever the number of classes: few large tasks in a batch.
+        cost = (n_labelled + n_unlabelled + self.n_queries) * max(n_classes, 4)
+        n_tasks = max(1, min(self.max_tasks, self.budget // cost))
+        return Sizes(n_tasks, n_labelled, n_unlabelled, self.n_queries, n_features, n_classes)
+
+
+def _draw_n_classes(draw, most):
+    kind = draw.scalar()
+    if kind < 0.35:
+        return 2
+    if kind < 0.8:
+        return min(most, int(draw.scalar(3, 9)))
+    return draw.integer(min(8, most), most)
+
+
+def sample_tasks(draw, sizes, with_side):
+    """Tasks of given sizes: rows, labels, noise, then a context with a row of (nearly) every class."""
+    n_context = sizes.n_labelled + sizes.n_unlabelled
+    n_pool = n_context + sizes.n_queries + 2 * sizes.n_classes
+    spread = sample_spectra(draw, sizes.n_tasks, sizes.n_features)
+    relevance = sample_relevance(draw, spread)
+    kind = draw.scalar()
+    make = _softmax_linear if kind < 0.3 else _gaussian_classes if kind < 0.8 else _random_network
+    X, y = make(draw, sizes, n_pool, spread, relevance)
+    X = roughen(draw, X)
+    y = flip_labels(draw, y, sizes.n_classes)
+    names = class_directions(X, y, sizes.n_classes) if with_side else None
+    order = context_order(draw, y, sizes.n_classes, n_context)
+    X = X.gather(1, order[..., None].expand(-1, -1, X.shape[-1]))
+    y = y.gather(1, order)
+    return _split(draw, sizes, X, y, names)
+
+
+def sample_spectra(draw, n_tasks, n_features):
+    """Standard deviations of the principal directions, (B, D): knee, power law, exponential tail."""
+    index = torch.arange(n_features, device=draw.device)[None].float()
+    knee = draw.log_uniform(n_tasks, 1, low=0.5, high=max(1.0, n_features / 4))
+    exponent = draw.uniform(n_tasks, 1, high=2.2) * draw.chance(n_tasks, 1, p=0.9)
+    tail = draw.uniform(n_tasks, 1, high=4.0) * draw.chance(n_tasks, 1, p=0.6)
+    variance = (1 + index / knee) ** -exponent * torch.exp(-tail * index / n_features)
+    return (variance / variance.mean(1, keepdim=True)).sqrt()
+
+
+def sample_relevance(draw, spread):
+    """How much of the signal each direction carries, (B, D): a power of its spread, half of the time on a subset."""
+    n_tasks, n_features = spread.shape
+    power = draw.uniform(n_tasks, 1, low=-0.3, high=1.2)
+    relevance = (spread / spread[:, :1]) ** power
+    share = draw.log_uniform(n_tasks, 1, low=min(1.0, 2 / n_features), high=1.0)
+    subset = (draw.uniform(n_tasks, n_features) < share).float()
+    subset[torch.arange(n_tasks), (draw.uniform(n_tasks) * n_features).long().clamp_max(n_features - 1)] = 1.0
+    sparse = draw.chance(n_tasks, 1, p=0.5)
+    return relevance * (sparse * subset + (1 - sparse))
+
+
+def sample_frequencies(draw, n_tasks, n_classes):
+    """Class frequencies (B, C): uniform for half of the tasks, else the softmax of normal logits."""
+    spread = draw.uniform(n_tasks, 1, high=2.0) * draw.chance(n_tasks, 1, p=0.5)
+    return (spread * draw.normal(n_tasks, n_classes)).softmax(-1)
+
+
+def _standardise(scores):
+    """Zero mean and unit variance over rows of a task, for all classes together."""
+    centred = scores - scores.mean(1, keepdim=True)
+    return centred / centred.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-6)
+
+
+def _label_by_scores(draw, scores):
+    """Labels from standardised scores (B, P, C) at a random temperature, with random class frequencies."""
+    n_tasks, _, n_classes = scores.shape
+    sharpness = draw.log_uniform(n_tasks, 1, 1, low=0.4, high=20.0)
+    bias = sample_frequencies(draw, n_tasks, n_classes).clamp_min(1e-4).log()[:, None]
+    return draw.categorical((sharpness * _standardise(scores) + bias).softmax(-1))
+
+
+def _softmax_linear(draw, sizes, n_pool, spread, relevance):
+    n_tasks, n_features = spread.shape
+    X = draw.normal(n_tasks, n_pool, n_features) * spread[:, None]
+    directions = draw.normal(n_tasks, n_features, sizes.n_classes) * (relevance / spread)[..., None]
+    return X, _label_by_scores(draw, X @ (directions * spread.square()[..., None]))
+
+
+def _random_network(draw, sizes, n_pool, spread, relevance):
+    n_tasks, n_features = spread.shape
+    width = draw.integer(4, 64)
+    X = draw.normal(n_tasks, n_pool, n_features) * spread[:, None]
+    signal = X * (relevance / (X * relevance[:, None]).square().sum((1, 2), keepdim=True)[:, 0].sqrt()
+                  * math.sqrt(n_pool))[:, None]
+    first = draw.normal(n_tasks, n_features, width) * draw.uniform(n_tasks, 1, 1, low=0.5, high=3.0)
+    if draw.scalar() < 0.5:
+        hidden = torch.relu(signal @ first + draw.normal(n_tasks, 1, width))
+    else:
+        hidden = torch.sin(signal @ first + draw.uniform(n_tasks, 1, width, high=2 * math.pi))
+    scores = hidden @ draw.normal(n_tasks, width, sizes.n_classes)
+    return X, _label_by_scores(draw, scores)
+
+
+def _gaussian_classes(draw, sizes, n_pool, spread, relevance):
+    n_tasks, n_features = spread.shape
+    n_classes, n_clusters = sizes.n_classes, _draw_n_clusters(draw, n_features)
+    y = draw.categorical(sample_frequencies(draw, n_tasks, n_classes)[:, None].expand(-1, n_pool, -1))
+    separation = draw.log_uniform(n_tasks, 1, 1, 1, low=0.1, high=2.5) * max(1.0, (16 / n_features) ** 0.5)
+    scale = (spread * relevance / relevance.square().mean(1, keepdim=True).sqrt())[:, None, None]
+    group = (draw.uniform(n_tasks, n_classes) * max(2, n_classes // 4)).long()
+    group_centres = draw.normal(n_tasks, max(2, n_classes // 4), n_features)
+    shared = group_centres.gather(1, group[..., None].expand(-1, -1, n_features))[:, :, None]
+    together = draw.uniform(n_tasks, 1, 1, 1, high=0.9) * draw.chance(n_tasks, 1, 1, 1, p=0.4)
+    own = draw.normal(n_tasks, n_classes, 1, n_features)
+    clusters = draw.normal(n_tasks, n_classes, n_clusters, n_features)
+    apart = draw.uniform(n_tasks, 1, 1, 1, low=0.3, high=1.5) if n_clusters > 1 else 0.0
+    centres = ((1 - together) * own + together * shared + apart * clusters) * separation * scale  # (B, C, K, D)
+    row_cluster = (draw.uniform(n_tasks, n_pool) * n_clusters).long().clamp_max(n_clusters - 1)
+    index = (y * n_clusters + row_cluster)[..., None].expand(-1, -1, n_features)
+    centre = centres.flatten(1, 2).gather(1, index)
+    separate = draw.chance(n_tasks, 1, 1, p=0.5)
+    stretch = torch.exp(separate * (0.3 * draw.normal(n_tasks, n_classes, 1)
+                                    + 0.5 * draw.uniform(n_tasks, 1, 1) * draw.normal(n_tasks, n_classes, n_features)))
+    noise = draw.normal(n_tasks, n_pool, n_features) * spread[:, None]
+    noise = noise * stretch.gather(1, y[..., None].expand(-1, -1, n_features))
+    return centre + noise, y
+
+
+def _draw_n_clusters(draw, n_features):
+    if draw.scalar() < 0.5:
+        return 1
+    return draw.integer(2, 8 if n_features <= 16 else 3)
+
+
+def roughen(draw, X):
+    """Heavy tails for some tasks, a common offset for most, rows of unit length for many."""
+    n_tasks, n_rows, n_features = X.shape
+    degrees = 3
+    chi2 = draw.normal(n_tasks, n_rows, degrees).square().sum(-1, keepdim=True)
+    heavy = draw.chance(n_tasks, 1, 1, p=0.3)
+    X = X * (heavy * (degrees / chi2.clamp_min(1e-2)).sqrt() + (1 - heavy))
+    size = X.square().sum(-1, keepdim=True).mean(1, keepdim=True).sqrt()
+    offset = draw.normal(n_tasks, 1, n_features)
+    offset = offset / offset.norm(dim=-1, keepdim=True) * draw.uniform(n_tasks, 1, 1, high=1.2) * size
+    X = X + offset
+    # In few dimensions unit length would throw half of the signal away.
+    unit = draw.chance(n_tasks, 1, 1, p=0.6 if n_features >= 16 else 0.1)
+    return unit * X / X.norm(dim=-1, keepdim=True).clamp_min(1e-6) + (1 - unit) * X
+
+
+def flip_labels(draw, y, n_classes):
+    """Replace a share of the labels, up to 40 % in 45 % of the tasks, by labels of other rows of the task."""
+    n_tasks, n_rows = y.shape
+    rate = draw.uniform(n_tasks, 1, high=0.4) * draw.chance(n_tasks, 1, p=0.45)
+    uniform = (draw.uniform(n_tasks, n_rows) * n_classes).long().clamp_max(n_classes - 1)
+    other = y.gather(1, (draw.uniform(n_tasks, n_rows) * n_rows).long().clamp_max(n_rows - 1))
+    replacement = torch.where(draw.chance(n_tasks, 1, p=0.5) > 0, uniform, other)
+    return torch.where(draw.uniform(n_tasks, n_rows) < rate, replacement, y)
+
+
+def class_directions(X, y, n_classes):
+    """Centred class means of the whole pool (B, C, D), which names of the classes hint at."""
+    one_hot = torch.nn.functional.one_hot(y, n_classes).to(X.dtype)
+    means = one_hot.mT @ X / one_hot.sum(1)[..., None].clamp_min(1.0)
+    return means - X.mean(1, keepdim=True)
+
+
+def side_scores(draw, X, names):
+    """Cosines of rows to noisy names of the classes, (B, P, C): honest, useless and lying ones."""
+    n_tasks, n_classes, n_features = names.shape
+    centred = X - X.mean(1, keepdim=True)
+    basis = centred[:, :min(centred.shape[1], 4 * n_features)]
+    noise = draw.normal(n_tasks, n_classes, basis.shape[1]) @ basis
+    noise = noise / noise.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    honest = names / names.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    rho = draw.uniform(n_tasks, 1, 1, high=0.95) * draw.chance(n_tasks, 1, 1, p=0.75)
+    rho = rho * (1 - draw.chance(n_tasks, n_classes, 1, p=0.1))
+    hints = rho * honest + (1 - rho.square()).sqrt() * noise
+    lying = draw.chance(n_tasks, 1, 1, p=0.12)
+    permutation = draw.uniform(n_tasks, n_classes).argsort(1)
+    lies = hints.gather(1, permutation[..., None].expand(-1, -1, n_features))
+    hints = lying * lies + (1 - lying) * hints
+    hints = hints - hints.mean(1, keepdim=True)
+    rows = centred / centred.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    return rows @ (hints / hints.norm(dim=-1, keepdim=True).clamp_min(1e-6)).mT
+
+
+def context_order(draw, y, n_classes, n_context):
+    """An order of the pool whose first rows hold one of each class, for most tasks: (B, P)."""
+    n_tasks, n_pool = y.shape
+    key = draw.uniform(n_tasks, n_pool)
+    one_hot = torch.nn.functional.one_hot(y, n_classes)                         # (B, P, C)
+    first = one_hot.argmax(1)                                                   # (B, C)
+    present = one_hot.any(1)
+    guaranteed = draw.chance(n_tasks, 1, p=0.8) > 0
+    # Put the first row of every class in front; absent classes point nowhere.
+    lift = torch.zeros_like(key).scatter_add_(1, first, (present & guaranteed).to(key.dtype))
+    return (key - lift.clamp_max(1.0)).argsort(1)
+
+
+def _split(draw, sizes, X, y, names):
+    n_labelled, n_context = sizes.n_labelled, sizes.n_labelled + sizes.n_unlabelled
+    stop = n_context + sizes.n_queries
+    X, y = X[:, :stop], y[:, :stop]
+    side = None if names is None else side_scores(draw, X, names)
+    y_context = y[:, :n_context].clone()
+    y_context[:, n_labelled:] = -1
+    y_query = y[:, n_context:]
+    if side is None:
+        seen = torch.nn.functional.one_hot(y[:, :n_labelled], sizes.n_classes).any(1)
+        y_query = torch.where(seen.gather(1, y_query), y_query, -1)
+    return Tasks(X[:, :n_context], y_context, X[:, n_context:], y_query, sizes.n_classes,
+                 None if side is None else side[:, :n_context], None if side is None else side[:, n_context:])

@@ -1,0 +1,167 @@
+"""One ``.safetensors`` file per reasoner: weights, sizes and provenance; strict, and never a pickle."""
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from skicl.reasoning._equivariant import EquivariantConfig, EquivariantReasoner
+
+FORMAT = "skicl-reasoner-1"
+BUNDLED = Path(__file__).parent / "weights"
+DEFAULT_REASONER = "tart-equivariant"
+
+
+def save_atomically(path, tensors, metadata):
+    """Write a safetensors file that is either the old one or the whole new one.
+
+    Parameters
+    ----------
+    path : str or Path
+    tensors : dict of str to Tensor
+    metadata : dict of str to str
+        Goes into the header of the file.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def read_safetensors(path):
+    """Tensors and metadata of a safetensors file; a clear ValueError if it is not a whole one."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no reasoner file at {str(path)!r}. Give the path of a .safetensors file "
+                                f"or one of the bundled names: {bundled_reasoners()}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{str(path)!r} is not a complete .safetensors file ({error}). It may be truncated or of "
+                         "another kind; copy or download it again.") from error
+
+
+def save_reasoner(path, reasoner, card=None):
+    """Save a reasoner with its card.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in ``.safetensors``. Written atomically.
+    reasoner : EquivariantReasoner
+        The network to save; stored in float32.
+    card : dict, default=None
+        Provenance that can be written as JSON: prior, steps, hardware, evaluation.
+    """
+    header = {"format": FORMAT, "architecture": "equivariant", "config": json.dumps(reasoner.describe()),
+              "card": json.dumps(card or {})}
+    save_atomically(path, {name: t.float() for name, t in reasoner.state_dict().items()}, header)
+
+
+def load_reasoner(reasoner=None):
+    """Load a reasoner.
+
+    Parameters
+    ----------
+    reasoner : str or Path, default=None
+        Name of a bundled reasoner, or path of a ``.safetensors`` file. None means the default one.
+
+    Returns
+    -------
+    EquivariantReasoner
+        On the CPU, in float32, in evaluation mode, its weights without gradient.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither a bundled reasoner of this name nor such a file.
+    ValueError
+        If the file is truncated, not of this format, or its weights do not fit its sizes.
+
+    Examples
+    --------
+    >>> from skicl.reasoning import load_reasoner
+    >>> reasoner = load_reasoner()
+    >>> reasoner.config.n_layers
+    6
+    """
+    path = _find(reasoner)
+    tensors, header = read_safetensors(path)
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{str(path)!r} is not a reasoner of skicl: its format is {header.get('format')!r}, "
+                         f"expected {FORMAT!r}. Use a file written by skicl.reasoning.save_reasoner.")
+    network = EquivariantReasoner(EquivariantConfig(**json.loads(header["config"])))
+    _check_fit(path, network.state_dict(), tensors)
+    network.load_state_dict(tensors, strict=True)
+    return network.eval().requires_grad_(False)
+
+
+def read_card(reasoner=None):
+    """Provenance of a reasoner file, as a dictionary.
+
+    Parameters
+    ----------
+    reasoner : str or Path, default=None
+        As in :func:`load_reasoner`.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> from skicl.reasoning import read_card
+    >>> sorted(read_card())[:2]
+    ['evaluation', 'hardware']
+    """
+    return json.loads(read_safetensors(_find(reasoner))[1].get("card", "{}"))
+
+
+def bundled_reasoners():
+    """Names of the reasoners that ship with the package.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> from skicl.reasoning import bundled_reasoners
+    >>> "tart-equivariant" in bundled_reasoners()
+    True
+    """
+    return sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
+
+
+def _find(reasoner):
+    name = DEFAULT_REASONER if reasoner is None else str(reasoner)
+    bundled = BUNDLED / f"{name}.safetensors"
+    return bundled if bundled.is_file() and os.sep not in name else Path(name)
+
+
+def _check_fit(path, expected, tensors):
+    wrong = sorted(set(expected) ^ set(tensors))
+    wrong += [name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape]
+    broken = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
+    if wrong or broken:
+        raise ValueError(f"The weights in {str(path)!r} do not fit the sizes in its header: missing, unexpected, "
+                         f"misshapen or not finite: {(wrong + broken)[:5]}. The file was altered or written by "
+                         "another version of skicl; use one that this version wrote.")
