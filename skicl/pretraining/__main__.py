@@ -17,6 +17,7 @@ def build_parser():
     """Options: those of the run, then one for every field of the network, the prior and the schedule."""
     parser = argparse.ArgumentParser(prog="python -m skicl.pretraining", description=__doc__)
     parser.add_argument("--out", required=True, help="path of the run, without suffix; an existing run is continued")
+    parser.add_argument("--start-from", help="reasoner file whose weights a new run starts from (a second stage)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: cuda where there is one")
     parser.add_argument("--threads", type=int, help="CPU threads; default: as PyTorch decides")
     parser.add_argument("--save-every", type=int, default=500, help="steps between two saves (default: 500)")
@@ -42,8 +43,8 @@ def main(argv=None):
         made[title] = part(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     try:
         state = pretrain(arguments.out, config=made["network"], prior=made["prior"], schedule=made["schedule"],
-                         device=arguments.device, save_every=arguments.save_every, stop_after=arguments.stop_after,
-                         log=print_progress)
+                         start_from=arguments.start_from, device=arguments.device, save_every=arguments.save_every,
+                         stop_after=arguments.stop_after, log=print_progress)
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

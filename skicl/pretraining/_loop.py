@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from skicl.pretraining._priors import EmbeddingPrior
-from skicl.reasoning import EquivariantConfig, EquivariantReasoner, Evidence, save_reasoner
+from skicl.reasoning import EquivariantConfig, EquivariantReasoner, Evidence, load_reasoner, read_card, save_reasoner
 from skicl.reasoning._checkpoint import read_safetensors, save_atomically
 
 STATE_FORMAT = "skicl-pretraining-1"
@@ -75,6 +75,17 @@ class State:
         self.optimizer = torch.optim.AdamW(self.reasoner.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98),
                                            weight_decay=schedule.weight_decay)
         self.step, self.tasks, self.seconds, self.loss = 0, 0, 0.0, float("nan")
+        self.earlier = None     # card of the stage before
+
+    def start_from(self, path):
+        """Take the weights of a reasoner of equal sizes."""
+        reasoner = load_reasoner(path)
+        if reasoner.config != self.reasoner.config:
+            raise ValueError(f"The reasoner to start from has other sizes: {reasoner.config} in {str(path)!r}, "
+                             f"{self.reasoner.config} here.")
+        self.reasoner.load_state_dict(reasoner.state_dict(), strict=True)
+        self.average = {name: t.detach().clone() for name, t in self.reasoner.named_parameters()}
+        self.earlier = {"file": Path(path).name, **read_card(path)}
 
     def save(self, path, prior, schedule):
         """Write everything that the next step needs, atomically, without pickle."""
@@ -86,7 +97,8 @@ class State:
                 tensors[f"optimizer.{key}.{name}"] = value
         metadata = {"format": STATE_FORMAT, "config": json.dumps(self.reasoner.describe()),
                     "schedule": json.dumps(asdict(schedule)), "prior": json.dumps(asdict(prior)),
-                    "counters": json.dumps([self.step, self.tasks, self.seconds, self.loss])}
+                    "counters": json.dumps([self.step, self.tasks, self.seconds, self.loss]),
+                    "earlier": json.dumps(self.earlier)}
         save_atomically(path, tensors, metadata)
 
     def load(self, path, prior, schedule):
@@ -112,6 +124,7 @@ class State:
                 if state:
                     self.optimizer.state[parameter] = state
         self.step, self.tasks, self.seconds, self.loss = json.loads(metadata["counters"])
+        self.earlier = json.loads(metadata["earlier"])
 
     def averaged(self):
         """The reasoner with the averaged weights, on the CPU."""
@@ -190,7 +203,8 @@ def _stop_on_interrupt():
             signal.signal(number, handler)
 
 
-def pretrain(out, *, config=None, prior=None, schedule=None, device=None, save_every=500, stop_after=None, log=None):
+def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, device=None, save_every=500,
+             stop_after=None, log=None):
     """Pretrain a reasoner on synthetic tasks.
 
     Parameters
@@ -204,6 +218,9 @@ def pretrain(out, *, config=None, prior=None, schedule=None, device=None, save_e
         Distribution of tasks. None means ``EmbeddingPrior()``.
     schedule : Schedule, default=None
         Steps, rates and seed. None means ``Schedule()``.
+    start_from : str or Path, default=None
+        A reasoner file whose weights a new run starts from, for a second stage on another prior. None
+        means random weights.
     device : str or torch.device, default=None
         None means cuda where there is one, else cpu.
     save_every : int, default=500
@@ -231,6 +248,8 @@ def pretrain(out, *, config=None, prior=None, schedule=None, device=None, save_e
     if not out.parent.is_dir():
         raise FileNotFoundError(f"The folder of `out` does not exist: {str(out.parent)!r}. Create it first.")
     state = State(config, schedule, device)
+    if start_from is not None:
+        state.start_from(start_from)
     state_path = out.with_name(out.name + ".state.safetensors")
     if state_path.exists():
         state.load(state_path, prior, schedule)
@@ -279,7 +298,7 @@ def _save(state, out, state_path, prior, schedule, device):
     card = {"prior": {"name": type(prior).__name__, **asdict(prior)}, "schedule": asdict(schedule),
             "steps": state.step, "tasks": state.tasks, "seconds": round(state.seconds), "loss": round(state.loss, 4)
             if math.isfinite(state.loss) else None, "hardware": _hardware(device), "torch": torch.__version__,
-            "evaluation": {}}
+            "evaluation": {}, "earlier_stage": state.earlier}
     state.save(state_path, prior, schedule)
     save_reasoner(out.with_name(out.name + ".safetensors"), state.averaged(), card)
 

@@ -155,7 +155,7 @@ class EmbeddingPrior:
 
     def _draw_sizes(self, draw):
         n_labelled = draw.integer(4, self.max_labelled)
-        n_classes = min(_draw_n_classes(draw, self.max_classes), max(2, n_labelled // 2))
+        n_classes = min(_draw_n_classes(draw, self.max_classes), max(2, n_labelled // draw.choice((1, 2, 2, 4))))
         with_unlabelled = draw.scalar() < self.unlabelled_share
         n_unlabelled = draw.integer(16, self.max_unlabelled) if with_unlabelled else 0
         n_features = draw.choice(self.n_features)
@@ -304,9 +304,12 @@ def roughen(draw, X):
 
 
 def flip_labels(draw, y, n_classes):
-    """Replace a share of the labels, up to 40 % in 45 % of the tasks, by labels of other rows of the task."""
+    """Replace a share of the labels, mostly small and up to 40 %, in a third of the tasks.
+
+    The replacement is uniform over the classes for half of these tasks, else the label of another row.
+    """
     n_tasks, n_rows = y.shape
-    rate = draw.uniform(n_tasks, 1, high=0.4) * draw.chance(n_tasks, 1, p=0.45)
+    rate = 0.4 * draw.uniform(n_tasks, 1).square() * draw.chance(n_tasks, 1, p=0.35)
     uniform = (draw.uniform(n_tasks, n_rows) * n_classes).long().clamp_max(n_classes - 1)
     other = y.gather(1, (draw.uniform(n_tasks, n_rows) * n_rows).long().clamp_max(n_rows - 1))
     replacement = torch.where(draw.chance(n_tasks, 1, p=0.5) > 0, uniform, other)

@@ -53,7 +53,7 @@ def read_safetensors(path):
                                 f"or one of the bundled names: {bundled_reasoners()}.")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
     except SafetensorError as error:
         raise ValueError(f"{str(path)!r} is not a complete .safetensors file ({error}). It may be truncated or of "
                          "another kind; copy or download it again.") from error

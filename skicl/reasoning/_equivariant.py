@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skicl.reasoning._base import Evidence, Reasoner
+from skicl.reasoning._base import Reasoner
 from skicl.reasoning._preprocessing import (
     Axes,
     Landmarks,
@@ -337,15 +337,16 @@ class EquivariantReasoner(Reasoner):
         weight = torch.ones_like(X[..., 0]) if evidence.weight is None else evidence.weight
         with torch.no_grad():
             views, rows = self._look(X, weight, n_landmarks or self.config.n_landmarks)
-            dtype = self.readout.weight.dtype
-            views = _cast_views(views, dtype)
-            rows = Rows(tuple(z.to(dtype) for z in rows), None, None)
-            weight = weight.to(dtype)
-            classes, side = self._describe_classes(evidence, weight, views)
-            labelled = (y >= 0).to(dtype)
+            # The decomposition may be on another device and in another precision than the network.
+            like = self.readout.weight
+            views = tuple(v._replace(axes=v.axes._replace(spectrum=v.axes.spectrum.to(like))) for v in views)
+            weight, y = weight.to(like), y.to(like.device)
+            classes, side = self._describe_classes(evidence._replace(y=y), weight, views)
+            labelled = (y >= 0).to(like)
+            rows = Rows(tuple(z.to(like) for z in rows), None, None)
             features = _row_features(rows.coordinates, None, labelled)
             rows = Rows(rows.coordinates, features, side)
-            one_hot = F.one_hot(y.clamp_min(0), evidence.n_classes).to(dtype) * labelled[..., None]
+            one_hot = F.one_hot(y.clamp_min(0), evidence.n_classes).to(like) * labelled[..., None]
         size = chunk_rows or X.shape[1]
         chunks = [slice(i, min(i + size, X.shape[1])) for i in range(0, X.shape[1], size)]
         parts = [rows.slice(c.start, c.stop) for c in chunks]
@@ -372,16 +373,16 @@ class EquivariantReasoner(Reasoner):
 
     def _query_rows(self, views, X, side):
         linear, kernel = views
-        dtype = self.readout.weight.dtype
+        like = self.readout.weight
         z, off = project(linear.axes, X.to(linear.axes.mean.dtype))
         kernel_features = expand(kernel.landmarks, z)
         # Distance to the landmarks also counts what lies off the axes of the context.
         kernel_features = kernel_features * torch.exp(-off)[..., None]
         kernel_z, _ = project(kernel.axes, kernel_features)
         novelty = (1.0 - kernel_features.square().sum(-1)).clamp_min(0.0)
-        coordinates = (z.to(dtype), kernel_z.to(dtype))
-        features = _row_features(coordinates, (off.to(dtype), novelty.to(dtype)), None)
-        return Rows(coordinates, features, None if side is None else side.to(dtype))
+        coordinates = (z.to(like), kernel_z.to(like))
+        features = _row_features(coordinates, (off.to(like), novelty.to(like)), None)
+        return Rows(coordinates, features, None if side is None else side.to(like))
 
     def _describe_classes(self, evidence, weight, views):
         counts = count_classes(evidence, weight)
@@ -394,7 +395,7 @@ class EquivariantReasoner(Reasoner):
                                   *[participation(v.axes.spectrum).log() for v in views]], -1)
         side, scale = None, weight.new_ones(weight.shape[0], 1, 1)
         if has_side:
-            side = evidence.side.to(weight.dtype)
+            side = evidence.side.to(weight)
             total = weight.sum(1)[:, None, None] * evidence.n_classes
             scale = ((weight[..., None] * side.square()).sum((1, 2), keepdim=True) / total).sqrt().clamp_min(1e-6)
             side = side / scale
@@ -426,11 +427,6 @@ class EquivariantReasoner(Reasoner):
         seen = logits.masked_fill(absent, -torch.inf).logsumexp(2, keepdim=True)
         log_total = 5.0 * classes.task[:, 1, None, None]
         return torch.where(absent, seen - F.softplus(log_total), logits)
-
-
-def _cast_views(views, dtype):
-    """Views whose spectra, which enter the network, have its precision; coordinates keep their own."""
-    return tuple(View(view.axes._replace(spectrum=view.axes.spectrum.to(dtype)), view.landmarks) for view in views)
 
 
 def _row_features(coordinates, off, labelled):
