@@ -31,7 +31,7 @@ def has_mixed_units(X):
     ranges = column_ranges(X)
     if len(ranges) < 2:
         return False
-    low, middle, high = np.quantile(ranges, [0.1, 0.5, 1.0])
+    low, middle, high = np.quantile(ranges, [0.1, 0.5, 1.0], method="lower")
     return bool(high > DISPARITY * middle or middle > DISPARITY * low)
 
 

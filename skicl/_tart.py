@@ -9,7 +9,7 @@ from numbers import Integral
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from skicl._scaling import column_scaling
@@ -139,7 +139,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         self._check_parameters()
         encoder = self._resolve_encoder(X)
         X, y = self._read(encoder, X, y, reset=True)
-        classes = unique_labels(y)
+        classes = np.unique(y)
         self._set_context(encoder, X, y, classes, _check_weight(sample_weight, len(y)))
         self._declared = None
         return self
@@ -181,7 +181,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             X = np.concatenate([rows, X])
             y = np.concatenate([self.classes_[codes], y])
             weight = np.concatenate([weights, weight])
-        known = unique_labels(y) if declared is None else declared
+        known = np.unique(y) if declared is None else declared
         _check_declared(y, known)
         self._set_context(encoder, X, y, known, weight)
         self._declared = declared
@@ -408,7 +408,7 @@ def _class_weights(class_weight, classes, y, weight):
 
 def _declare(classes, fitted):
     """The label space of partial_fit: declared in the first call, or None where classes may grow."""
-    declared = None if classes is None else unique_labels(classes)
+    declared = None if classes is None else np.unique(classes)
     if fitted is None or declared is None:
         return declared if fitted is None else fitted._declared
     if fitted._declared is None or not np.array_equal(declared, fitted._declared):
@@ -418,7 +418,7 @@ def _declare(classes, fitted):
 
 
 def _check_declared(y, declared):
-    extra = sorted(set(unique_labels(y).tolist()) - set(declared.tolist()))
+    extra = sorted(set(np.unique(y).tolist()) - set(declared.tolist()))
     if extra:
         raise ValueError(f"`y` holds labels that `classes` of the first call of partial_fit does not list: "
                          f"{extra[:5]}. List every label in the first call, or leave `classes` out.")

@@ -89,10 +89,11 @@ class Draw:
 class EmbeddingPrior:
     """Tasks on vectors whose spectra, classes and noise vary as they do in embeddings.
 
-    Rows have a spectrum that is flat up to a knee, then a power law with an exponential tail. Labels
-    come from a softmax-linear model, from class-conditional Gaussians (one or several clusters a
-    class, classes in groups, shared or separate spectra), or from a random network; with label noise,
-    imbalance, heavy tails, a common offset and unit-length rows in a part of the tasks.
+    Rows have a spectrum that is flat up to a knee, then a power law with an exponential tail, and most of
+    the signal lies in the leading directions, as measured on sentence embeddings. Labels come from a
+    softmax-linear model, from class-conditional Gaussians (one or several clusters a class, classes in
+    groups, shared or separate spectra), or from a random network; with label noise, imbalance, heavy
+    tails, a common offset and unit-length rows in a part of the tasks.
 
     Parameters
     ----------
@@ -203,15 +204,25 @@ def sample_spectra(draw, n_tasks, n_features):
 
 
 def sample_relevance(draw, spread):
-    """How much of the signal each direction carries, (B, D): a power of its spread, half of the time on a subset."""
+    """Share of the signal-to-noise ratio that each principal direction carries, (B, D), with sum one.
+
+    On real sentence embeddings the between-class variance over the within-class variance falls with the
+    index of the principal direction like a power between 1 and 2, after a knee at 1 to 10, unevenly. Half
+    of the tasks follow that; in the others it is a power of the variance, for some on a random subset.
+    """
     n_tasks, n_features = spread.shape
-    power = draw.uniform(n_tasks, 1, low=-0.3, high=1.2)
-    relevance = (spread / spread[:, :1]) ** power
-    share = draw.log_uniform(n_tasks, 1, low=min(1.0, 2 / n_features), high=1.0)
-    subset = (draw.uniform(n_tasks, n_features) < share).float()
-    subset[torch.arange(n_tasks), (draw.uniform(n_tasks) * n_features).long().clamp_max(n_features - 1)] = 1.0
-    sparse = draw.chance(n_tasks, 1, p=0.5)
-    return relevance * (sparse * subset + (1 - sparse))
+    index = torch.arange(n_features, device=draw.device)[None].float()
+    knee = draw.log_uniform(n_tasks, 1, low=0.5, high=10.0)
+    leading = (1 + index / knee) ** -draw.uniform(n_tasks, 1, low=0.5, high=2.5)
+    leading = leading * torch.exp(draw.uniform(n_tasks, 1, high=1.0) * draw.normal(n_tasks, n_features))
+    diffuse = (spread / spread[:, :1]) ** (2 * draw.uniform(n_tasks, 1, low=-0.3, high=1.5))
+    kept_share = draw.log_uniform(n_tasks, 1, low=min(1.0, 2 / n_features), high=1.0)
+    kept = (draw.uniform(n_tasks, n_features) < kept_share).float()
+    sparse = draw.chance(n_tasks, 1, p=0.4)
+    diffuse = diffuse * (1e-4 + sparse * kept + (1 - sparse))
+    kind = draw.chance(n_tasks, 1, p=0.5)
+    leading, diffuse = leading / leading.sum(1, keepdim=True), diffuse / diffuse.sum(1, keepdim=True)
+    return kind * leading + (1 - kind) * diffuse
 
 
 def sample_frequencies(draw, n_tasks, n_classes):
@@ -229,56 +240,57 @@ def _standardise(scores):
 def _label_by_scores(draw, scores):
     """Labels from standardised scores (B, P, C) at a random temperature, with random class frequencies."""
     n_tasks, _, n_classes = scores.shape
-    sharpness = draw.log_uniform(n_tasks, 1, 1, low=0.4, high=20.0)
+    sharpness = draw.log_uniform(n_tasks, 1, 1, low=0.6, high=40.0)
     bias = sample_frequencies(draw, n_tasks, n_classes).clamp_min(1e-4).log()[:, None]
     return draw.categorical((sharpness * _standardise(scores) + bias).softmax(-1))
 
 
 def _softmax_linear(draw, sizes, n_pool, spread, relevance):
     n_tasks, n_features = spread.shape
-    X = draw.normal(n_tasks, n_pool, n_features) * spread[:, None]
-    directions = draw.normal(n_tasks, n_features, sizes.n_classes) * (relevance / spread)[..., None]
-    return X, _label_by_scores(draw, X @ (directions * spread.square()[..., None]))
+    X = draw.normal(n_tasks, n_pool, n_features)
+    directions = draw.normal(n_tasks, n_features, sizes.n_classes) * relevance.sqrt()[..., None]
+    return X * spread[:, None], _label_by_scores(draw, X @ directions)
 
 
 def _random_network(draw, sizes, n_pool, spread, relevance):
     n_tasks, n_features = spread.shape
     width = draw.integer(4, 64)
-    X = draw.normal(n_tasks, n_pool, n_features) * spread[:, None]
-    signal = X * (relevance / (X * relevance[:, None]).square().sum((1, 2), keepdim=True)[:, 0].sqrt()
-                  * math.sqrt(n_pool))[:, None]
-    first = draw.normal(n_tasks, n_features, width) * draw.uniform(n_tasks, 1, 1, low=0.5, high=3.0)
+    X = draw.normal(n_tasks, n_pool, n_features)
+    first = draw.normal(n_tasks, n_features, width) * relevance.sqrt()[..., None]
+    signal = (X @ first) * draw.uniform(n_tasks, 1, 1, low=0.5, high=3.0)
     if draw.scalar() < 0.5:
-        hidden = torch.relu(signal @ first + draw.normal(n_tasks, 1, width))
+        hidden = torch.relu(signal + draw.normal(n_tasks, 1, width))
     else:
-        hidden = torch.sin(signal @ first + draw.uniform(n_tasks, 1, width, high=2 * math.pi))
+        hidden = torch.sin(signal + draw.uniform(n_tasks, 1, width, high=2 * math.pi))
     scores = hidden @ draw.normal(n_tasks, width, sizes.n_classes)
-    return X, _label_by_scores(draw, scores)
+    return X * spread[:, None], _label_by_scores(draw, scores)
 
 
 def _gaussian_classes(draw, sizes, n_pool, spread, relevance):
     n_tasks, n_features = spread.shape
     n_classes, n_clusters = sizes.n_classes, _draw_n_clusters(draw, n_features)
     y = draw.categorical(sample_frequencies(draw, n_tasks, n_classes)[:, None].expand(-1, n_pool, -1))
-    separation = draw.log_uniform(n_tasks, 1, 1, 1, low=0.1, high=2.5) * max(1.0, (16 / n_features) ** 0.5)
-    scale = (spread * relevance / relevance.square().mean(1, keepdim=True).sqrt())[:, None, None]
-    group = (draw.uniform(n_tasks, n_classes) * max(2, n_classes // 4)).long()
-    group_centres = draw.normal(n_tasks, max(2, n_classes // 4), n_features)
+    # Sum over directions of the between-class over the within-class variance. Real sets, where classes
+    # differ in more than their means, look like tasks of a larger ratio than their means alone have.
+    ratio = draw.log_uniform(n_tasks, 1, 1, 1, low=0.3, high=500.0)
+    scale = (spread * relevance.sqrt())[:, None, None] * ratio.sqrt()
+    n_groups = max(2, n_classes // 4)
+    group = (draw.uniform(n_tasks, n_classes) * n_groups).long().clamp_max(n_groups - 1)
+    group_centres = draw.normal(n_tasks, n_groups, n_features)
     shared = group_centres.gather(1, group[..., None].expand(-1, -1, n_features))[:, :, None]
     together = draw.uniform(n_tasks, 1, 1, 1, high=0.9) * draw.chance(n_tasks, 1, 1, 1, p=0.4)
     own = draw.normal(n_tasks, n_classes, 1, n_features)
     clusters = draw.normal(n_tasks, n_classes, n_clusters, n_features)
     apart = draw.uniform(n_tasks, 1, 1, 1, low=0.3, high=1.5) if n_clusters > 1 else 0.0
-    centres = ((1 - together) * own + together * shared + apart * clusters) * separation * scale  # (B, C, K, D)
+    centres = ((1 - together) * own + together * shared + apart * clusters) * scale             # (B, C, K, D)
     row_cluster = (draw.uniform(n_tasks, n_pool) * n_clusters).long().clamp_max(n_clusters - 1)
     index = (y * n_clusters + row_cluster)[..., None].expand(-1, -1, n_features)
     centre = centres.flatten(1, 2).gather(1, index)
-    separate = draw.chance(n_tasks, 1, 1, p=0.5)
-    stretch = torch.exp(separate * (0.3 * draw.normal(n_tasks, n_classes, 1)
-                                    + 0.5 * draw.uniform(n_tasks, 1, 1) * draw.normal(n_tasks, n_classes, n_features)))
-    noise = draw.normal(n_tasks, n_pool, n_features) * spread[:, None]
-    noise = noise * stretch.gather(1, y[..., None].expand(-1, -1, n_features))
-    return centre + noise, y
+    stretch = torch.exp(draw.uniform(n_tasks, 1, 1, high=0.2) * draw.normal(n_tasks, n_classes, 1)
+                        + draw.uniform(n_tasks, 1, 1, high=0.4) * draw.normal(n_tasks, n_classes, n_features))
+    separate = draw.chance(n_tasks, 1, 1, p=0.6)
+    stretch = (separate * stretch + (1 - separate)).gather(1, y[..., None].expand(-1, -1, n_features))
+    return centre + draw.normal(n_tasks, n_pool, n_features) * spread[:, None] * stretch, y
 
 
 def _draw_n_clusters(draw, n_features):
@@ -288,28 +300,32 @@ def _draw_n_clusters(draw, n_features):
 
 
 def roughen(draw, X):
-    """Heavy tails for some tasks, a common offset for most, rows of unit length for many."""
+    """Rows of uneven length, heavy tails for some tasks, a common offset, unit length for many."""
     n_tasks, n_rows, n_features = X.shape
-    degrees = 3
+    degrees = 4
     chi2 = draw.normal(n_tasks, n_rows, degrees).square().sum(-1, keepdim=True)
-    heavy = draw.chance(n_tasks, 1, 1, p=0.3)
-    X = X * (heavy * (degrees / chi2.clamp_min(1e-2)).sqrt() + (1 - heavy))
+    heavy = draw.chance(n_tasks, 1, 1, p=0.15)
+    uneven = torch.exp(draw.uniform(n_tasks, 1, 1, high=0.2) * draw.normal(n_tasks, n_rows, 1))
+    X = X * (heavy * (degrees / chi2.clamp_min(1e-2)).sqrt() + (1 - heavy) * uneven)
     size = X.square().sum(-1, keepdim=True).mean(1, keepdim=True).sqrt()
     offset = draw.normal(n_tasks, 1, n_features)
     offset = offset / offset.norm(dim=-1, keepdim=True) * draw.uniform(n_tasks, 1, 1, high=1.2) * size
     X = X + offset
+    # Now and then all rows are equal: only the frequencies of the classes are left.
+    X = X * (1 - draw.chance(n_tasks, 1, 1, p=0.005))
     # In few dimensions unit length would throw half of the signal away.
     unit = draw.chance(n_tasks, 1, 1, p=0.6 if n_features >= 16 else 0.1)
     return unit * X / X.norm(dim=-1, keepdim=True).clamp_min(1e-6) + (1 - unit) * X
 
 
 def flip_labels(draw, y, n_classes):
-    """Replace a share of the labels, mostly small and up to 40 %, in a third of the tasks.
+    """Replace a share of the labels: mostly small and up to 40 % in a third of the tasks, all in one of fifty.
 
     The replacement is uniform over the classes for half of these tasks, else the label of another row.
     """
     n_tasks, n_rows = y.shape
-    rate = 0.4 * draw.uniform(n_tasks, 1).square() * draw.chance(n_tasks, 1, p=0.35)
+    rate = 0.4 * draw.uniform(n_tasks, 1).square() * draw.chance(n_tasks, 1, p=0.33)
+    rate = torch.maximum(rate, draw.chance(n_tasks, 1, p=0.02))
     uniform = (draw.uniform(n_tasks, n_rows) * n_classes).long().clamp_max(n_classes - 1)
     other = y.gather(1, (draw.uniform(n_tasks, n_rows) * n_rows).long().clamp_max(n_rows - 1))
     replacement = torch.where(draw.chance(n_tasks, 1, p=0.5) > 0, uniform, other)

@@ -1,0 +1,135 @@
+"""The loop: resumed equals uninterrupted, bit for bit; interrupts and failures lose nothing."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from skicl.pretraining import EmbeddingPrior, Schedule, pretrain
+from skicl.pretraining._loop import task_loss
+from skicl.reasoning import EquivariantConfig, load_reasoner, read_card
+
+CONFIG = EquivariantConfig(n_channels=8, n_values=4, n_logits=2, n_hidden=8, n_layers=2, n_landmarks=16)
+PRIOR = EmbeddingPrior(max_labelled=16, n_queries=8, n_features=(4, 8), max_classes=4, budget=512, max_unlabelled=20)
+SCHEDULE = Schedule(steps=12, warmup=2)
+
+
+def run(out, **options):
+    return pretrain(out, **{"config": CONFIG, "prior": PRIOR, "schedule": SCHEDULE, "device": "cpu", **options})
+
+
+def weights(state):
+    return torch.cat([p.detach().flatten() for p in state.reasoner.parameters()])
+
+
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
+    whole = run(tmp_path / "whole")
+    for stop in (1, 5, 12):
+        parts = run(tmp_path / "parts", stop_after=stop)
+        assert parts.step == stop
+    assert torch.equal(weights(parts), weights(whole))
+    first, second = load_reasoner(tmp_path / "parts.safetensors"), load_reasoner(tmp_path / "whole.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
+    assert parts.tasks == whole.tasks
+    assert run(tmp_path / "whole").step == 12       # a complete run is left as it is
+
+
+def test_seeds_differ(tmp_path):
+    other = run(tmp_path / "b", schedule=replace(SCHEDULE, seed=1))
+    assert not torch.equal(weights(run(tmp_path / "a")), weights(other))
+
+
+def test_the_card_tells_how_it_was_made(tmp_path):
+    run(tmp_path / "run")
+    card = read_card(tmp_path / "run.safetensors")
+    assert card["steps"] == 12
+    assert card["prior"]["name"] == "EmbeddingPrior"
+    assert card["prior"]["max_labelled"] == 16
+    assert card["schedule"]["learning_rate"] == SCHEDULE.learning_rate
+    assert card["tasks"] > 12
+    assert card["seconds"] >= 0
+    assert card["earlier_stage"] is None
+
+
+def test_a_second_stage_starts_from_the_first_and_remembers_it(tmp_path):
+    run(tmp_path / "one")
+    longer = replace(PRIOR, max_labelled=32)
+    parts = run(tmp_path / "two", prior=longer, start_from=tmp_path / "one.safetensors", stop_after=0)
+    first = load_reasoner(tmp_path / "one.safetensors")
+    assert torch.equal(weights(parts), torch.cat([p.flatten() for p in first.parameters()]))
+    for _ in range(2):      # also after a resume
+        run(tmp_path / "two", prior=longer, start_from=tmp_path / "one.safetensors", stop_after=1)
+    assert read_card(tmp_path / "two.safetensors")["earlier_stage"]["prior"]["max_labelled"] == 16
+
+
+@pytest.mark.parametrize("change", [{"config": replace(CONFIG, n_layers=1)}, {"prior": replace(PRIOR, n_queries=9)},
+                                    {"schedule": replace(SCHEDULE, seed=3)}])
+def test_a_run_is_not_continued_under_other_terms(tmp_path, change):
+    run(tmp_path / "run", stop_after=2)
+    before = (tmp_path / "run.state.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="has another"):
+        run(tmp_path / "run", **change)
+    assert (tmp_path / "run.state.safetensors").read_bytes() == before
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    run(tmp_path / "run", stop_after=2)
+    path = tmp_path / "run.state.safetensors"
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ValueError, match="not a complete"):
+        run(tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match="`out`"):
+        run(tmp_path / "none" / "run")
+
+
+def test_training_lowers_the_loss():
+    state_before, losses = torch.get_rng_state(), {}
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        state = run(os.path.join(folder, "run"), schedule=Schedule(steps=150, warmup=10, learning_rate=5e-3))
+    for name, reasoner in {"trained": state.averaged(), "untrained": type(state.reasoner)(CONFIG)}.items():
+        with torch.no_grad():
+            losses[name] = sum(task_loss(reasoner, PRIOR.sample(torch.Generator().manual_seed(10**6 + i)), 0.0)[1]
+                               for i in range(30)).item() / 30
+    torch.set_rng_state(state_before)
+    assert math.isfinite(losses["trained"])
+    assert losses["trained"] < losses["untrained"] - 0.05
+
+
+def command(out, *more):
+    sizes = ["--n-channels", "8", "--n-values", "4", "--n-logits", "2", "--n-hidden", "8", "--n-layers", "1",
+             "--max-labelled", "16", "--n-features", "4", "8", "--budget", "512"]
+    return [sys.executable, "-m", "skicl.pretraining", "--out", str(out), "--device", "cpu", "--threads", "1",
+            *sizes, *more]
+
+
+def test_interrupt_saves_and_exits_cleanly(tmp_path):
+    process = subprocess.Popen(command(tmp_path / "run", "--steps", "1000000"), stderr=subprocess.PIPE, text=True)
+    first = process.stderr.readline()
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert "step 50/" in first
+    assert process.returncode == 130
+    assert "interrupted, saved at step" in rest
+    assert "Traceback" not in rest
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.safetensors", "run.state.safetensors"]
+    assert load_reasoner(tmp_path / "run.safetensors").config.n_layers == 1
+
+
+def test_two_processes_average_their_gradients(tmp_path):
+    """Under torchrun on the CPU both processes work, one saves, and the tasks of both count."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(launch + command(tmp_path / "run", "--steps", "4")[1:], capture_output=True, text=True,
+                          timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    alone = subprocess.run(command(tmp_path / "alone", "--steps", "4"), capture_output=True, timeout=120, check=False)
+    assert alone.returncode == 0
+    assert read_card(tmp_path / "run.safetensors")["tasks"] > read_card(tmp_path / "alone.safetensors")["tasks"]
