@@ -182,7 +182,7 @@ def sample_tasks(draw, sizes, with_side):
     spread = sample_spectra(draw, sizes.n_tasks, sizes.n_features)
     relevance = sample_relevance(draw, spread)
     kind = draw.scalar()
-    make = _softmax_linear if kind < 0.3 else _gaussian_classes if kind < 0.8 else _random_network
+    make = _gaussian_classes if kind < 0.65 else _softmax_linear if kind < 0.85 else _random_network
     X, y = make(draw, sizes, n_pool, spread, relevance)
     X = roughen(draw, X)
     y = flip_labels(draw, y, sizes.n_classes)
@@ -207,8 +207,8 @@ def sample_relevance(draw, spread):
     """Share of the signal-to-noise ratio that each principal direction carries, (B, D), with sum one.
 
     On real sentence embeddings the between-class variance over the within-class variance falls with the
-    index of the principal direction like a power between 1 and 2, after a knee at 1 to 10, unevenly. Half
-    of the tasks follow that; in the others it is a power of the variance, for some on a random subset.
+    index of the principal direction like a power between 1 and 2, after a knee at 1 to 10, unevenly. Most
+    tasks follow that; in the others it is a power of the variance, for some on a random subset.
     """
     n_tasks, n_features = spread.shape
     index = torch.arange(n_features, device=draw.device)[None].float()
@@ -220,7 +220,7 @@ def sample_relevance(draw, spread):
     kept = (draw.uniform(n_tasks, n_features) < kept_share).float()
     sparse = draw.chance(n_tasks, 1, p=0.4)
     diffuse = diffuse * (1e-4 + sparse * kept + (1 - sparse))
-    kind = draw.chance(n_tasks, 1, p=0.5)
+    kind = draw.chance(n_tasks, 1, p=0.7)
     leading, diffuse = leading / leading.sum(1, keepdim=True), diffuse / diffuse.sum(1, keepdim=True)
     return kind * leading + (1 - kind) * diffuse
 
@@ -240,7 +240,7 @@ def _standardise(scores):
 def _label_by_scores(draw, scores):
     """Labels from standardised scores (B, P, C) at a random temperature, with random class frequencies."""
     n_tasks, _, n_classes = scores.shape
-    sharpness = draw.log_uniform(n_tasks, 1, 1, low=0.6, high=40.0)
+    sharpness = draw.log_uniform(n_tasks, 1, 1, low=1.0, high=60.0)
     bias = sample_frequencies(draw, n_tasks, n_classes).clamp_min(1e-4).log()[:, None]
     return draw.categorical((sharpness * _standardise(scores) + bias).softmax(-1))
 
@@ -272,7 +272,7 @@ def _gaussian_classes(draw, sizes, n_pool, spread, relevance):
     y = draw.categorical(sample_frequencies(draw, n_tasks, n_classes)[:, None].expand(-1, n_pool, -1))
     # Sum over directions of the between-class over the within-class variance. Real sets, where classes
     # differ in more than their means, look like tasks of a larger ratio than their means alone have.
-    ratio = draw.log_uniform(n_tasks, 1, 1, 1, low=0.3, high=500.0)
+    ratio = draw.log_uniform(n_tasks, 1, 1, 1, low=0.5, high=800.0)
     scale = (spread * relevance.sqrt())[:, None, None] * ratio.sqrt()
     n_groups = max(2, n_classes // 4)
     group = (draw.uniform(n_tasks, n_classes) * n_groups).long().clamp_max(n_groups - 1)
@@ -319,12 +319,12 @@ def roughen(draw, X):
 
 
 def flip_labels(draw, y, n_classes):
-    """Replace a share of the labels: mostly small and up to 40 % in a third of the tasks, all in one of fifty.
+    """Replace a share of the labels: mostly small and up to 40 % in a quarter of the tasks, all in one of fifty.
 
     The replacement is uniform over the classes for half of these tasks, else the label of another row.
     """
     n_tasks, n_rows = y.shape
-    rate = 0.4 * draw.uniform(n_tasks, 1).square() * draw.chance(n_tasks, 1, p=0.33)
+    rate = 0.4 * draw.uniform(n_tasks, 1).square() * draw.chance(n_tasks, 1, p=0.25)
     rate = torch.maximum(rate, draw.chance(n_tasks, 1, p=0.02))
     uniform = (draw.uniform(n_tasks, n_rows) * n_classes).long().clamp_max(n_classes - 1)
     other = y.gather(1, (draw.uniform(n_tasks, n_rows) * n_rows).long().clamp_max(n_rows - 1))
