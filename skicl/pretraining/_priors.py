@@ -103,7 +103,7 @@ class EmbeddingPrior:
         Most unlabelled rows, in the share of batches that has any.
     n_queries : int, default=48
         Queries a task.
-    n_features : tuple of int, default=(2, 4, 8, 16, 32, 64, 128, 128, 256, 256)
+    n_features : tuple of int, default=(2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384)
         Numbers of features to choose from.
     max_classes : int, default=64
         Most classes.
@@ -128,7 +128,7 @@ class EmbeddingPrior:
     max_labelled: int = 512
     max_unlabelled: int = 300
     n_queries: int = 48
-    n_features: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 128, 256, 256)
+    n_features: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384)
     max_classes: int = 64
     unlabelled_share: float = 0.2
     side_share: float = 0.2
@@ -194,11 +194,19 @@ def sample_tasks(draw, sizes, with_side):
 
 
 def sample_spectra(draw, n_tasks, n_features):
-    """Standard deviations of the principal directions, (B, D): knee, power law, exponential tail."""
+    """Standard deviations of the principal directions, (B, D): knee, power law, exponential tail.
+
+    In many dimensions two tasks in three have the exponents and tails of sentence embeddings, whose effective
+    number of directions is a quarter of their dimension or so; the others range from flat to steep.
+    """
     index = torch.arange(n_features, device=draw.device)[None].float()
     knee = draw.log_uniform(n_tasks, 1, low=0.5, high=max(1.0, n_features / 4))
     exponent = draw.uniform(n_tasks, 1, high=2.2) * draw.chance(n_tasks, 1, p=0.9)
     tail = draw.uniform(n_tasks, 1, high=4.0) * draw.chance(n_tasks, 1, p=0.6)
+    embedded = draw.chance(n_tasks, 1, p=0.67 if n_features >= 64 else 0.0)
+    knee = embedded * draw.log_uniform(n_tasks, 1, low=0.5, high=6.0) + (1 - embedded) * knee
+    exponent = embedded * draw.uniform(n_tasks, 1, low=0.3, high=1.0) + (1 - embedded) * exponent
+    tail = embedded * draw.uniform(n_tasks, 1, low=0.5, high=5.0) + (1 - embedded) * tail
     variance = (1 + index / knee) ** -exponent * torch.exp(-tail * index / n_features)
     return (variance / variance.mean(1, keepdim=True)).sqrt()
 
