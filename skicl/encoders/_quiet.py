@@ -1,0 +1,76 @@
+"""Load a model without progress bars and load reports, yet say so if weights were missing."""
+
+import logging
+import re
+import warnings
+from contextlib import contextmanager
+
+# A line of the report of transformers, "embeddings.word_embeddings.weight | MISSING | ". The weights of a pooler
+# are often absent and never used, since pooling is done outside of the network.
+_MISSING = re.compile(r"^\W*([\w.{},\- ]+?)\s*\|\s*\W*(?:\d+m)?MISSING", re.MULTILINE)
+
+
+class _Collector(logging.Handler):
+    """Keeps the messages instead of printing them."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages = []
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
+
+
+@contextmanager
+def quiet_loading(name):
+    """Keep transformers and sentence-transformers from printing while a model is loaded from local files.
+
+    If their report says that weights were missing, so that the network would use random numbers in their place,
+    one ``UserWarning`` names them. The settings of the user are restored at the end.
+
+    Parameters
+    ----------
+    name : str
+        The name of the model, for the warning.
+    """
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    bars, hub_bars = transformers_logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    collector = _Collector()
+    loggers = [logging.getLogger(library) for library in ("transformers", "sentence_transformers")]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    transformers_logging.disable_progress_bar()
+    for logger in loggers:
+        logger.handlers, logger.propagate = [collector], False
+    try:
+        yield
+    finally:
+        for logger, (handlers, propagate) in zip(loggers, before):
+            logger.handlers, logger.propagate = handlers, propagate
+        if bars:
+            transformers_logging.enable_progress_bar()
+        (enable_progress_bars if hub_bars else disable_progress_bars)()
+    if missing := missing_weights(collector.messages):
+        warnings.warn(
+            f"The files of the model {name!r} lack {len(missing)} weights, which are random numbers now, first "
+            f"{missing[0]!r}: its vectors may be meaningless. Check that the model was saved completely.",
+            stacklevel=2,
+        )
+
+
+def missing_weights(messages):
+    """Names of the weights that load reports list as missing, except those of a pooler.
+
+    Parameters
+    ----------
+    messages : list of str
+        What was logged.
+
+    Returns
+    -------
+    names : list of str
+        In the order of the reports.
+    """
+    names = [match[1].strip() for message in messages for match in _MISSING.finditer(message)]
+    return [name for name in names if not name.startswith("pooler.") and ".pooler." not in name]

