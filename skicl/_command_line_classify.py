@@ -1,0 +1,372 @@
+"""What ``python -m skicl classify`` does: read, check, encode, predict, evaluate, report.
+
+Everything the user can get wrong is found before the encoder is loaded. Texts are encoded once; the
+classifiers that are compared get the same vectors. Results go to the standard output, notes and
+progress to the standard error.
+"""
+
+import sys
+import time
+import warnings
+from collections import Counter
+from functools import partial
+from textwrap import shorten
+
+import skicl
+from skicl._tables import (
+    TableError,
+    check_encoding,
+    check_output,
+    delimiter_of,
+    read_table,
+    show_rows,
+    write_table,
+)
+
+_SHOWN_CLASSES = 20
+_SHOWN_WIDTH = 50
+_SCORES = ("accuracy", "log-loss", "ECE", "seconds")
+
+
+def classify(arguments):
+    """Carry out the command.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The parsed options; their names are those of the command line.
+
+    Raises
+    ------
+    TableError
+        If an option, a table, the encoder or the device cannot be used; the message is for the user.
+    """
+    _check_options(arguments)
+    texts, labels = _read_labelled(arguments)
+    new = _read_new(arguments, set(labels)) if arguments.predict else None
+    splits = _plan_folds(texts, labels, arguments) if arguments.evaluate else None
+    # An empty text says nothing: its row is kept, its predictions stay empty.
+    new_texts = new.column(arguments.text_column, "--text-column") if new else []
+    filled = [i for i, text in enumerate(new_texts) if text.strip()]
+
+    device = _resolve_device(arguments.device)
+    vectors = _encode(texts + [new_texts[i] for i in filled], arguments)
+    labelled, unlabelled = vectors[: len(texts)], vectors[len(texts) :]
+    if new:
+        _predict(labelled, labels, unlabelled, filled, new, arguments, device)
+    if arguments.evaluate:
+        _evaluate(labelled, labels, splits, arguments, device)
+
+
+def _check_options(arguments):
+    if not arguments.predict and not arguments.evaluate:
+        raise TableError("nothing to do: pass --predict FILE --out FILE, or --evaluate, or both.")
+    if bool(arguments.predict) != bool(arguments.out):
+        given, missing = ("--predict", "--out") if arguments.predict else ("--out", "--predict")
+        raise TableError(f"{given} needs {missing} FILE as well.")
+    if arguments.text_column == arguments.label_column:
+        raise TableError(
+            f"--text-column and --label-column are both {arguments.text_column!r}: name two columns."
+        )
+    if arguments.encoding:
+        check_encoding(arguments.encoding)
+    if arguments.out:
+        check_output(arguments.out, [arguments.train, arguments.predict])
+        if not arguments.delimiter:
+            _check_endings(arguments)
+
+
+def _check_endings(arguments):
+    """What the names of the tables say of their delimiters, where no option says it."""
+    delimiter = delimiter_of(arguments.out)
+    others = (arguments.train, arguments.predict)
+    if arguments.no_quotes and any(delimiter_of(path) != delimiter for path in others):
+        raise TableError(
+            "with --no-quotes the tables must have one delimiter, because a cell cannot hold it: give --train, "
+            "--predict and --out the same ending, or pass --delimiter."
+        )
+
+
+def _read(path, arguments):
+    return read_table(
+        path, delimiter=arguments.delimiter, encoding=arguments.encoding, quotes=not arguments.no_quotes
+    )
+
+
+def _read_labelled(arguments):
+    """Texts and labels of the training table, checked."""
+    table = _read(arguments.train, arguments)
+    texts = table.column(arguments.text_column, "--text-column")
+    labels = [label.strip() for label in table.column(arguments.label_column, "--label-column")]
+    blank = [not any(cell.strip() for cell in cells) for cells in table.rows]
+    empty = {
+        name: [
+            number
+            for number, cell, skip in zip(table.numbers, column, blank)
+            if not skip and not cell.strip()
+        ]
+        for name, column in ((arguments.text_column, texts), (arguments.label_column, labels))
+    }
+    found = " and ".join(
+        f"{len(rows)} in {name!r} ({show_rows(rows)})" for name, rows in empty.items() if rows
+    )
+    if found and not arguments.skip_empty:
+        raise TableError(
+            f"{table.path} has empty cells: {found}. Fill them in, or pass --skip-empty to leave these "
+            "rows out."
+        )
+    keep = [i for i in range(len(texts)) if texts[i].strip() and labels[i]]
+    texts, labels = [texts[i] for i in keep], [labels[i] for i in keep]
+    counts = Counter(labels)
+    if len(counts) < 2:
+        only = f"the only one is {labels[0]!r}" if labels else "there is no labelled row"
+        raise TableError(
+            f"{table.path}: a classifier needs at least two classes in {arguments.label_column!r}, {only}."
+        )
+    _say(arguments, f"{table.path}: {len(texts)} labelled texts, {len(counts)} classes")
+    _say(arguments, _show_counts(counts, "class"))
+    if len(texts) < len(table.rows):
+        _note(
+            arguments,
+            f"rows of {table.path} left out, being empty or incomplete: {len(table.rows) - len(texts)}",
+        )
+    if 2 * len(counts) > len(texts) + 2:
+        _note(
+            arguments,
+            f"{len(counts)} classes for {len(texts)} texts: is {arguments.label_column!r} the column of the labels?",
+        )
+    _note_lookalikes(arguments, counts)
+    return texts, labels
+
+
+def _read_new(arguments, classes):
+    """The table to classify, checked."""
+    table = _read(arguments.predict, arguments)
+    texts = table.column(arguments.text_column, "--text-column")
+    clash = [name for name in _new_columns(arguments.label_column, sorted(classes)) if name in table.header]
+    if clash:
+        raise TableError(
+            f"{table.path} already has the column {clash[0]!r}, which is to be added to --out. Rename or "
+            "remove it."
+        )
+    empty = [number for number, text in zip(table.numbers, texts) if not text.strip()]
+    if len(empty) == len(texts):
+        raise TableError(f"{table.path} holds no text to classify in its column {arguments.text_column!r}.")
+    _say(arguments, f"{table.path}: {len(texts)} rows to classify")
+    if empty:
+        _note(
+            arguments,
+            f"rows of {table.path} without a text, whose predictions stay empty: {len(empty)} "
+            f"({show_rows(empty)})",
+        )
+    return table
+
+
+def _new_columns(label_column, classes):
+    return [f"predicted_{label_column}", "confidence", *(f"probability_{name}" for name in classes)]
+
+
+def _note_lookalikes(arguments, counts):
+    """Point out labels that are probably one class in two spellings."""
+    spellings = {}
+    for name in counts:
+        spellings.setdefault(" ".join(name.casefold().split()), []).append(name)
+    alike = [" and ".join(repr(name) for name in names) for names in spellings.values() if len(names) > 1]
+    if alike:
+        _note(arguments, f"classes that differ in upper and lower case or spaces only: {'; '.join(alike)}")
+
+
+def _plan_folds(texts, labels, arguments):
+    """Splits of the evaluation, with notes on what the smallest classes do not allow."""
+    from skicl._baseline import stratified_splits
+
+    counts = Counter(labels)
+    single = sorted(name for name, count in counts.items() if count == 1)
+    smallest = min((count for count in counts.values() if count > 1), default=0)
+    if len(counts) - len(single) < 2:
+        raise TableError(
+            "--evaluate needs two classes or more with at least two rows, one to learn from and one to test "
+            f"on; {arguments.train} has {len(counts) - len(single)}. Label more rows, or use --predict alone."
+        )
+    if single:
+        shown = ", ".join(repr(name) for name in single[:5]) + (", ..." if len(single) > 5 else "")
+        _note(
+            arguments,
+            f"classes with a single row, which is always learnt from and never tested: {len(single)} "
+            f"({shown}); the scores say nothing of them",
+        )
+    folds = min(arguments.folds, smallest)
+    if folds < arguments.folds:
+        _note(
+            arguments,
+            f"{folds} folds instead of {arguments.folds}: the smallest class tested has {smallest} rows",
+        )
+    repeated = len(texts) - len(set(texts))
+    if repeated:
+        _note(
+            arguments,
+            f"rows that repeat the text of another row: {repeated}; the scores are too good if both are in "
+            "different folds",
+        )
+    return stratified_splits(labels, folds, arguments.seed)
+
+
+def _resolve_device(name):
+    from skicl._validation import resolve_device
+
+    try:
+        return resolve_device(name)
+    except (ValueError, RuntimeError) as error:
+        raise TableError(f"--device {name}: {error}") from None
+
+
+def _encode(texts, arguments):
+    """Vectors (n_texts, n_features) of all texts, encoded once."""
+    import numpy as np
+    import torch
+
+    from skicl import SentenceEncoder
+
+    encoder = SentenceEncoder(arguments.encoder, batch_size=arguments.batch_size, device=arguments.device)
+    # Short enough for the bar to move, long enough to form batches of similar length.
+    chunk = max(8 * arguments.batch_size, len(texts) // 20)
+    begin, vectors = time.perf_counter(), []
+    bar = _progress(len(texts), "encoding", "text", arguments)
+    try:
+        with warnings.catch_warnings(record=True) as caught, bar:
+            warnings.simplefilter("always", UserWarning)
+            encoder.fit(texts)
+            for first in range(0, len(texts), chunk):
+                vectors.append(encoder.transform(texts[first : first + chunk]))
+                bar.update(len(vectors[-1]))
+    except (OSError, ValueError, ImportError) as error:
+        raise TableError(f"--encoder {arguments.encoder}: {error}") from None
+    except torch.cuda.OutOfMemoryError:
+        raise TableError(
+            f"the device has too little memory for --batch-size {arguments.batch_size}: pass a smaller one, "
+            "or --device cpu."
+        ) from None
+    if caught:  # such as truncated texts
+        message = str(caught[0].message).partition(". ")[0]
+        _note(arguments, message + (f", and {len(caught) - 1} more such notes" if len(caught) > 1 else ""))
+    vectors = np.concatenate(vectors)
+    _say(
+        arguments,
+        f"encoded {len(texts)} texts with {arguments.encoder}: {vectors.shape[1]} features, "
+        f"{time.perf_counter() - begin:.1f} s",
+    )
+    return vectors
+
+
+def _predict(labelled, labels, unlabelled, filled, new, arguments, device):
+    import numpy as np
+
+    classifier = skicl.TartClassifier(device=device).fit(labelled, np.asarray(labels))
+    probabilities = classifier.predict_proba(unlabelled)
+    classes = [str(name) for name in classifier.classes_]
+    columns = _new_columns(arguments.label_column, classes)
+    added = [[""] * len(columns) for _ in new.rows]
+    for row, values in zip(filled, probabilities):
+        shown = [f"{value:.6g}" for value in values]
+        best = int(values.argmax())
+        added[row] = [classes[best], shown[best], *shown]
+    write_table(
+        arguments.out,
+        new.header + columns,
+        [cells + more for cells, more in zip(new.rows, added)],
+        delimiter=arguments.delimiter,
+        encoding=new.encoding,
+        line_end=new.line_end,
+        quotes=not arguments.no_quotes,
+    )
+    predicted = Counter(cells[0] for cells in added if cells[0])
+    _say(arguments, f"\n{arguments.out}: {len(new.rows)} rows written, with {len(columns)} new columns")
+    _say(arguments, _show_counts(predicted, columns[0]))
+    _say(arguments, f"  mean confidence {probabilities.max(axis=1).mean():.3f}")
+
+
+def _evaluate(X, labels, splits, arguments, device):
+    import numpy as np
+
+    from skicl._baseline import tuned_logistic_regression
+
+    y = np.asarray(labels)
+    fits = {
+        "TartClassifier": skicl.TartClassifier(device=device).fit,
+        "tuned LogisticRegression": partial(tuned_logistic_regression, seed=arguments.seed),
+    }
+    scores = {name: [] for name in fits}
+    with _progress(len(splits), "evaluating", "fold", arguments) as bar:
+        for train, test in splits:
+            for name, fit in fits.items():
+                scores[name].append(_score(fit, X, y, train, test))
+            bar.update()
+    rows = sum(len(test) for _, test in splits)
+    print(f"\nscores on {rows} rows of {arguments.train}, {len(splits)} stratified folds (mean +- sd)")
+    print(_show_scores({name: np.asarray(values) for name, values in scores.items()}))
+
+
+def _score(fit, X, y, train, test):
+    """Accuracy, log-loss, ECE and wall seconds of fitting and predicting on one fold."""
+    from sklearn.metrics import accuracy_score, log_loss
+
+    from skicl.evaluation import expected_calibration_error
+
+    begin = time.perf_counter()
+    classifier = fit(X[train], y[train])
+    probabilities = classifier.predict_proba(X[test])
+    seconds = time.perf_counter() - begin
+    classes = classifier.classes_
+    return (
+        accuracy_score(y[test], classes[probabilities.argmax(axis=1)]),
+        log_loss(y[test], probabilities, labels=classes),
+        expected_calibration_error(y[test], probabilities, labels=classes),
+        seconds,
+    )
+
+
+def _show_scores(scores):
+    """Table of the scores (n_folds, 4) of each classifier, and of their differences fold by fold."""
+    ours, theirs = scores.values()
+    lines = {**scores, "difference": (ours - theirs)[:, :-1]}
+    width = max(map(len, lines))
+    shown = [" " * (width + 4) + "".join(f"{name:<20}" for name in _SCORES)]
+    for name, values in lines.items():
+        sign = "+" if name == "difference" else ""
+        cells = (f"{m:{sign}.3f} +- {s:.3f}" for m, s in zip(values.mean(axis=0), values.std(axis=0, ddof=1)))
+        shown.append(f"  {name:<{width}}  " + "".join(f"{cell:<20}" for cell in cells))
+    shown.append(
+        "Accuracy: higher is better. Log-loss and ECE (expected calibration error): lower is better."
+    )
+    shown.append("Seconds: fit and predict, per fold, without the encoding of the texts.")
+    return "\n".join(line.rstrip() for line in shown)
+
+
+def _show_counts(counts, title):
+    """Table of the rows of each class, the largest first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [(title, "rows"), *((shorten(name, _SHOWN_WIDTH), n) for name, n in ordered[:_SHOWN_CLASSES])]
+    width = max(len(name) for name, _ in shown)
+    lines = [f"  {name:<{width}}  {count:>6}" for name, count in shown]
+    rest = [count for _, count in ordered[_SHOWN_CLASSES:]]
+    if rest:
+        lines.append(f"  and {len(rest)} more classes, {sum(rest)} rows in all")
+    return "\n".join(lines)
+
+
+def _progress(total, title, unit, arguments):
+    """Progress bar on the standard error, for a person at a terminal only."""
+    from tqdm import tqdm
+
+    hidden = arguments.quiet or arguments.no_progress or not sys.stderr.isatty()
+    return tqdm(total=total, desc=title, unit=unit, file=sys.stderr, disable=hidden, leave=False)
+
+
+def _say(arguments, text):
+    if not arguments.quiet:
+        print(text, flush=True)
+
+
+def _note(arguments, text):
+    if not arguments.quiet:
+        print(f"note: {text}", file=sys.stderr)

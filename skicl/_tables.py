@@ -1,0 +1,398 @@
+"""Tables of the command line: delimited text files, read with their row numbers and written atomically.
+
+Every error is a :class:`TableError` whose message names the file, the rows as a spreadsheet numbers
+them (the header is row 1 unless blank rows precede it) and what to do.
+"""
+
+import csv
+import gzip
+import io
+import os
+import shutil
+import zlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, lookup
+from collections import Counter
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+_GZIP = b"\x1f\x8b"
+_NOT_TEXT = {
+    b"PK\x03\x04": "a spreadsheet or another zip archive (.xlsx, .ods)",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook of the old kind (.xls)",
+    b"PAR1": "a Parquet file",
+}
+_EXPORT = "Open it where it was made and save or export it as CSV (UTF-8)."
+_SHOWN_ROWS = 5
+_SHOWN_COLUMNS = 30
+
+
+class TableError(Exception):
+    """A table that cannot be read, used or written; the message is meant for the user."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A delimited text file.
+
+    Parameters
+    ----------
+    path : str
+        The file, as the user named it.
+    header : list of str
+        Names of the columns, without surrounding white space.
+    rows : list of list of str
+        Cells of each row, as many as the header has.
+    numbers : list of int
+        Row numbers as a spreadsheet shows them.
+    encoding : str
+        Encoding in which a table derived from this one is written.
+    line_end : str
+        Line end of the file.
+    delimiter : str
+        Character between cells.
+    """
+
+    path: str
+    header: list
+    rows: list
+    numbers: list
+    encoding: str
+    line_end: str
+    delimiter: str
+
+    def column(self, name, option):
+        """Cells of the column `name`, which the command-line option `option` asked for."""
+        if name in self.header:
+            position = self.header.index(name)
+            return [cells[position] for cells in self.rows]
+        lower = {other.lower(): other for other in reversed(self.header) if other}
+        nearest = get_close_matches(name.strip().lower(), lower, n=1)
+        meant = f" Did you mean {lower[nearest[0]]!r}?" if nearest else ""
+        shown = ", ".join(repr(other) for other in self.header[:_SHOWN_COLUMNS])
+        more = len(self.header) - _SHOWN_COLUMNS
+        raise TableError(
+            f"{self.path} has no column {name!r} ({option}).{meant} Its columns are: {shown}"
+            + (f" and {more} more." if more > 0 else ".")
+            + _other_delimiter(self.header, self.delimiter)
+        )
+
+
+def read_table(path, *, delimiter=None, encoding=None, quotes=True):
+    """Read a delimited text file whose first row names the columns.
+
+    Blank rows at the end are left out; other blank rows are kept as rows of empty cells. A file
+    compressed by gzip is recognised by its content.
+
+    Parameters
+    ----------
+    path : str
+        File to read.
+    delimiter : str, default=None
+        Character between cells. None: by the name of the file, see :func:`delimiter_of`.
+    encoding : str, default=None
+        Encoding of the text. None: UTF-8, with or without a byte-order mark.
+    quotes : bool, default=True
+        Whether double quotes around a cell protect what is in it. False: they are characters as any other.
+
+    Returns
+    -------
+    Table
+        The table.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read, is not text in this encoding, or is not a table with unique
+        column names and as many cells in every row.
+    """
+    raw = _read_bytes(path)
+    delimiter = delimiter_of(path) if delimiter is None else delimiter
+    text = _decode(path, raw, encoding)
+    bom = raw.startswith(BOM_UTF8)
+    rows = _parse(path, text, delimiter, quotes)
+    while rows and not any(cell.strip() for cell in rows[-1]):
+        rows.pop()
+    first = next((i for i, cells in enumerate(rows) if any(cell.strip() for cell in cells)), None)
+    if first is None:
+        raise TableError(f"{path} is empty: expected a row of column names, then one row per text.")
+    header = [name.strip() for name in rows[first]]
+    _check_names(path, header)
+    # A blank line stands for a row of empty cells.
+    body = [cells if "".join(cells).strip() else [""] * len(header) for cells in rows[first + 1 :]]
+    numbers = list(range(first + 2, first + 2 + len(body)))
+    ragged = [(number, len(cells)) for number, cells in zip(numbers, body) if len(cells) != len(header)]
+    if ragged:
+        number, width = ragged[0]
+        raise TableError(
+            f"{path}: {len(ragged)} of {len(body)} rows have more or fewer cells than the header, which "
+            f"has {len(header)}: {show_rows([row for row, _ in ragged])}; row {number} has {width}. A cell "
+            f"that contains the delimiter ({_name(delimiter)}) must be in double quotes."
+            + _other_delimiter(header, delimiter)
+        )
+    line_end = "\r\n" if "\r\n" in text[: text.find("\n") + 1] else "\n"
+    encoding = ("utf-8-sig" if bom else "utf-8") if encoding is None else encoding
+    return Table(str(path), header, body, numbers, encoding, line_end, delimiter)
+
+
+def delimiter_of(path):
+    """Delimiter by the name of a file: a comma for .csv, a tab for .tsv and .tab, also before .gz."""
+    name = Path(path).name.lower().removesuffix(".gz")
+    suffix = Path(name).suffix
+    if suffix not in _DELIMITERS:
+        raise TableError(
+            f"{path}: the ending {suffix or '(none)'} does not tell the delimiter, as .csv, .tsv, .csv.gz "
+            "and .tsv.gz do. Rename the file, or pass --delimiter, for example --delimiter comma."
+        )
+    return _DELIMITERS[suffix]
+
+
+def check_encoding(encoding):
+    """Raise TableError unless `encoding` names a text encoding."""
+    try:
+        b"a".decode(encoding)
+    except UnicodeError:
+        return  # a lone byte need not be valid
+    except (LookupError, ValueError):
+        raise TableError(
+            f"--encoding {encoding!r} is not a known text encoding. Common ones are utf-8, utf-16, cp1252 "
+            "(Western European Windows), latin-1, cp1251, shift_jis, gb18030 and big5."
+        ) from None
+
+
+def show_rows(numbers):
+    """``rows 2, 5, 9, 12, 40 and 3 more``: the first row numbers of a list, in words."""
+    shown = ", ".join(str(number) for number in numbers[:_SHOWN_ROWS])
+    more = len(numbers) - _SHOWN_ROWS
+    return ("rows " if len(numbers) > 1 else "row ") + shown + (f" and {more} more" if more > 0 else "")
+
+
+def check_output(path, inputs):
+    """Find out, before any work, whether a table can be written to `path`.
+
+    Parameters
+    ----------
+    path : str
+        File to be written. A symbolic link stands for its target.
+    inputs : list of str
+        Files that must not be overwritten.
+
+    Raises
+    ------
+    TableError
+        If `path` is one of `inputs`, is not a regular file, or cannot be written.
+    """
+    for other in inputs:
+        with suppress(OSError):  # a file that does not exist is not the same file
+            if os.path.samefile(path, other):
+                raise TableError(
+                    f"--out {path} is the input {other}: it would be overwritten. Choose another name."
+                )
+    target = os.path.realpath(path)
+    if os.path.isdir(target):
+        raise TableError(f"--out {path} is a folder: name a file in it, for example predictions.csv.")
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise TableError(f"--out {path} is not a regular file. Choose a file name such as predictions.csv.")
+    if os.path.exists(target) and not os.access(target, os.W_OK):
+        raise TableError(f"--out {path} is write-protected. Choose another name, or allow writing to it.")
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise TableError(
+            f"--out {path}: the folder {folder} does not exist. Create it, or choose another one."
+        )
+    try:
+        with _temporary_file(folder) as file:
+            file.write(b"\n")  # a full disk may still hold an empty file
+            file.flush()
+    except OSError as error:
+        raise TableError(f"--out {path}: cannot write to the folder {folder}: {error.strerror}.") from None
+
+
+def write_table(path, header, rows, *, delimiter=None, encoding="utf-8", line_end="\n", quotes=True):
+    """Write a table atomically: `path` holds the old content or all of the new, never a part.
+
+    The table is written to a temporary file in the same folder, flushed to the disk and then renamed;
+    the temporary file is removed if anything stops the writing. A name that ends in .gz is compressed.
+
+    Parameters
+    ----------
+    path : str
+        File to write. A symbolic link stands for its target.
+    header : list of str
+        Names of the columns.
+    rows : iterable of list of str
+        Cells of each row.
+    delimiter : str, default=None
+        Character between cells. None: by the name of the file, see :func:`delimiter_of`.
+    encoding : str, default="utf-8"
+        Encoding of the text.
+    line_end : str, default="\\n"
+        End of each line.
+    quotes : bool, default=True
+        Whether cells are put in double quotes where they need it. False: cells are written as they
+        are, and none may hold the delimiter or a line end.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be written, for example because the disk is full.
+    """
+    target = os.path.realpath(path)
+    text = io.StringIO(newline="")
+    delimiter = delimiter or delimiter_of(path)
+    if quotes:
+        writer = csv.writer(text, delimiter=delimiter, lineterminator=line_end)
+        writer.writerow(header)
+        writer.writerows(rows)
+    else:
+        text.writelines(delimiter.join(cells) + line_end for cells in [header, *rows])
+    raw = text.getvalue().encode(encoding)
+    if target.lower().endswith(".gz"):
+        raw = gzip.compress(raw, mtime=0)  # no time stamp: the same table gives the same bytes
+    try:
+        with _temporary_file(os.path.dirname(target)) as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+            if os.path.exists(target):
+                shutil.copymode(target, file.name)
+            file.close()
+            os.replace(file.name, target)
+    except OSError as error:
+        unchanged = " Its old content is unchanged." if os.path.exists(target) else ""
+        raise TableError(f"cannot write {path}: {error.strerror or error}.{unchanged}") from None
+
+
+@contextmanager
+def _temporary_file(folder):
+    """A new binary file in `folder`, removed at the end unless it was renamed."""
+    path = os.path.join(folder, f".skicl-{os.urandom(8).hex()}.tmp")
+    try:
+        # Unlike the files of the module tempfile, it gets the permissions of any other new file.
+        with open(path, "xb") as file:
+            yield file
+    finally:
+        with suppress(FileNotFoundError):
+            os.remove(path)
+
+
+def _read_bytes(path):
+    try:
+        with open(path, "rb") as file:
+            raw = file.read()
+    except FileNotFoundError:
+        raise TableError(f"{path} does not exist. The current folder is {os.getcwd()}.") from None
+    except IsADirectoryError:
+        raise TableError(f"{path} is a folder: name a file in it.") from None
+    except OSError as error:
+        raise TableError(f"cannot read {path}: {error.strerror or error}.") from None
+    if raw.startswith(_GZIP):
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as error:
+            raise TableError(
+                f"cannot decompress {path}: {error}. The file is damaged or incomplete."
+            ) from None
+    for signature, kind in _NOT_TEXT.items():
+        if raw.startswith(signature):
+            raise TableError(f"{path} is {kind}, not a CSV file, whatever its name. {_EXPORT}")
+    return raw
+
+
+def _decode(path, raw, encoding):
+    if encoding is None and raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise TableError(
+            f"{path} is in UTF-16 (Excel calls it Unicode text), not UTF-8: pass --encoding utf-16."
+        )
+    name = lookup(encoding or "utf-8").name
+    skipped = len(BOM_UTF8) if name in ("utf-8", "utf-8-sig") and raw.startswith(BOM_UTF8) else 0
+    name = "utf-8" if name == "utf-8-sig" else name
+    try:
+        text = raw[skipped:].decode(name)
+    except UnicodeDecodeError as error:
+        start = skipped + error.start
+        line = raw[:start].decode(name, errors="replace").count("\n") + 1
+        asked = f"--encoding {encoding}" if encoding else "the default of --encoding"
+        raise TableError(
+            f"{path} is not valid {name} ({asked}): byte 0x{raw[start]:02x} at offset {start}, line {line}"
+            f"{_context(raw, start)}. Pass the encoding the file was saved in, for example --encoding cp1252 "
+            "for files of Western European Windows programs, or save the file again as UTF-8."
+        ) from None
+    except UnicodeError as error:  # raised by some codecs without a position
+        raise TableError(
+            f"{path} is not valid {name}: {error}. Pass the encoding of the file with --encoding."
+        ) from None
+    text = text.removeprefix("\ufeff")
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise TableError(
+            f"{path} is not a text table: it holds NUL characters, the first on line {line}. It may be a "
+            f"binary file, or text in UTF-16 (then pass --encoding utf-16). {_EXPORT}"
+        )
+    return text
+
+
+def _context(raw, start):
+    """The words around a byte that could not be decoded, its line being all there is to go by."""
+    before = raw[max(start - 20, 0) : start].rpartition(b"\n")[2]
+    after = raw[start : start + 20].partition(b"\n")[0]
+    around = (before + after).decode("cp1252", errors="replace").strip()
+    return f" (near {around!r} if read as cp1252)" if around else ""
+
+
+@contextmanager
+def _unlimited_cells(length):
+    """Allow cells of up to `length` characters: the csv module has one limit for the whole process."""
+    limit = csv.field_size_limit()
+    csv.field_size_limit(min(max(limit, length), 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _parse(path, text, delimiter, quotes):
+    rows = []
+    try:
+        with _unlimited_cells(len(text)):
+            # One by one, so that after an error the length tells the row.
+            lines = io.StringIO(text, newline="")
+            quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+            for cells in csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True):
+                rows.append(cells)
+    except csv.Error as error:
+        what = "a double quote opens a cell and is never closed"
+        if "expected after" in str(error):
+            what = "a cell in double quotes goes on after its closing quote"
+        raise TableError(
+            f"{path}: row {len(rows) + 1} is not valid: {what}. Inside a quoted cell a double quote must be "
+            "written twice, as spreadsheets do when they export. If double quotes mean nothing special in this "
+            "table, pass --no-quotes."
+        ) from None
+    return rows
+
+
+def _check_names(path, header):
+    twice = [repr(name) for name, count in Counter(header).items() if count > 1 and name]
+    if twice:
+        raise TableError(
+            f"{path}: more than one column is named {', '.join(twice)}. Rename or remove all but one."
+        )
+
+
+def _other_delimiter(header, delimiter):
+    """A hint for a file that was cut at the wrong character."""
+    counts = {
+        other: sum(name.count(other) for name in header) for other in _DELIMITER_NAMES if other != delimiter
+    }
+    other = max(counts, key=counts.get)
+    if len(header) > 1 or not counts[other]:
+        return ""
+    return f" The header looks as if the delimiter were a {_name(other)}: pass --delimiter {_name(other)}."
+
+
+def _name(delimiter):
+    return _DELIMITER_NAMES.get(delimiter, delimiter)
