@@ -120,7 +120,7 @@ def test_item_that_is_no_string_is_named_with_its_position(item, name):
 
 
 def test_numeric_array_is_refused():
-    with pytest.raises(TypeError, match="item of type float .* at position 0"):
+    with pytest.raises(TypeError, match=r"item of type float .* at position 0"):
         check_texts(np.zeros(3))
 
 
@@ -194,7 +194,7 @@ def test_device_that_cannot_compute_is_refused(device):
 
 @pytest.mark.parametrize("device", [0, 1.0, ["cpu"]])
 def test_device_of_a_wrong_type_is_refused(device):
-    with pytest.raises(TypeError, match="`device` must be None, a string or a torch.device"):
+    with pytest.raises(TypeError, match=r"`device` must be None, a string or a torch\.device"):
         resolve_device(device)
 
 

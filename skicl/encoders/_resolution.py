@@ -115,16 +115,22 @@ def find_model(name, revision=None):
 
 
 def _cached(name, revision):
-    from huggingface_hub import snapshot_download
+    """The snapshot in the cache of the hub, or None if it is not there or lacks a part.
+
+    Found through one of its files: the hub's own search takes a snapshot without copies of the weights in formats
+    that nobody asked for to be incomplete.
+    """
+    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    try:
-        folder = Path(snapshot_download(name, revision=revision, cache_dir=_cache_folder(), local_files_only=True))
-    except HFValidationError as error:
-        raise ValueError(f"`model`={name!r} is neither a folder nor a valid name of a model: {error}") from error
-    except OSError:  # no snapshot, or one the hub's library knows to be incomplete
-        return None
-    return folder if _is_complete(folder, name) else None
+    for file in ("modules.json", "config.json"):
+        try:
+            found = try_to_load_from_cache(name, file, cache_dir=_cache_folder(), revision=revision)
+        except HFValidationError as error:
+            raise ValueError(f"`model`={name!r} is neither a folder nor a valid name of a model: {error}") from error
+        if isinstance(found, str) and _is_complete(Path(found).parent, name):
+            return Path(found).parent
+    return None
 
 
 def _cache_folder():
@@ -146,8 +152,9 @@ def _is_complete(folder, name):
     modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     for module in modules:
         place = folder / module["path"]
-        if place == folder:  # the network itself
-            if not ((folder / "config.json").is_file() and weights(folder)):
+        if place == folder:  # the network, or a table of word vectors, which has no configuration
+            configured = (folder / "config.json").is_file() or not module["type"].endswith("Transformer")
+            if not (configured and weights(folder)):
                 return False
         elif not (place.is_dir() and any(place.iterdir())) and not module["type"].endswith("Normalize"):
             return False

@@ -1,0 +1,6 @@
+"""Few-shot evaluation of classifiers: nested contexts, scores over repeats, calibration metrics."""
+
+from skicl.evaluation._few_shot import few_shot_scores, nested_contexts
+from skicl.evaluation._metrics import brier_score, expected_calibration_error
+
+__all__ = ["brier_score", "expected_calibration_error", "few_shot_scores", "nested_contexts"]

@@ -1,0 +1,182 @@
+"""Metrics of multi-class probabilities: expected calibration error and Brier score."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_array, column_or_1d
+
+_SUM_TOLERANCE = 1e-3  # float16 and float32 softmaxes over hundreds of classes stay well within it
+
+
+def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform", labels=None):
+    """Expected calibration error of the predicted class (top-label ECE).
+
+    The confidence of a row is its largest probability, and the row is correct if the class of that
+    probability is the true one. Rows are binned by confidence; the error is the mean over the rows of
+    the distance between the accuracy and the mean confidence of their bin:
+    ``sum_b n_b / n * |accuracy_b - confidence_b|`` (equation 3 of [1]_). 0 is perfect, 1 the worst.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True classes, numbers or strings.
+    y_prob : array-like of shape (n_samples, n_classes) or (n_samples,)
+        Probabilities; each row sums to 1. One column per class, in the order of `labels`. With two
+        classes the probabilities of the second one alone may be given, as in scikit-learn.
+    n_bins : int, default=15
+        Number of bins.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        "uniform": bins of equal width over [0, 1], closed on the right, as in [1]_. "quantile": bins
+        that hold equally many rows; rows of equal confidence share a bin, so that the result does not
+        depend on the order of the rows.
+    labels : array-like of shape (n_classes,), default=None
+        Class of each column of `y_prob`, such as the `classes_` of a classifier. None: the sorted
+        classes of `y_true`, which must then be as many as the columns.
+
+    Returns
+    -------
+    float
+        The calibration error, between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not agree, `y_prob` holds NaN, values outside [0, 1] or rows that do not sum
+        to 1, `y_true` holds classes that are not in `labels`, or `n_bins` or `strategy` is not valid.
+
+    Notes
+    -----
+    The estimate is biased, in both directions. With few rows it is too large: even for perfectly
+    calibrated probabilities the accuracy of a bin differs from its mean confidence by chance, which
+    adds about ``sqrt(2 * n_bins * v / (pi * n_samples))``, where ``v`` is the mean of
+    ``confidence * (1 - confidence)``; for 300 rows of confidence around 0.75 spread over 15 bins that
+    is 0.08. With few bins it is too small, because errors of opposite sign in one bin cancel [2]_.
+    Compare errors only between classifiers scored on equally many rows. Bins of equal mass have the
+    smaller bias of the two strategies in most cases [3]_.
+
+    References
+    ----------
+    .. [1] Guo, Pleiss, Sun and Weinberger. "On calibration of modern neural networks." ICML 2017.
+    .. [2] Kumar, Liang and Ma. "Verified uncertainty calibration." NeurIPS 2019.
+    .. [3] Roelofs, Cain, Shlens and Mozer. "Mitigating bias in calibration error estimation."
+           AISTATS 2022.
+
+    Examples
+    --------
+    >>> from skicl.evaluation import expected_calibration_error
+    >>> y_true = ["ham", "spam", "ham", "ham"]
+    >>> y_prob = [[0.9, 0.1], [0.1, 0.9], [0.9, 0.1], [0.1, 0.9]]
+    >>> round(expected_calibration_error(y_true, y_prob), 3)
+    0.15
+    """
+    if isinstance(n_bins, bool) or not isinstance(n_bins, Integral) or n_bins < 1:
+        raise ValueError(f"`n_bins` must be an integer of at least 1, got {n_bins!r}.")
+    if strategy not in ("uniform", "quantile"):
+        raise ValueError(f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}.")
+    true, prob = _check_probabilities(y_true, y_prob, labels)
+    confidence = prob.max(axis=1)
+    correct = prob.argmax(axis=1) == true
+    if strategy == "uniform":
+        edges = np.linspace(0, 1, n_bins + 1)[1:-1]
+    else:
+        edges = np.quantile(confidence, np.linspace(0, 1, n_bins + 1)[1:-1])
+    bins = np.searchsorted(edges, confidence, side="left")  # bin b is (edge[b - 1], edge[b]]
+    surplus = np.bincount(bins, weights=correct - confidence, minlength=n_bins)
+    return float(np.abs(surplus).sum() / len(confidence))
+
+
+def brier_score(y_true, y_prob, *, labels=None):
+    """Brier score of multi-class probabilities.
+
+    The mean over the rows of the squared distance between the row of probabilities and the one-hot
+    vector of the true class, summed over the classes [1]_: 0 is perfect, 2 the worst. For two classes
+    this is twice the binary score of :func:`sklearn.metrics.brier_score_loss`, which looks at one
+    class alone. It is a proper scoring rule: the expected score is smallest for the true
+    probabilities.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True classes, numbers or strings.
+    y_prob : array-like of shape (n_samples, n_classes) or (n_samples,)
+        Probabilities; each row sums to 1. One column per class, in the order of `labels`. With two
+        classes the probabilities of the second one alone may be given, as in scikit-learn.
+    labels : array-like of shape (n_classes,), default=None
+        Class of each column of `y_prob`, such as the `classes_` of a classifier. None: the sorted
+        classes of `y_true`, which must then be as many as the columns.
+
+    Returns
+    -------
+    float
+        The score, between 0 and 2.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not agree, `y_prob` holds NaN, values outside [0, 1] or rows that do not sum
+        to 1, or `y_true` holds classes that are not in `labels`.
+
+    References
+    ----------
+    .. [1] Brier. "Verification of forecasts expressed in terms of probability." Monthly Weather
+           Review 78, 1950.
+
+    Examples
+    --------
+    >>> from skicl.evaluation import brier_score
+    >>> round(brier_score(["a", "c"], [[0.8, 0.2, 0.0], [0.1, 0.3, 0.6]], labels=["a", "b", "c"]), 3)
+    0.17
+    """
+    true, prob = _check_probabilities(y_true, y_prob, labels)
+    distance = prob.copy()
+    distance[np.arange(len(true)), true] -= 1
+    return float((distance**2).sum(axis=1).mean())
+
+
+def _check_probabilities(y_true, y_prob, labels):
+    """Validated column index of each true class (n_samples,), and probabilities (n_samples, n_classes)."""
+    prob = check_array(y_prob, dtype=np.float64, ensure_2d=False, input_name="y_prob")
+    if prob.ndim == 1:
+        prob = np.column_stack([1 - prob, prob])
+    if prob.shape[1] < 2:
+        raise ValueError(
+            "`y_prob` has one column; expected one column per class, or a 1-D array of the "
+            "probabilities of the second of two classes."
+        )
+    if prob.min() < -1e-9 or prob.max() > 1 + 1e-6:
+        raise ValueError(
+            f"`y_prob` must hold probabilities between 0 and 1, got values from {prob.min():g} to "
+            f"{prob.max():g}; pass the output of `predict_proba`, not scores."
+        )
+    sums = prob.sum(axis=1)
+    worst = np.abs(sums - 1).argmax()
+    if abs(sums[worst] - 1) > _SUM_TOLERANCE:
+        raise ValueError(f"Each row of `y_prob` must sum to 1; row {worst} sums to {sums[worst]:g}.")
+    true = column_or_1d(y_true)
+    if len(true) != len(prob):
+        raise ValueError(f"`y_true` has {len(true)} rows and `y_prob` has {len(prob)}; they must be equal.")
+    return _columns_of_classes(true, prob.shape[1], labels), prob
+
+
+def _columns_of_classes(true, n_columns, labels):
+    """Column of `y_prob` that belongs to each true class, for columns in the order of `labels`."""
+    if labels is None:
+        classes = np.unique(true)
+        if len(classes) != n_columns:
+            raise ValueError(
+                f"`y_prob` has {n_columns} columns but `y_true` holds {len(classes)} classes; pass the "
+                "class of each column as `labels`, for example the `classes_` of the classifier."
+            )
+    else:
+        classes = column_or_1d(labels)
+        if len(np.unique(classes)) != len(classes):
+            raise ValueError("`labels` names a class twice; expected one distinct class per column.")
+        if len(classes) != n_columns:
+            raise ValueError(f"`labels` has {len(classes)} classes but `y_prob` has {n_columns} columns.")
+    order = np.argsort(classes)
+    at = np.minimum(np.searchsorted(classes, true, sorter=order), len(classes) - 1)
+    columns = order[at]
+    unknown = np.flatnonzero(classes[columns] != true)
+    if len(unknown):
+        raise ValueError(f"`y_true` holds the class {true[unknown[0]]!r}, which is not in `labels`.")
+    return columns

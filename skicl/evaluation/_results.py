@@ -1,0 +1,94 @@
+"""A results file that survives a kill: one CSV row per record, replaced as a whole and never half-written."""
+
+import csv
+import io
+import os
+from pathlib import Path
+
+_TEXT = frozenset({"dataset", "task", "estimator"})
+_WHOLE = frozenset({"k", "repeat", "n_classes", "n_queries"})
+
+
+class ResultsFile:
+    """Records in a CSV file that is at every moment complete and readable.
+
+    Each new record writes the whole file beside the old one and moves it into place, so that a process
+    that is killed at any moment leaves the file as it was after the last full record. One process may
+    write to a file at a time. Numbers are written with all their digits: what is read back is equal
+    to what was written.
+
+    Parameters
+    ----------
+    path : path-like or None
+        The file. It is read if it exists. None: the records are kept in memory only.
+    columns : sequence of str
+        Names of the fields of a record, in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        If the file exists and has other columns, or a row that cannot be read.
+    FileNotFoundError
+        If the folder of `path` does not exist.
+    """
+
+    def __init__(self, path, columns):
+        self.path = None if path is None else Path(path)
+        self.columns = tuple(columns)
+        self.records = []
+        self._text = _csv_line(self.columns)
+        if self.path is None:
+            return
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"`results_file`: the folder {str(self.path.parent)!r} does not exist.")
+        if self.path.exists():
+            self.records = self._read()
+            self._text += "".join(self._line(record) for record in self.records)
+
+    def append(self, record):
+        """Add a record and bring the file up to date."""
+        self.records.append(record)
+        self._text += self._line(record)
+        if self.path is not None:
+            partial = self.path.with_name(f".{self.path.name}.partial")
+            partial.write_text(self._text, encoding="utf-8", newline="")
+            os.replace(partial, self.path)
+
+    def _line(self, record):
+        return _csv_line([_written(record[name]) for name in self.columns])
+
+    def _read(self):
+        with self.path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+        if not rows or tuple(rows[0]) != self.columns:
+            found = ", ".join(rows[0]) if rows else "nothing"
+            raise ValueError(
+                f"`results_file` {str(self.path)!r} holds other columns ({found}) than this run writes "
+                f"({', '.join(self.columns)}); choose another file."
+            )
+        return [self._record(number, row) for number, row in enumerate(rows[1:], start=2)]
+
+    def _record(self, number, row):
+        try:
+            return {name: _read_as(name, value) for name, value in zip(self.columns, row, strict=True)}
+        except ValueError as error:
+            raise ValueError(
+                f"`results_file` {str(self.path)!r}: line {number} cannot be read ({error}); remove it, and "
+                "its record will be computed again."
+            ) from error
+
+
+def _written(value):
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def _read_as(name, value):
+    if name in _TEXT:
+        return value
+    return int(value) if name in _WHOLE else float(value)
+
+
+def _csv_line(fields):
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(fields)
+    return line.getvalue()

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from skicl.encoders._base import (
+    SMALLEST_BATCH,
+    BaseEncoder,
+    batches_of_similar_size,
+    check_integer,
+    distinct_items,
+)
+
+
+class CountingEncoder(BaseEncoder):
+    """Two features, the length and the number of vowels, and a list of the batches it was given."""
+
+    def __init__(self, batch_size=4, device="cpu"):
+        self.batch_size = batch_size
+        self.device = device
+
+    def _load(self, device):
+        return []
+
+    def _encode(self, model, batch):
+        self.batches = [*getattr(self, "batches", []), batch]
+        return np.array([[len(text), sum(letter in "aeiou" for letter in text)] for text in batch], dtype=np.float64)
+
+
+TEXTS = ["a", "bb", "ccc", "aaaa", "bb", "eeeee", "a", "hhhhhh", "a"]
+
+
+def used_batches(encoder, texts):
+    encoder.fit(texts)
+    encoder.batches = []
+    encoder.transform(texts)
+    return encoder.batches
+
+
+def test_rows_come_back_in_the_order_of_the_input():
+    vectors = CountingEncoder().fit_transform(TEXTS)
+    assert vectors.dtype == np.float32
+    assert vectors[:, 0].tolist() == [len(text) for text in TEXTS]
+    assert vectors[:, 1].tolist() == [1, 0, 0, 4, 0, 5, 1, 0, 1]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
+def test_result_does_not_depend_on_the_batch_size(batch_size):
+    expected = CountingEncoder().fit_transform(TEXTS)
+    np.testing.assert_array_equal(CountingEncoder(batch_size).fit_transform(TEXTS), expected)
+
+
+def test_duplicates_are_encoded_once():
+    batches = used_batches(CountingEncoder(), TEXTS)
+    assert sorted(text for batch in batches for text in batch) == sorted(set(TEXTS))
+
+
+def test_batches_are_sorted_by_length_longest_first():
+    batches = used_batches(CountingEncoder(batch_size=2), TEXTS)
+    assert batches == [["hhhhhh", "eeeee"], ["aaaa", "ccc"], ["bb", "a"]]
+
+
+def test_fit_encodes_one_short_item_only():
+    encoder = CountingEncoder().fit(TEXTS)
+    assert encoder.batches == [["a"]]
+    assert encoder.n_features_out_ == 2
+
+
+def test_feature_names():
+    encoder = CountingEncoder().fit(TEXTS)
+    assert encoder.get_feature_names_out().tolist() == ["countingencoder0", "countingencoder1"]
+    with pytest.raises(NotFittedError):
+        CountingEncoder().get_feature_names_out()
+
+
+def test_transform_needs_fit():
+    with pytest.raises(NotFittedError):
+        CountingEncoder().transform(TEXTS)
+
+
+def test_bad_parameters_are_refused_before_the_model_is_loaded(monkeypatch):
+    monkeypatch.setattr(CountingEncoder, "_load", lambda self, device: pytest.fail("the model was loaded"))
+    with pytest.raises(ValueError, match="`batch_size` must be a positive integer, got 0"):
+        CountingEncoder(batch_size=0).fit(TEXTS)
+    with pytest.raises(ValueError, match="bare string"):
+        CountingEncoder().fit("text")
+    with pytest.raises(ValueError, match="`device`='nowhere'"):
+        CountingEncoder(device="nowhere").fit(TEXTS)
+
+
+def test_the_base_class_is_abstract():
+    with pytest.raises(TypeError, match="abstract"):
+        BaseEncoder()
+
+
+def test_distinct_items():
+    distinct, rows = distinct_items(["b", "a", "b", "c", "a"])
+    assert distinct == ["b", "a", "c"]
+    assert [distinct[row] for row in rows] == ["b", "a", "b", "c", "a"]
+
+
+@pytest.mark.parametrize("n_items", [1, 5, 64, 65, 500])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_every_item_is_in_one_batch(n_items, batch_size):
+    sizes = np.random.default_rng(0).integers(0, 300, n_items).tolist()
+    batches = list(batches_of_similar_size(sizes, batch_size))
+    assert sorted(i for batch in batches for i in batch) == list(range(n_items))
+    assert max(map(len, batches)) <= batch_size
+    assert all(batches)
+    in_order = [sizes[i] for batch in batches for i in batch]
+    assert in_order == sorted(sizes, reverse=True)
+
+
+def test_batches_end_where_items_get_much_smaller():
+    sizes = [100] * SMALLEST_BATCH + [10] * SMALLEST_BATCH
+    assert [len(batch) for batch in batches_of_similar_size(sizes, 1000)] == [SMALLEST_BATCH, SMALLEST_BATCH]
+    assert [len(batch) for batch in batches_of_similar_size([100, 99, 10, 9], 1000)] == [4]
+    assert [len(batch) for batch in batches_of_similar_size([7] * 130, 64)] == [64, 64, 2]
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, "4", True, None, np.nan])
+def test_integers_are_checked(value):
+    with pytest.raises(ValueError, match="`n` must be a positive integer, got"):
+        check_integer(value, "n")
+
+
+def test_integers_that_are_accepted():
+    check_integer(1, "n")
+    check_integer(np.int64(3), "n")
+    check_integer(None, "n", optional=True)
+    with pytest.raises(ValueError, match="`n` must be a positive integer or None, got 0"):
+        check_integer(0, "n", optional=True)
