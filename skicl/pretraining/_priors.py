@@ -187,7 +187,7 @@ def sample_tasks(draw, sizes, with_side):
     X = roughen(draw, X)
     y = flip_labels(draw, y, sizes.n_classes)
     names = class_directions(X, y, sizes.n_classes) if with_side else None
-    order = context_order(draw, y, sizes.n_classes, n_context)
+    order = context_order(draw, y, sizes.n_classes)
     X = X.gather(1, order[..., None].expand(-1, -1, X.shape[-1]))
     y = y.gather(1, order)
     return _split(draw, sizes, X, y, names)
@@ -367,17 +367,21 @@ def side_scores(draw, X, names):
     return rows @ (hints / hints.norm(dim=-1, keepdim=True).clamp_min(1e-6)).mT
 
 
-def context_order(draw, y, n_classes, n_context):
-    """An order of the pool whose first rows hold one of each class, for most tasks: (B, P)."""
+def context_order(draw, y, n_classes):
+    """An order of the pool, (B, P), of which the first rows become the context.
+
+    In a fifth of the tasks the rows come as they fall, in most the first ones hold one of each class, and in a
+    quarter the context is balanced, as many rows of each class as there are, though the queries are not.
+    """
     n_tasks, n_pool = y.shape
     key = draw.uniform(n_tasks, n_pool)
-    one_hot = torch.nn.functional.one_hot(y, n_classes)                         # (B, P, C)
-    first = one_hot.argmax(1)                                                   # (B, C)
-    present = one_hot.any(1)
-    guaranteed = draw.chance(n_tasks, 1, p=0.8) > 0
-    # Put the first row of every class in front; absent classes point nowhere.
-    lift = torch.zeros_like(key).scatter_add_(1, first, (present & guaranteed).to(key.dtype))
-    return (key - lift.clamp_max(1.0)).argsort(1)
+    one_hot = torch.nn.functional.one_hot(y, n_classes).to(key.dtype)  # (B, P, C)
+    # How many rows of its class come before a row, in the order of the pool.
+    rank = ((one_hot.cumsum(1) - 1) * one_hot).sum(-1)                          # (B, P)
+    kind = draw.uniform(n_tasks, 1)
+    first = (rank == 0).to(key.dtype)
+    key = torch.where(kind < 0.2, key, torch.where(kind < 0.75, key - first, key + rank))
+    return key.argsort(1)
 
 
 def _split(draw, sizes, X, y, names):
