@@ -58,10 +58,19 @@ def main(argv=None):
     except BrokenPipeError:  # the reader of the summary, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not _is_interrupt(error):
+            raise
         print(f"\n{_PROGRAM} {arguments.command}: interrupted, nothing is half-written", file=sys.stderr)
         return 130
     return 0
+
+
+def _is_interrupt(error):
+    """Whether an error is Ctrl-C, or what became of it: an import that it hits ends in an ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _parser():

@@ -62,7 +62,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         The fitted encoder; None where ``X`` is used as it is.
     n_features_in_ : int
         Number of columns of a numeric ``X``. Only defined without an encoder.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns. Only defined if ``X`` has names that are all strings.
     n_context_ : int
         Number of rows in the context.

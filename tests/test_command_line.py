@@ -78,6 +78,18 @@ def test_the_process_stops_at_once_when_interrupted(folder, tiny_folder):
     assert sorted(os.listdir(folder)) == ["labelled.csv", "new.csv"]
 
 
+def test_an_interrupt_that_an_import_turned_into_another_error_is_one(folder, monkeypatch, capsys):
+    def fail(_):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr("skicl._command_line.classify", fail)
+    assert main(classify()) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
 def test_errors_have_exit_code_2_and_one_line(folder, capsys):
     os.remove("new.csv")
     assert main(classify()) == 2

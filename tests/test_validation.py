@@ -17,7 +17,6 @@ FORMS = {
     "sequence": UserList,
     "unicode array": np.array,
     "object array": lambda texts: np.array(texts, dtype=object),
-    "string array": lambda texts: np.array(texts, dtype=np.dtypes.StringDType()),
     "column": lambda texts: np.array(texts, dtype=object)[:, None],
     "unicode column": lambda texts: np.array(texts)[:, None],
     "numpy scalars": lambda texts: [np.str_(text) for text in texts],
@@ -31,6 +30,8 @@ FORMS = {
     "polars series": pl.Series,
     "polars frame": lambda texts: pl.DataFrame({"message": texts}),
 }
+if hasattr(np.dtypes, "StringDType"):  # numpy 2
+    FORMS["string array"] = lambda texts: np.array(texts, dtype=np.dtypes.StringDType())
 
 NOT_TEXT = {
     "floats": [[0.1, 0.2], [0.3, 0.4]],

@@ -20,13 +20,13 @@ def load_support_messages(*, return_X_y=False, as_frame=False):
     tea that also sells machines and a monthly subscription, so the intents share their vocabulary. Nothing is
     downloaded. ``DESCR`` defines the intents and gives the measured difficulty.
 
-    =================   =========================================
-    Classes                                                     8
-    Messages per class                                         50
-    Messages total                                            400
-    Words per message                           3 to 40, median 15
+    ==================  ================================================
+    Classes             8
+    Messages per class  50
+    Messages total      400
+    Words per message   3 to 40, median 15
     Language            English, some of it colloquial or non-native
-    =================   =========================================
+    ==================  ================================================
 
     Parameters
     ----------

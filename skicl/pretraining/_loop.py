@@ -45,6 +45,13 @@ class Schedule:
         Decay of the moving average of the weights that is saved as the reasoner.
     seed : int, default=0
         Seed of the weights and of the tasks.
+
+    Examples
+    --------
+    >>> from skicl.pretraining import Schedule
+    >>> schedule = Schedule(steps=1000, warmup=100)
+    >>> schedule.rate(99) == schedule.learning_rate
+    True
     """
 
     steps: int = 20000
@@ -58,7 +65,17 @@ class Schedule:
     seed: int = 0
 
     def rate(self, step):
-        """Learning rate of a step, counted from 0."""
+        """Learning rate of a step.
+
+        Parameters
+        ----------
+        step : int
+            The step, counted from 0.
+
+        Returns
+        -------
+        float
+        """
         rising = min(1.0, (step + 1) / max(1, self.warmup))
         falling = min(1.0, (self.steps - step) / max(1.0, self.decay * self.steps))
         return self.learning_rate * rising * max(0.0, falling)
@@ -75,7 +92,7 @@ class State:
         self.optimizer = torch.optim.AdamW(self.reasoner.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98),
                                            weight_decay=schedule.weight_decay)
         self.step, self.tasks, self.seconds, self.loss = 0, 0, 0.0, float("nan")
-        self.earlier = None     # card of the stage before
+        self.earlier = []       # what the stages before did, oldest first
 
     def start_from(self, path):
         """Take the weights of a reasoner of equal sizes."""
@@ -85,7 +102,9 @@ class State:
                              f"{self.reasoner.config} here.")
         self.reasoner.load_state_dict(reasoner.state_dict(), strict=True)
         self.average = {name: t.detach().clone() for name, t in self.reasoner.named_parameters()}
-        self.earlier = {"file": Path(path).name, **read_card(path)}
+        card = read_card(path)
+        self.earlier = [*card.get("earlier_stages", []),
+                        {name: card.get(name) for name in ("prior", "schedule", "steps", "tasks", "seconds", "loss")}]
 
     def save(self, path, prior, schedule):
         """Write everything that the next step needs, atomically, without pickle."""
@@ -147,7 +166,7 @@ def task_loss(reasoner, tasks, layer_loss):
 
 def seed_of(*numbers):
     """One seed from several numbers, for the generator of one step on one process."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
 
 
 def train_step(state, prior, schedule, generator, rank, world):
@@ -240,6 +259,19 @@ def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, de
     Started by ``torchrun``, every process draws its own tasks and gradients are averaged. The tasks of
     a step depend on (seed, step, process) alone, so on a CPU a resumed run equals an uninterrupted one
     bit for bit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skicl.pretraining import EmbeddingPrior, Schedule, pretrain
+    >>> from skicl.reasoning import EquivariantConfig
+    >>> prior = EmbeddingPrior(max_labelled=16, n_features=(4,), max_classes=3, budget=256)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     state = pretrain(Path(folder) / "tiny", config=EquivariantConfig(n_layers=1), prior=prior,
+    ...                      schedule=Schedule(steps=3), device="cpu")
+    >>> state.step
+    3
     """
     config = config or EquivariantConfig()
     prior, schedule = prior or EmbeddingPrior(), schedule or Schedule()
@@ -298,7 +330,7 @@ def _save(state, out, state_path, prior, schedule, device):
     card = {"prior": {"name": type(prior).__name__, **asdict(prior)}, "schedule": asdict(schedule),
             "steps": state.step, "tasks": state.tasks, "seconds": round(state.seconds), "loss": round(state.loss, 4)
             if math.isfinite(state.loss) else None, "hardware": _hardware(device), "torch": torch.__version__,
-            "evaluation": {}, "earlier_stage": state.earlier}
+            "evaluation": {}, "earlier_stages": state.earlier}
     state.save(state_path, prior, schedule)
     save_reasoner(out.with_name(out.name + ".safetensors"), state.averaged(), card)
 

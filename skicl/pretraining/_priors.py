@@ -28,6 +28,14 @@ class Tasks(NamedTuple):
         C.
     side, side_query : Tensors of shape (B, N, C) and (B, Q, C), or None
         Outside scores of every (row, class), as from the names of the classes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skicl.pretraining import EmbeddingPrior
+    >>> tasks = EmbeddingPrior(n_queries=10, side_share=0.0).sample(torch.Generator().manual_seed(0))
+    >>> tasks.y_query.shape[1], tasks.side
+    (10, None)
     """
 
     X: torch.Tensor
@@ -40,7 +48,30 @@ class Tasks(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Sizes that the tasks of one batch share."""
+    """Sizes that the tasks of one batch share.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Number of tasks B.
+    n_labelled : int
+        Labelled context rows of a task.
+    n_unlabelled : int
+        Unlabelled context rows of a task.
+    n_queries : int
+        Queries of a task.
+    n_features : int
+        Number of features D.
+    n_classes : int
+        Number of classes C.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skicl.pretraining import EmbeddingPrior, Sizes
+    >>> EmbeddingPrior().sample(torch.Generator().manual_seed(0), Sizes(2, 16, 4, 8, 5, 3)).X.shape
+    torch.Size([2, 20, 5])
+    """
 
     n_tasks: int
     n_labelled: int
@@ -168,9 +199,9 @@ class EmbeddingPrior:
 
 def _draw_n_classes(draw, most):
     kind = draw.scalar()
-    if kind < 0.35:
+    if kind < 0.3:
         return 2
-    if kind < 0.8:
+    if kind < 0.65:
         return min(most, int(draw.scalar(3, 9)))
     return draw.integer(min(8, most), most)
 

@@ -27,6 +27,13 @@ class Evidence(NamedTuple):
     side : Tensor of shape (B, N, C) or None, default=None
         One outside score per (row, class), such as the similarity of the row to the name of
         the class. None means that there is none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skicl.reasoning import Evidence
+    >>> Evidence(torch.zeros(1, 3, 2), torch.tensor([[0, 1, -1]]), n_classes=2).X.shape
+    torch.Size([1, 3, 2])
     """
 
     X: torch.Tensor
@@ -42,23 +49,90 @@ class Reasoner(nn.Module):
     A final class writes :meth:`encode` and :meth:`score`. Neither keeps state in the module: what
     is computed once is returned as a context, a (nested) tuple of tensors that can be printed,
     pickled and moved. Scoring queries together, one by one or in any order gives the same logits.
+
+    Examples
+    --------
+    >>> from skicl.reasoning import Reasoner, load_reasoner
+    >>> isinstance(load_reasoner(), Reasoner)
+    True
     """
 
     @abstractmethod
     def encode(self, evidence: Evidence) -> Any:
-        """Compile a labelled context into tensors of fixed meaning; no gradient step."""
+        """Compile a labelled context; no gradient step.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            Rows, labels, weights and outside scores of B tasks.
+
+        Returns
+        -------
+        tuple
+            The context: tensors, however nested.
+        """
 
     @abstractmethod
     def score(self, context, X, side=None) -> torch.Tensor:
-        """Logits of shape (B, Q, C) for the queries ``X`` of shape (B, Q, D)."""
+        """Score queries against a context.
+
+        Parameters
+        ----------
+        context : tuple
+            What :meth:`encode` returned.
+        X : Tensor of shape (B, Q, D)
+            Features of the queries.
+        side : Tensor of shape (B, Q, C) or None, default=None
+            Outside scores of the queries, where the context had them.
+
+        Returns
+        -------
+        Tensor of shape (B, Q, C)
+            Logits, to be normalised by a softmax over the classes.
+        """
 
     def forward(self, evidence: Evidence, X, side=None) -> torch.Tensor:
-        """Encode the context and score the queries ``X`` in one call."""
+        """Encode the context and score the queries in one call.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            Rows, labels, weights and outside scores of B tasks.
+        X : Tensor of shape (B, Q, D)
+            Features of the queries.
+        side : Tensor of shape (B, Q, C) or None, default=None
+            Outside scores of the queries, where the context has them.
+
+        Returns
+        -------
+        Tensor of shape (B, Q, C)
+            Logits.
+        """
         return self.score(self.encode(evidence), X, side)
 
 
 def map_tensors(function, context):
-    """Apply ``function`` to every tensor of a context, whatever its nesting; the rest is kept."""
+    """Apply a function to every tensor of a context, whatever its nesting; the rest is kept.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a tensor and returns a tensor.
+    context : tuple
+        A context, or any nested tuple or named tuple that holds tensors.
+
+    Returns
+    -------
+    tuple
+        Of the same types and nesting.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skicl.reasoning import map_tensors
+    >>> map_tensors(lambda t: t + 1, (torch.tensor(1), None))
+    (tensor(2), None)
+    """
     if isinstance(context, torch.Tensor):
         return function(context)
     if isinstance(context, tuple):

@@ -70,6 +70,17 @@ def save_reasoner(path, reasoner, card=None):
         The network to save; stored in float32.
     card : dict, default=None
         Provenance that can be written as JSON: prior, steps, hardware, evaluation.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skicl.reasoning import load_reasoner, read_card, save_reasoner
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "mine.safetensors"
+    ...     save_reasoner(path, load_reasoner(), {"steps": 0})
+    ...     read_card(path)
+    {'steps': 0}
     """
     header = {"format": FORMAT, "architecture": "equivariant", "config": json.dumps(reasoner.describe()),
               "card": json.dumps(card or {})}

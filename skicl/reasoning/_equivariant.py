@@ -51,6 +51,12 @@ class EquivariantConfig:
         Number of layers.
     n_landmarks : int, default=128
         Most rows over which the radial kernel is expanded.
+
+    Examples
+    --------
+    >>> from skicl.reasoning import EquivariantConfig
+    >>> EquivariantConfig(n_layers=2).n_channels
+    32
     """
 
     n_channels: int = 32
@@ -263,7 +269,13 @@ class EquivariantReasoner(Reasoner):
         self.reset_parameters()
 
     def reset_parameters(self, generator=None):
-        """Draw new weights, from ``generator`` if given: LeCun-uniform, small where a branch ends."""
+        """Draw new weights: LeCun-uniform, smaller where a branch ends.
+
+        Parameters
+        ----------
+        generator : torch.Generator, default=None
+            Source of randomness. None means PyTorch's own.
+        """
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 bound = module.in_features ** -0.5
@@ -277,7 +289,13 @@ class EquivariantReasoner(Reasoner):
                     spectral_filter.out.weight.mul_(0.1)
 
     def describe(self):
-        """Sizes as a dictionary, from which an equal network can be built."""
+        """Describe the sizes.
+
+        Returns
+        -------
+        dict
+            The fields of the configuration, from which an equal network can be built.
+        """
         return asdict(self.config)
 
     def encode(self, evidence, *, chunk_rows=None, n_landmarks=None):
@@ -299,23 +317,41 @@ class EquivariantReasoner(Reasoner):
         return self._run_context(evidence, chunk_rows, n_landmarks)[0]
 
     def score(self, context, X, side=None):
-        """Logits of queries.
+        """Score queries against a context.
 
         Parameters
         ----------
         context : EquivariantContext
+            What :meth:`encode` returned.
         X : Tensor of shape (B, Q, D)
+            Features of the queries.
         side : Tensor of shape (B, Q, C) or None, default=None
             Outside scores, where the context had them.
 
         Returns
         -------
         Tensor of shape (B, Q, C)
+            Logits, to be normalised by a softmax over the classes.
         """
         return self.score_all_layers(context, X, side)[-1]
 
     def score_all_layers(self, context, X, side=None):
-        """Logits of the queries after every layer: a list of tensors (B, Q, C)."""
+        """Score queries after every layer, for pretraining and inspection.
+
+        Parameters
+        ----------
+        context : EquivariantContext
+            What :meth:`encode` returned.
+        X : Tensor of shape (B, Q, D)
+            Features of the queries.
+        side : Tensor of shape (B, Q, C) or None, default=None
+            Outside scores, where the context had them.
+
+        Returns
+        -------
+        list of Tensor of shape (B, Q, C)
+            Logits, one entry per layer.
+        """
         classes = context.classes
         side = None if side is None else side / classes.side_scale
         rows = self._query_rows(context.views, X, side)
@@ -325,10 +361,6 @@ class EquivariantReasoner(Reasoner):
             state = layer.read(state, rows, weights, None, classes)
             logits.append(self._read_out(state, classes))
         return logits
-
-    def forward(self, evidence, X, side=None):
-        """Encode the context and score the queries, see :meth:`encode` and :meth:`score`."""
-        return self.score(self.encode(evidence), X, side)
 
     # -- the steps, in order of use -------------------------------------------------------------
 

@@ -1,0 +1,58 @@
+"""The card of the bundled reasoner as a table of the user guide, read from its file when the pages are built."""
+
+from skicl.reasoning import bundled_reasoners, read_card
+
+
+def stages(card):
+    """The stages of a pretraining run, first one first: a card holds the card of the stage before it."""
+    earlier = card.get("earlier_stage")
+    own = {key: value for key, value in card.items() if key != "earlier_stage"}
+    return [*(stages(earlier) if earlier else []), own]
+
+
+def entries(card, prefix=""):
+    """Leaves of a nested dictionary, ``{key: text}``; the keys of the levels are joined by commas."""
+    found = {}
+    for key, value in card.items():
+        name = f"{prefix}, {key}" if prefix else str(key)
+        if isinstance(value, dict):
+            found |= entries(value, name)
+        elif isinstance(value, list | tuple):
+            found[name] = ", ".join(map(str, value))
+        else:
+            found[name] = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return found
+
+
+def summary(stage):
+    """One line on an earlier stage of pretraining."""
+    prior, schedule = stage["prior"], stage["schedule"]
+    return (
+        f"{stage['steps']} steps, {stage['tasks']} tasks, {stage['seconds']} s, rate {schedule['learning_rate']}, "
+        f"up to {prior['max_labelled']} labelled rows and {prior['max_classes']} classes"
+    )
+
+
+def as_table(card):
+    """reStructuredText of a table with a row for every entry and a column for every stage."""
+    columns = [entries(stage) for stage in stages(card)]
+    keys = list(dict.fromkeys(key for column in reversed(columns) for key in column))
+    header = ["entry", *(f"stage {number}" for number in range(1, len(columns) + 1))]
+    rows = [header if len(columns) > 1 else ["entry", "value"]]
+    rows += [[key.replace("_", " "), *(quoted(column.get(key)) for column in columns)] for key in keys]
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in rows:
+        lines += ["   * - " + row[0], *("     - " + cell for cell in row[1:])]
+    return "\n".join(lines) + "\n"
+
+
+def quoted(text):
+    """A cell: literal text, or empty."""
+    return f"``{text}``" if text else ""
+
+
+def write_cards(path):
+    """Write the cards of all bundled reasoners to one file, which a page includes."""
+    parts = [f"``{name}``\n\n{as_table(read_card(name))}" for name in bundled_reasoners()]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n\n".join(parts), encoding="utf-8")
