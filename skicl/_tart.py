@@ -121,7 +121,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or n_samples texts
-            Labelled rows, or whatever ``encoder`` takes.
+            Labelled rows, or whatever ``encoder`` takes. Sparse matrices are refused: reduce them first,
+            for instance by :class:`~sklearn.decomposition.TruncatedSVD`.
         y : array-like of shape (n_samples,)
             Labels: strings, integers or booleans, of at least two classes.
         sample_weight : array-like of shape (n_samples,), float or None, default=None
