@@ -140,8 +140,8 @@ def read_card(reasoner=None):
     Examples
     --------
     >>> from skicl.reasoning import read_card
-    >>> sorted(read_card())[:2]
-    ['evaluation', 'hardware']
+    >>> read_card()["evaluation"]["repeats"]
+    5
     """
     return json.loads(read_safetensors(_find(reasoner))[1].get("card", "{}"))
 
