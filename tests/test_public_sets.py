@@ -24,7 +24,7 @@ def read(name, part, n_rows):
 @pytest.mark.slow
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="the public data sets are not beside the checkout")
 def test_few_labels_beat_logistic_regression_in_accuracy_and_log_loss():
-    """Mean over three sets and contexts of 32 labels; logistic regression has the best of three penalties in hindsight."""
+    """Mean over three sets and contexts of 32 labels; logistic regression gets the best penalty in hindsight."""
     scores = {"tart": [], **{C: [] for C in (1, 10, 100)}}
     for name in SETS:
         (X, y), (X_test, y_test) = read(name, "train", 300), read(name, "test", 300)
