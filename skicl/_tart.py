@@ -277,6 +277,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             raise TypeError(f"`reasoner` must be None, a name, a path or a Reasoner, got an object of type "
                             f"{type(self.reasoner).__name__}.")
         resolve_device(self.device)
+        self._find_reasoner()       # fails now, not after the texts are encoded
 
     def _resolve_encoder(self, X):
         if self.encoder is None or (isinstance(self.encoder, str) and self.encoder == "auto" and not is_text(X)):
