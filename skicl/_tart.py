@@ -295,11 +295,11 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         if encoder is None:
             X, y = validate_data(self, X, y, reset=reset, dtype=[np.float64, np.float32])
-            check_classification_targets(y)
+            _check_labels(y)
             return X, y
         y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        if hasattr(X, "__len__") and len(X) != len(y):
+        _check_labels(y)
+        if hasattr(X, "__len__") and not isinstance(X, str | bytes) and len(X) != len(y):
             raise ValueError(f"`X` and `y` need one entry for every row, got {len(X)} and {len(y)}.")
         encoded = _check_encoded(encoder, encoder.fit_transform(X, y) if reset else encoder.transform(X))
         for name in ("n_features_in_", "feature_names_in_"):    # of an earlier fit on numbers
@@ -318,7 +318,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("All weights are zero: `sample_weight` and `class_weight` leave no row with a positive "
                              "weight. Give at least one row a positive weight.")
         self.encoder_, self.classes_ = encoder, classes
-        self._rows, self._weight_of_class = (X, codes, weight), weight_of_class
+        # A copy: whoever changes X later must not change what a pickle or partial_fit compiles from.
+        self._rows, self._weight_of_class = (X.copy(), codes, weight), weight_of_class
         self.n_context_ = len(y)
         self._compile()
 
@@ -368,6 +369,16 @@ def _shared_reasoner(name, device):
     reasoner = load_reasoner(name)
     digest = sha256(b"".join(t.numpy().tobytes() for t in reasoner.state_dict().values())).hexdigest()
     return (reasoner if device.type == "mps" else reasoner.double()).to(device), digest
+
+
+def _check_labels(y):
+    """Refuse targets that are no classes."""
+    try:
+        check_classification_targets(y)
+    except TypeError as error:      # None among strings, or strings among numbers
+        kinds = sorted({type(label).__name__ for label in y})
+        raise ValueError(f"`y` mixes labels of types that cannot be sorted: {kinds}. Use labels of one type, and "
+                         "leave out rows without a label.") from error
 
 
 def _check_encoded(encoder, X):

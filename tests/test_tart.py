@@ -248,6 +248,8 @@ def test_unusable_input_is_refused_with_a_reason():
                          (lambda: TartClassifier().fit(X, np.zeros(150)), "1 class"),
                          (lambda: TartClassifier().fit(X, y[:-1]), "inconsistent"),
                          (lambda: TartClassifier().fit(X, X[:, 0] + 0.01), "Unknown label type"),
+                         (lambda: TartClassifier().fit(X, ["a", None, "b"] * 50), "NoneType"),
+                         (lambda: TartClassifier().fit("a bare string", ["a", "b"]), "bare string"),
                          (lambda: TartClassifier().fit(X, y, sample_weight=-np.ones(150)), "negative"),
                          (lambda: TartClassifier().fit(X, y, sample_weight=np.ones(3)), "150"),
                          (lambda: TartClassifier().fit(X, y, sample_weight=np.zeros(150)), "zero"),
@@ -330,6 +332,15 @@ def test_weights_are_shared_between_clones():
     first, second = TartClassifier().fit(X, y), clone(TartClassifier()).fit(X, y)
     assert first._network is second._network
     assert isinstance(first._network, EquivariantReasoner)
+
+
+def test_what_happens_to_X_later_does_not_matter():
+    X, y = load_iris(return_X_y=True)
+    mine = X.copy()
+    classifier = TartClassifier().fit(mine, y)
+    expected = classifier.predict_proba(X)
+    mine[:] = 0
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).predict_proba(X), expected)
 
 
 def test_grid_search_and_processes():
