@@ -2,9 +2,10 @@
 
 import os
 import warnings
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -14,12 +15,16 @@ from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d,
 
 from skicl._scaling import column_scaling
 from skicl._validation import is_text, resolve_device
-from skicl.reasoning import Evidence, Reasoner, load_reasoner
+from skicl.reasoning import Evidence, Reasoner, load_reasoner, reasoner_path
 
 # Rows of the context are processed so many (row, class) pairs at a time, to bound memory.
 PAIRS_AT_A_TIME = 200_000
 # Log-probabilities of two classes differ by at most this, so that no probability is 0 or 1.
 LARGEST_LOG_ODDS = 16.0
+# A query so many times farther out than any labelled row is as far as one can be; its squares stay finite.
+FARTHEST = 1e6
+# Weights count rows; sums beyond this and its inverse are mistakes, and would overflow.
+SMALLEST_TOTAL = 1e-50
 
 
 class TartClassifier(ClassifierMixin, BaseEstimator):
@@ -76,9 +81,12 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    A pickle holds the rows of the context and no weights of the reasoner or the encoder; the context
-    is compiled again when a loaded classifier is first used. Arithmetic is in float64 where the
-    device has it, so that all invariances hold to rounding error.
+    A pickle holds the rows of the context and no weights of the reasoner or the encoder, unless a
+    Reasoner object was passed; the context is compiled again when a loaded classifier is first used.
+    Arithmetic is in float64 where the device has it, so that all invariances hold to rounding error (a
+    Reasoner object keeps its own precision and device). One exception: where a context has more distinct
+    rows than the reasoner has landmarks (320) and exact ties between them, as on a grid of integers, the
+    order of the rows and the orientation of the features can move probabilities by a point or two.
 
     References
     ----------
@@ -126,7 +134,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels: strings, integers or booleans, of at least two classes.
         sample_weight : array-like of shape (n_samples,), float or None, default=None
-            Non-negative weights. A row of weight 2 counts as two equal rows. None means 1.
+            Non-negative weights. A row of weight 2 counts as two equal rows, so their scale matters: weights that
+            sum to one say that there is one row in all. None means 1.
 
         Returns
         -------
@@ -148,7 +157,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Append labelled rows to the context; the first call starts it.
 
-        Equal to one ``fit`` on all rows so far. The context is compiled anew, in time linear in its rows.
+        Equal to one ``fit`` on all rows so far, if the encoder learns nothing from the rows: it is fitted in the
+        first call only. The context is compiled anew, in time linear in its rows.
 
         Parameters
         ----------
@@ -179,6 +189,10 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         declared = _declare(classes, None if first else self)
         if not first:
             rows, codes, weights = self._rows
+            kinds = {y.dtype.kind, self.classes_.dtype.kind}
+            if len(kinds) == 2 and "O" not in kinds:
+                raise ValueError(f"`y` holds labels of another kind than before: {y.tolist()[:3]}, the classes are "
+                                 f"{self.classes_.tolist()[:3]}. Use labels of one type.")
             X = np.concatenate([rows, X])
             y = np.concatenate([self.classes_[codes], y])
             weight = np.concatenate([weights, weight])
@@ -219,7 +233,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "classes_")
         if self.encoder_ is None:
-            X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+            with _explained_if_text():
+                X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         else:
             X = _check_encoded(self.encoder_, self.encoder_.transform(X))
         if not hasattr(self, "_context"):       # loaded from a pickle
@@ -266,9 +281,11 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     def _check_parameters(self):
         if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, Integral) or self.batch_size < 1:
             raise ValueError(f"`batch_size` must be a positive integer, got {self.batch_size!r}.")
-        if not (isinstance(self.standardize, bool) or self.standardize == "auto"):
+        standardize, class_weight = self.standardize, self.class_weight
+        if not (isinstance(standardize, bool | np.bool_) or (isinstance(standardize, str) and standardize == "auto")):
             raise ValueError(f"`standardize` must be 'auto', True or False, got {self.standardize!r}.")
-        if not (self.class_weight is None or isinstance(self.class_weight, dict) or self.class_weight == "balanced"):
+        balanced = isinstance(class_weight, str) and class_weight == "balanced"
+        if not (class_weight is None or isinstance(class_weight, dict) or balanced):
             raise ValueError(f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}.")
         if not (self.encoder is None or isinstance(self.encoder, str) or hasattr(self.encoder, "transform")):
             raise TypeError(f"`encoder` must be 'auto', None, the name of a model or a transformer, got an object of "
@@ -294,7 +311,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         if encoder is None:
-            X, y = validate_data(self, X, y, reset=reset, dtype=[np.float64, np.float32])
+            with _explained_if_text():
+                X, y = validate_data(self, X, y, reset=reset, dtype=[np.float64, np.float32])
             _check_labels(y)
             return X, y
         y = column_or_1d(y, warn=True)
@@ -302,6 +320,9 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         if hasattr(X, "__len__") and not isinstance(X, str | bytes) and len(X) != len(y):
             raise ValueError(f"`X` and `y` need one entry for every row, got {len(X)} and {len(y)}.")
         encoded = _check_encoded(encoder, encoder.fit_transform(X, y) if reset else encoder.transform(X))
+        if len(encoded) != len(y):
+            raise ValueError(f"`encoder` {type(encoder).__name__} gave {len(encoded)} rows for {len(y)}. It must give "
+                             "one vector for every row.")
         for name in ("n_features_in_", "feature_names_in_"):    # of an earlier fit on numbers
             if reset and hasattr(self, name):
                 delattr(self, name)
@@ -314,13 +335,18 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"The number of classes has to be greater than one; got {len(classes)} class "
                              f"({classes.tolist()[0]!r}). Add labelled rows of another class.")
         codes = np.searchsorted(classes, y)
-        if not (weight * weight_of_class[codes]).sum() > 0:
+        total = (weight * weight_of_class[codes]).sum()
+        if total == 0:
             raise ValueError("All weights are zero: `sample_weight` and `class_weight` leave no row with a positive "
                              "weight. Give at least one row a positive weight.")
+        if not SMALLEST_TOTAL < total < 1 / SMALLEST_TOTAL:
+            raise ValueError(f"`sample_weight` times `class_weight` sums to {total}. Weights count rows: rescale them "
+                             "so that their mean is about 1.")
         self.encoder_, self.classes_ = encoder, classes
         # A copy: whoever changes X later must not change what a pickle or partial_fit compiles from.
         self._rows, self._weight_of_class = (X.copy(), codes, weight), weight_of_class
         self.n_context_ = len(y)
+        self._digest = None
         self._compile()
 
     def _compile(self):
@@ -330,7 +356,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         rows = X.astype(np.float64, copy=False)
         self._shift, self._factor, self.standardized_ = column_scaling(rows, weight, self.standardize)
         self._network, digest = self._find_reasoner()
-        if getattr(self, "_digest", digest) != digest:
+        if self._digest not in (None, digest):
             warnings.warn("This classifier was fitted with another version of the reasoner than the one installed "
                           "now; its probabilities may differ slightly. Fit it again to be sure.", stacklevel=3)
         self._digest = digest
@@ -342,18 +368,20 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
     def _find_reasoner(self):
         if isinstance(self.reasoner, Reasoner):
-            return self.reasoner, None
-        name = None if self.reasoner is None else os.fspath(self.reasoner)
-        return _shared_reasoner(name, resolve_device(self.device))
+            return self.reasoner, "live"
+        path = reasoner_path(self.reasoner)
+        state = path.stat()
+        return _shared_reasoner(path.resolve(), (state.st_mtime_ns, state.st_size), resolve_device(self.device))
 
     def _where(self):
         """Device of the decompositions, which are in float64: mps has none, the CPU takes them there."""
-        device = next(self._network.parameters()).device
-        return torch.device("cpu") if device.type == "mps" else device
+        parameter = next(self._network.parameters(), None)
+        return torch.device("cpu") if parameter is None or parameter.device.type == "mps" else parameter.device
 
     def _tensor(self, rows):
         """Rows on the scale of the context, as a batch of one task."""
         scaled = (rows.astype(np.float64, copy=False) - self._shift) / self._factor
+        scaled = np.clip(scaled, -FARTHEST, FARTHEST)
         return torch.from_numpy(scaled)[None].to(self._where())
 
     def __getstate__(self):
@@ -364,11 +392,24 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
 
 @lru_cache(maxsize=8)
-def _shared_reasoner(name, device):
-    """One copy of a reasoner per process and device, in the precision used there, and its fingerprint."""
-    reasoner = load_reasoner(name)
+def _shared_reasoner(path, state, device):
+    """One copy of a reasoner per process, state of its file and device, with its fingerprint."""
+    reasoner = load_reasoner(path)
     digest = sha256(b"".join(t.numpy().tobytes() for t in reasoner.state_dict().values())).hexdigest()
     return (reasoner if device.type == "mps" else reasoner.double()).to(device), digest
+
+
+@contextmanager
+def _explained_if_text():
+    """Say what to do where strings come in a form that is neither numbers nor one collection of texts."""
+    try:
+        yield
+    except ValueError as error:
+        if "could not convert string to float" not in str(error):
+            raise
+        raise ValueError("`X` holds strings where numbers were expected. Give texts as one list, array or column to "
+                         "both fit and predict; for a table with several columns pass `encoder`, for instance a "
+                         f"ColumnTransformer. ({error})") from error
 
 
 def _check_labels(y):
@@ -393,7 +434,7 @@ def _check_weight(sample_weight, n_samples):
     """Sample weights as float64 of shape (n_samples,)."""
     if sample_weight is None:
         return np.ones(n_samples)
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    weight = np.array(sample_weight, dtype=np.float64)      # a copy, see _set_context
     weight = np.full(n_samples, float(weight)) if weight.ndim == 0 else weight
     if weight.shape != (n_samples,):
         raise ValueError(f"`sample_weight` has shape {weight.shape}, expected one weight for each of the {n_samples} "
@@ -413,7 +454,11 @@ def _class_weights(class_weight, classes, y, weight):
         if unknown:
             raise ValueError(f"`class_weight` names classes that `y` does not hold: {unknown[:5]}. "
                              f"The classes are {classes.tolist()[:10]}.")
-        return np.array([float(class_weight.get(label, 1.0)) for label in classes.tolist()])
+        values = [class_weight.get(label, 1.0) for label in classes.tolist()]
+        wrong = [value for value in values if not (isinstance(value, Real) and 0 <= value < np.inf)]
+        if wrong:
+            raise ValueError(f"`class_weight` holds {wrong[0]!r}. Weights must be finite numbers of at least 0.")
+        return np.array(values, dtype=np.float64)
     totals = np.array([weight[y == label].sum() for label in classes])
     present = totals > 0
     return np.where(present, totals.sum() / (present.sum() * np.where(present, totals, 1.0)), 1.0)
@@ -424,10 +469,10 @@ def _declare(classes, fitted):
     declared = None if classes is None else np.unique(classes)
     if fitted is None or declared is None:
         return declared if fitted is None else fitted._declared
-    if fitted._declared is None or not np.array_equal(declared, fitted._declared):
+    if not np.array_equal(declared, fitted.classes_):
         raise ValueError(f"`classes` differs from the first call of partial_fit: got {declared.tolist()[:10]}. "
                          "Leave it out after the first call.")
-    return declared
+    return fitted._declared
 
 
 def _check_declared(y, declared):

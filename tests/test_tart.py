@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skicl import TartClassifier
-from skicl.reasoning import EquivariantReasoner, load_reasoner, save_reasoner
+from skicl.reasoning import EquivariantReasoner, Reasoner, load_reasoner, save_reasoner
 
 
 @parametrize_with_checks([TartClassifier()])
@@ -255,6 +255,15 @@ def test_unusable_input_is_refused_with_a_reason():
                          (lambda: TartClassifier().fit(X, y, sample_weight=np.zeros(150)), "zero"),
                          (lambda: TartClassifier(class_weight={9: 2}).fit(X, y), r"`class_weight`.*\[9\]"),
                          (lambda: TartClassifier(class_weight="even").fit(X, y), "`class_weight`"),
+                         (lambda: TartClassifier(class_weight={0: -1}).fit(X, y), "`class_weight` holds -1"),
+                         (lambda: TartClassifier(class_weight={0: np.nan}).fit(X, y), "`class_weight` holds nan"),
+                         (lambda: TartClassifier(class_weight={0: "x"}).fit(X, y), "`class_weight` holds 'x'"),
+                         (lambda: TartClassifier(class_weight={0: 1e300}).fit(X, y), "rescale"),
+                         (lambda: TartClassifier().fit(X, y, np.full(150, 1e-300)), "rescale"),
+                         (lambda: TartClassifier().fit([["a", "b"], ["c", "d"]], [0, 1]), "`X` holds strings"),
+                         (lambda: TartClassifier().fit(X, y).predict(["a text"]), "`X` holds strings"),
+                         (lambda: TartClassifier().fit(X, y).partial_fit(X[:2], ["a", "b"]), "another kind"),
+                         (lambda: TartClassifier(encoder=FunctionTransformer(lambda Z: Z[1:])).fit(X, y), "149 rows"),
                          (lambda: TartClassifier(batch_size=0).fit(X, y), "`batch_size`"),
                          (lambda: TartClassifier(standardize="yes").fit(X, y), "`standardize`"),
                          (lambda: TartClassifier(device="abacus").fit(X, y), "`device`"),
@@ -327,6 +336,58 @@ def test_another_version_of_the_reasoner_is_noticed_when_a_pickle_is_loaded(tmp_
         pickle.loads(data).predict(X)
 
 
+def test_a_replaced_reasoner_file_is_noticed(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    path = tmp_path / "mine.safetensors"
+    save_reasoner(path, load_reasoner())
+    before = TartClassifier(reasoner=path).fit(X, y).predict_proba(X)
+    other = load_reasoner()
+    with torch.no_grad():
+        other.readout.weight.mul_(0.1)
+    save_reasoner(path, other)
+    assert np.abs(TartClassifier(reasoner=path).fit(X, y).predict_proba(X) - before).max() > 0.01
+
+
+class Frequencies(Reasoner):
+    """The least that a reasoner can be: it answers with the counts of the classes."""
+
+    def encode(self, evidence, *, chunk_rows=None):
+        counts = torch.nn.functional.one_hot(evidence.y, evidence.n_classes) * evidence.weight[..., None]
+        return (counts.sum(1).log(),)
+
+    def score(self, context, X, side=None):
+        return context[0][:, None].expand(-1, X.shape[1], -1)
+
+
+def test_a_reasoner_of_ones_own():
+    X, y = load_iris(return_X_y=True)
+    proba = TartClassifier(reasoner=Frequencies()).fit(X[:80], y[:80]).predict_proba(X)
+    assert_same(proba, np.tile([50 / 80, 30 / 80], (150, 1)))
+
+
+def test_queries_far_away_get_probabilities():
+    X, y = load_iris(return_X_y=True)
+    for far in (1e20, 1e160, -1e300):
+        proba = TartClassifier().fit(X, y).predict_proba(np.full((1, 4), far))
+        assert np.isfinite(proba).all()
+        assert proba.sum() == pytest.approx(1)
+
+
+def test_tied_landmarks_move_probabilities_only_a_little():
+    """Beyond as many rows as landmarks, a grid has no order of its own: the one stated exception."""
+    X = np.array(np.meshgrid(*[[-1.0, 1.0]] * 9)).reshape(9, -1).T
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    order = np.random.default_rng(0).permutation(len(y))
+    plain, permuted = TartClassifier().fit(X, y), TartClassifier().fit(X[order], y[order])
+    assert_same(plain.predict_proba(X), permuted.predict_proba(X), atol=0.05)
+
+
+def test_classes_may_be_repeated_in_every_partial_fit():
+    X, y = load_iris(return_X_y=True)
+    classifier = TartClassifier().fit(X[::2], y[::2]).partial_fit(X[1::2], y[1::2], classes=[0, 1, 2])
+    assert_same(classifier.predict_proba(X), TartClassifier().fit(X, y).predict_proba(X))
+
+
 def test_weights_are_shared_between_clones():
     X, y = load_iris(return_X_y=True)
     first, second = TartClassifier().fit(X, y), clone(TartClassifier()).fit(X, y)
@@ -336,10 +397,10 @@ def test_weights_are_shared_between_clones():
 
 def test_what_happens_to_X_later_does_not_matter():
     X, y = load_iris(return_X_y=True)
-    mine = X.copy()
-    classifier = TartClassifier().fit(mine, y)
+    mine, weight = X.copy(), np.arange(150) % 3 + 1.0
+    classifier = TartClassifier().fit(mine, y, weight)
     expected = classifier.predict_proba(X)
-    mine[:] = 0
+    mine[:], weight[:75] = 0, 0
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).predict_proba(X), expected)
 
 

@@ -58,13 +58,15 @@ class Reasoner(nn.Module):
     """
 
     @abstractmethod
-    def encode(self, evidence: Evidence) -> Any:
+    def encode(self, evidence: Evidence, *, chunk_rows: int | None = None) -> Any:
         """Compile a labelled context; no gradient step.
 
         Parameters
         ----------
         evidence : Evidence
             Rows, labels, weights and outside scores of B tasks.
+        chunk_rows : int, default=None
+            Rows processed at a time, to bound memory; a hint. None means all.
 
         Returns
         -------

@@ -48,9 +48,6 @@ def read_safetensors(path):
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no reasoner file at {str(path)!r}. Give the path of a .safetensors file "
-                                f"or one of the bundled names: {bundled_reasoners()}.")
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
@@ -114,7 +111,7 @@ def load_reasoner(reasoner=None):
     >>> reasoner.config.n_layers
     6
     """
-    path = _find(reasoner)
+    path = reasoner_path(reasoner)
     tensors, header = read_safetensors(path)
     if header.get("format") != FORMAT:
         raise ValueError(f"{str(path)!r} is not a reasoner of skicl: its format is {header.get('format')!r}, "
@@ -143,7 +140,7 @@ def read_card(reasoner=None):
     >>> read_card()["evaluation"]["repeats"]
     5
     """
-    return json.loads(read_safetensors(_find(reasoner))[1].get("card", "{}"))
+    return json.loads(read_safetensors(reasoner_path(reasoner))[1].get("card", "{}"))
 
 
 def bundled_reasoners():
@@ -162,10 +159,31 @@ def bundled_reasoners():
     return sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
 
 
-def _find(reasoner):
+def reasoner_path(reasoner=None):
+    """Path of a reasoner file; it is an error if there is none.
+
+    Parameters
+    ----------
+    reasoner : str or Path, default=None
+        As in :func:`load_reasoner`.
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> from skicl.reasoning import reasoner_path
+    >>> reasoner_path("tart-equivariant").name
+    'tart-equivariant.safetensors'
+    """
     name = DEFAULT_REASONER if reasoner is None else str(reasoner)
     bundled = BUNDLED / f"{name}.safetensors"
-    return bundled if bundled.is_file() and os.sep not in name else Path(name)
+    path = bundled if bundled.is_file() and os.sep not in name else Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no reasoner file at {str(path)!r}. Give the path of a .safetensors file "
+                                f"or one of the bundled names: {bundled_reasoners()}.")
+    return path
 
 
 def _check_fit(path, expected, tensors):
