@@ -124,12 +124,14 @@ class EmbeddingPrior:
     the signal lies in the leading directions, as measured on sentence embeddings. Labels come from a
     softmax-linear model, from class-conditional Gaussians (one or several clusters a class, classes in
     groups, shared or separate spectra), or from a random network; with label noise, imbalance, heavy
-    tails, a common offset and unit-length rows in a part of the tasks.
+    tails, a common offset and unit-length rows in a part of the tasks. A few are the Gaussian logistic
+    tasks of TART [1]_. Side scores are what honest, useless or lying names of the classes would give.
 
     Parameters
     ----------
     max_labelled : int, default=512
-        Most labelled rows of a context; numbers are log-uniform from 4.
+        Most labelled rows of a context; numbers are log-uniform from 4, with side scores from 1, and now
+        and then there is none.
     max_unlabelled : int, default=300
         Most unlabelled rows, in the share of batches that has any.
     n_queries : int, default=48
@@ -138,14 +140,19 @@ class EmbeddingPrior:
         Numbers of features to choose from.
     max_classes : int, default=64
         Most classes.
-    unlabelled_share : float, default=0.2
+    unlabelled_share : float, default=0.3
         Share of batches with unlabelled rows.
-    side_share : float, default=0.2
+    side_share : float, default=0.35
         Share of batches with side scores.
     budget : int, default=16384
         About how many (context row, class) pairs a batch holds: sets the number of tasks.
     max_tasks : int, default=32
         Most tasks in a batch.
+
+    References
+    ----------
+    .. [1] Bhatia, Narayan, De Sa and Re (2023), "TART: A plug-and-play Transformer module for
+       task-agnostic reasoning", NeurIPS.
 
     Examples
     --------
@@ -161,8 +168,8 @@ class EmbeddingPrior:
     n_queries: int = 48
     n_features: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384)
     max_classes: int = 64
-    unlabelled_share: float = 0.2
-    side_share: float = 0.2
+    unlabelled_share: float = 0.3
+    side_share: float = 0.35
     budget: int = 16384
     max_tasks: int = 32
 
@@ -181,15 +188,21 @@ class EmbeddingPrior:
         Tasks
         """
         draw = Draw(generator)
-        sizes = self._draw_sizes(draw) if sizes is None else sizes
         with_side = draw.scalar() < self.side_share
+        sizes = self._draw_sizes(draw, with_side) if sizes is None else sizes
         return sample_tasks(draw, sizes, with_side)
 
-    def _draw_sizes(self, draw):
-        n_labelled = draw.integer(4, self.max_labelled)
-        n_classes = min(_draw_n_classes(draw, self.max_classes), max(2, n_labelled // draw.choice((1, 2, 2, 4))))
+    def _draw_sizes(self, draw, with_side):
         with_unlabelled = draw.scalar() < self.unlabelled_share
         n_unlabelled = draw.integer(16, self.max_unlabelled) if with_unlabelled else 0
+        n_labelled = draw.integer(1 if with_side else 4, self.max_labelled)
+        if with_side and with_unlabelled and draw.scalar() < 0.1:
+            n_labelled = 0
+        # Where the classes have names, there may be more of them than labelled rows.
+        n_shown = n_labelled // draw.choice((1, 2, 2, 4))
+        if with_side:
+            n_shown = max(n_shown, int(draw.scalar(2, 2 + (n_labelled + n_unlabelled) / 4)))
+        n_classes = min(_draw_n_classes(draw, self.max_classes), max(2, n_shown))
         n_features = draw.choice(self.n_features)
         # Decompositions cost by the task, whatever the number of classes: few large tasks in a batch.
         cost = (n_labelled + n_unlabelled + self.n_queries) * max(n_classes, 4)
@@ -212,11 +225,20 @@ def sample_tasks(draw, sizes, with_side):
     n_pool = n_context + sizes.n_queries + 2 * sizes.n_classes
     spread = sample_spectra(draw, sizes.n_tasks, sizes.n_features)
     relevance = sample_relevance(draw, spread)
+    # Nobody labels eight rows of a task that takes a thousand: from few rows most tasks can be learned.
+    few = min(1.0, 16 / max(1, sizes.n_labelled))
     kind = draw.scalar()
-    make = _gaussian_classes if kind < 0.65 else _softmax_linear if kind < 0.85 else _random_network
-    X, y = make(draw, sizes, n_pool, spread, relevance)
-    X = roughen(draw, X)
-    y = flip_labels(draw, y, sizes.n_classes)
+    if kind < 0.06 - 0.04 * few:
+        X, y = _logistic(draw, sizes, n_pool)
+    else:
+        p_gaussian = 0.65 + 0.2 * few
+        make = (_gaussian_classes if kind < p_gaussian else
+                _softmax_linear if kind < 0.4 + 0.6 * p_gaussian else _random_network)
+        if make is not _gaussian_classes:
+            relevance = concentrate(draw, relevance, max(2, sizes.n_labelled // 2))
+        X, y = make(draw, sizes, n_pool, spread, relevance)
+        X = roughen(draw, X)
+        y = flip_labels(draw, y, sizes.n_classes)
     names = class_directions(X, y, sizes.n_classes) if with_side else None
     order = context_order(draw, y, sizes.n_classes)
     X = X.gather(1, order[..., None].expand(-1, -1, X.shape[-1]))
@@ -264,6 +286,15 @@ def sample_relevance(draw, spread):
     return kind * leading + (1 - kind) * diffuse
 
 
+def concentrate(draw, relevance, most):
+    """Keep the relevance of the first few directions only, up to ``most`` of them, in two tasks of three."""
+    n_tasks, n_features = relevance.shape
+    index = torch.arange(n_features, device=draw.device)[None]
+    kept = (index < draw.log_uniform(n_tasks, 1, low=1.0, high=float(most))).float()
+    kept = torch.maximum(kept, 1 - draw.chance(n_tasks, 1, p=0.67))
+    return relevance * kept
+
+
 def sample_frequencies(draw, n_tasks, n_classes):
     """Class frequencies (B, C): uniform for half of the tasks, else the softmax of normal logits."""
     spread = draw.uniform(n_tasks, 1, high=2.0) * draw.chance(n_tasks, 1, p=0.5)
@@ -282,6 +313,18 @@ def _label_by_scores(draw, scores):
     sharpness = draw.log_uniform(n_tasks, 1, 1, low=1.0, high=60.0)
     bias = sample_frequencies(draw, n_tasks, n_classes).clamp_min(1e-4).log()[:, None]
     return draw.categorical((sharpness * _standardise(scores) + bias).softmax(-1))
+
+
+def _logistic(draw, sizes, n_pool):
+    """TART's own tasks at every noise level: standard normal rows, a softmax-linear model without bias.
+
+    The spread of the log-odds is that of the paper's 16 features, 4 alpha, in any number of features.
+    """
+    n_tasks, n_features = sizes.n_tasks, sizes.n_features
+    X = draw.normal(n_tasks, n_pool, n_features)
+    scores = X @ draw.normal(n_tasks, n_features, sizes.n_classes) / math.sqrt(2 * n_features)
+    alpha = draw.log_uniform(n_tasks, 1, 1, low=0.3, high=12.0)
+    return X, draw.categorical((4 * alpha * scores).softmax(-1))
 
 
 def _softmax_linear(draw, sizes, n_pool, spread, relevance):
@@ -311,7 +354,8 @@ def _gaussian_classes(draw, sizes, n_pool, spread, relevance):
     y = draw.categorical(sample_frequencies(draw, n_tasks, n_classes)[:, None].expand(-1, n_pool, -1))
     # Sum over directions of the between-class over the within-class variance. Real sets, where classes
     # differ in more than their means, look like tasks of a larger ratio than their means alone have.
-    ratio = draw.log_uniform(n_tasks, 1, 1, 1, low=0.5, high=800.0)
+    lowest = 0.5 + 32 / max(4, sizes.n_labelled)
+    ratio = draw.log_uniform(n_tasks, 1, 1, 1, low=lowest, high=800.0)
     scale = (spread * relevance.sqrt())[:, None, None] * ratio.sqrt()
     n_groups = max(2, n_classes // 4)
     group = (draw.uniform(n_tasks, n_classes) * n_groups).long().clamp_max(n_groups - 1)

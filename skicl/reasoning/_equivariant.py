@@ -5,7 +5,7 @@ naming of the classes, and every query is scored on its own. It therefore takes 
 features, rows and classes. The equations stand in the user guide ("How the reasoner works").
 
 Shapes: B tasks, N context rows, Q query rows, n rows of either kind, D features, C classes,
-r directions of a view, m landmarks, H state channels, K value channels a view, R logit channels.
+r directions of a view, m landmarks, H state channels, F fit channels.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,6 +16,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from skicl.reasoning._base import Reasoner
+from skicl.reasoning._layers import (
+    N_ROW_FEATURES,
+    N_TASK_FEATURES,
+    Classes,
+    EquivariantLayer,
+    Labels,
+    Memory,
+    Rows,
+    participation,
+    rms_norm,
+)
 from skicl.reasoning._preprocessing import (
     Axes,
     Landmarks,
@@ -25,12 +36,9 @@ from skicl.reasoning._preprocessing import (
     project,
 )
 
-N_VIEWS = 2             # the features themselves, and a radial kernel over them
-N_ROW_FEATURES = 6
-N_TASK_FEATURES = 5
-N_FILTER_FEATURES = 7
 RANK_TOLERANCE = {torch.float32: 3e-6, torch.float64: 1e-6}
 LANDMARK_TOLERANCE = 1e-4
+LARGEST_LOG_SCALE = 2.0     # the readout sharpens or flattens its logits by at most exp of this
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,10 @@ class EquivariantConfig:
         Channels that rows exchange in every view.
     n_logits : int, default=8
         Provisional logits a layer forms, whose residuals the context rows send.
+    n_constants : int, default=8
+        Channels of the constant view, whose message is a mean over the context.
+    n_fits : int, default=6
+        Channels in which a layer measures how well its messages predict the labelled rows.
     n_hidden : int, default=96
         Hidden units of the state update.
     n_layers : int, default=6
@@ -62,6 +74,8 @@ class EquivariantConfig:
     n_channels: int = 32
     n_values: int = 24
     n_logits: int = 8
+    n_constants: int = 8
+    n_fits: int = 6
     n_hidden: int = 96
     n_layers: int = 6
     n_landmarks: int = 128
@@ -74,55 +88,12 @@ class View(NamedTuple):
     landmarks: Landmarks | None
 
 
-class Classes(NamedTuple):
-    """What is known of the classes: present (B, C), log-frequency and log-count (B, C), task features."""
-
-    present: torch.Tensor
-    frequency: torch.Tensor
-    count: torch.Tensor
-    task: torch.Tensor          # (B, N_TASK_FEATURES)
-    has_side: torch.Tensor      # scalar, 0 or 1
-    side_scale: torch.Tensor    # (B, 1, 1)
-
-
-class Weights(NamedTuple):
-    """What a layer learned of the context in one view: all that queries need."""
-
-    message: torch.Tensor       # (B, r, C * K) filtered weight vectors
-    leverage: torch.Tensor      # (B, r, K) the filter itself, over the number of rows
-
-
 class EquivariantContext(NamedTuple):
     """A compiled context: a network of fixed size, whatever the number of examples was."""
 
     classes: Classes
     views: tuple[View, ...]
-    layers: tuple[tuple[Weights, ...], ...]     # [layer][view]
-
-
-class Rows(NamedTuple):
-    """Rows in every view: coordinates (B, n, r) a view, row features (B, n, F), side (B, n, C) or None."""
-
-    coordinates: tuple[torch.Tensor, ...]
-    features: torch.Tensor
-    side: torch.Tensor | None
-
-    def slice(self, start, stop):
-        """Rows ``start .. stop - 1``."""
-        side = None if self.side is None else self.side[:, start:stop]
-        coordinates = tuple(z[:, start:stop] for z in self.coordinates)
-        return Rows(coordinates, self.features[:, start:stop], side)
-
-
-def rms_norm(x):
-    """Divide by the root mean square over the last dimension."""
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
-
-
-def class_mean(x, present):
-    """Mean over the classes that are present: (B, n, C, h), (B, C) -> (B, n, h)."""
-    share = present / present.sum(1, keepdim=True).clamp_min(1.0)
-    return torch.einsum("bnch,bc->bnh", x, share)
+    layers: tuple[Memory, ...]
 
 
 def count_classes(evidence, weight):
@@ -131,102 +102,6 @@ def count_classes(evidence, weight):
     index = evidence.y.clamp_min(0)
     counts = weight.new_zeros(weight.shape[0], evidence.n_classes)
     return counts.scatter_add_(1, index, weight * labelled)
-
-
-def participation(spectrum):
-    """Effective number of directions of a spectrum that sums to one: (B, r) -> (B,)."""
-    return 1.0 / spectrum.square().sum(1).clamp_min(1e-12)
-
-
-def describe_spectrum(axes, task):
-    """Inputs of the spectral filter: (B, r, N_FILTER_FEATURES)."""
-    spectrum = axes.spectrum.clamp_min(1e-12)
-    absolute = spectrum.log()
-    relative = (spectrum / spectrum[:, :1]).log()
-    own = torch.stack([0.2 * absolute, 0.2 * relative], -1)
-    return torch.cat([own, task[:, None].expand(-1, own.shape[1], -1)], -1)
-
-
-class SpectralFilter(nn.Module):
-    """A learned preconditioner: a positive number for every direction and value channel.
-
-    ``g = (s + l)^-a exp(f(...))`` with ``s`` the variance relative to the largest one; ridge
-    regression and Newton steps are the case ``a = 1``, one gradient step the case ``a = 0``.
-    """
-
-    def __init__(self, n_values):
-        super().__init__()
-        self.power = nn.Parameter(torch.linspace(0.0, 1.0, n_values))
-        self.ridge = nn.Parameter(torch.linspace(-1.0, -6.0, n_values).roll(n_values // 2))
-        self.hidden = nn.Linear(N_FILTER_FEATURES, 32)
-        self.out = nn.Linear(32, n_values)
-
-    def forward(self, axes, task):
-        relative = (axes.spectrum / axes.spectrum[:, :1].clamp_min(1e-12))[..., None]   # (B, r, 1)
-        learned = self.out(F.silu(self.hidden(describe_spectrum(axes, task))))
-        learned = 6.0 * torch.tanh(learned / 6.0)
-        base = -self.power * torch.log(relative + self.ridge.exp())
-        # Directions at the edge of the numerical rank fade out instead of breaking off.
-        edge = relative / (relative + 1e-5)
-        return torch.exp(learned + base) * edge                                         # (B, r, K)
-
-
-class EquivariantLayer(nn.Module):
-    """Rows send values, a filter turns their moments into weight vectors, every row reads them."""
-
-    def __init__(self, config):
-        super().__init__()
-        h, k, n_logits, hidden = config.n_channels, config.n_values, config.n_logits, config.n_hidden
-        self.logits = nn.Linear(h, n_logits, bias=False)
-        self.values = nn.Linear(h + 2 * n_logits, N_VIEWS * k, bias=False)
-        self.filters = nn.ModuleList(SpectralFilter(k) for _ in range(N_VIEWS))
-        # Messages of rare classes are small sums: each channel learns how far to undo that.
-        self.rarity = nn.Parameter(torch.linspace(0.0, 1.0, k).repeat(N_VIEWS))
-        self.update = nn.Linear(h + N_VIEWS * k + n_logits + 2, hidden, bias=False)
-        self.update_row = nn.Linear(h + 2 * N_VIEWS * k + N_ROW_FEATURES + N_TASK_FEATURES, hidden)
-        self.out = nn.Linear(hidden, h)
-
-    def beliefs(self, state, classes):
-        """Normalised state and provisional probabilities over the classes, (B, n, C, R)."""
-        normed = rms_norm(state)
-        logits = self.logits(normed)
-        absent = (classes.present == 0)[:, None, :, None]
-        return normed, logits.masked_fill(absent, -1e4).softmax(2)
-
-    def send(self, state, one_hot, labelled, classes):
-        """Values that the context rows send: (B, N, C, V * K)."""
-        normed, beliefs = self.beliefs(state, classes)
-        residual = (one_hot[..., None] - beliefs) * labelled[:, :, None, None]
-        share = classes.present / classes.present.sum(1, keepdim=True)
-        values = self.values(torch.cat([normed, residual, beliefs - share[:, None, :, None]], -1))
-        return values * self.amplification(classes)
-
-    def amplification(self, classes):
-        """Frequency of the class to a learned negative power: (B, 1, C, V * K)."""
-        return torch.exp(-self.rarity * classes.frequency[:, None, :, None]) * classes.present[:, None, :, None]
-
-    def read(self, state, rows, weights, own, classes):
-        """New state of rows that read the messages; ``own`` is what a row must not hear from itself."""
-        normed, beliefs = self.beliefs(state, classes)
-        n_tasks, n_rows, n_classes, _ = state.shape
-        heard, leverages = [], []
-        for view, (z, learned) in enumerate(zip(rows.coordinates, weights)):
-            message = (z @ learned.message).view(n_tasks, n_rows, n_classes, -1)    # (B, n, C, K)
-            leverage = z.square() @ learned.leverage                                # (B, n, K)
-            if own is not None:
-                values, unit = own
-                k = leverage.shape[-1]
-                message = message - (leverage * unit[..., None])[:, :, None] * values[..., view * k:(view + 1) * k]
-            heard.append(message)
-            leverages.append(leverage)
-        heard = torch.cat(heard, -1)
-        side = rows.side if rows.side is not None else state.new_zeros(n_tasks, n_rows, n_classes)
-        side = torch.stack([side, classes.has_side.expand_as(side)], -1)
-        task = classes.task[:, None].expand(-1, n_rows, -1)
-        by_row = torch.cat([class_mean(normed, classes.present), class_mean(heard, classes.present),
-                            torch.log1p(torch.cat(leverages, -1)), rows.features, task], -1)
-        hidden = self.update(torch.cat([normed, heard, beliefs, side], -1))
-        return state + self.out(F.silu(hidden + self.update_row(by_row)[:, :, None]))
 
 
 class EquivariantReasoner(Reasoner):
@@ -266,6 +141,7 @@ class EquivariantReasoner(Reasoner):
         self.start = nn.Linear(6 + N_ROW_FEATURES + N_TASK_FEATURES, self.config.n_channels)
         self.layers = nn.ModuleList(EquivariantLayer(self.config) for _ in range(self.config.n_layers))
         self.readout = nn.Linear(self.config.n_channels, 1)
+        self.sharpness = nn.Sequential(nn.Linear(N_TASK_FEATURES + self.config.n_fits, 16), nn.SiLU(), nn.Linear(16, 1))
         self.reset_parameters()
 
     def reset_parameters(self, generator=None):
@@ -287,6 +163,7 @@ class EquivariantReasoner(Reasoner):
                 layer.out.weight.mul_(0.3)
                 for spectral_filter in layer.filters:
                     spectral_filter.out.weight.mul_(0.1)
+            self.sharpness[-1].weight.zero_()
 
     def describe(self):
         """Describe the sizes.
@@ -355,11 +232,14 @@ class EquivariantReasoner(Reasoner):
         classes = context.classes
         side = None if side is None else side / classes.side_scale
         rows = self._query_rows(context.views, X, side)
-        state = self._start(rows, None, None, classes)
+        state = self._start(rows, None, classes)
+        fit = self._no_fit(state)
         logits = []
-        for layer, weights in zip(self.layers, context.layers):
-            state = layer.read(state, rows, weights, None, classes)
-            logits.append(self._read_out(state, classes))
+        for layer, memory in zip(self.layers, context.layers):
+            heard, leverage = layer.hear(rows, memory.views, memory.constant, None)
+            state = layer.read(state, heard, leverage, rows, fit, classes)
+            fit = memory.fit[:, None]
+            logits.append(self._read_out(state, fit, classes))
         return logits
 
     # -- the steps, in order of use -------------------------------------------------------------
@@ -380,18 +260,20 @@ class EquivariantReasoner(Reasoner):
             rows = Rows(rows.coordinates, features, side)
             one_hot = F.one_hot(y.clamp_min(0), evidence.n_classes).to(like) * labelled[..., None]
         size = chunk_rows or X.shape[1]
-        chunks = [slice(i, min(i + size, X.shape[1])) for i in range(0, X.shape[1], size)]
-        parts = [rows.slice(c.start, c.stop) for c in chunks]
-        states = [self._start(part, one_hot[:, c], labelled[:, c], classes) for c, part in zip(chunks, parts)]
-        total = weight.sum(1)[:, None, None]
-        learned = []
+        chunks = [(i, min(i + size, X.shape[1])) for i in range(0, X.shape[1], size)]
+        parts = [rows.slice(*chunk) for chunk in chunks]
+        labels = [Labels(one_hot, labelled, weight).slice(*chunk) for chunk in chunks]
+        states = [self._start(part, own, classes) for part, own in zip(parts, labels)]
+        fits = [self._no_fit(state) for state in states]
+        memories = []
         for layer in self.layers:
-            values = [layer.send(state, one_hot[:, c], labelled[:, c], classes) for c, state in zip(chunks, states)]
-            weights = _learn(layer, views, parts, values, [weight[:, c] for c in chunks], total, classes)
-            states = [layer.read(state, part, weights, (value, weight[:, c].clamp_max(1.0)), classes)
-                      for c, state, part, value in zip(chunks, states, parts, values)]
-            learned.append(weights)
-        return EquivariantContext(classes, views, tuple(learned)), states
+            memory, states, fits = _run_layer(layer, views, parts, labels, states, fits, classes)
+            memories.append(memory)
+        return EquivariantContext(classes, views, tuple(memories)), states
+
+    def _no_fit(self, state):
+        """Fit before the first layer: nothing known, (B, 1, F)."""
+        return state.new_zeros(state.shape[0], 1, self.config.n_fits)
 
     def _look(self, X, weight, n_landmarks):
         """Both views of the context, in the precision of ``X``: the views and the coordinates."""
@@ -434,16 +316,16 @@ class EquivariantReasoner(Reasoner):
         flag = weight.new_tensor(float(has_side))
         return Classes(present, frequency, 0.2 * counts.log1p(), task, flag, scale), side
 
-    def _start(self, rows, one_hot, labelled, classes):
+    def _start(self, rows, labels, classes):
         """State of the rows before the first layer: (B, n, C, H)."""
         n_tasks, n_rows, _ = rows.features.shape
         n_classes = classes.present.shape[1]
         shape = (n_tasks, n_rows, n_classes)
         frequency = classes.frequency.exp()[:, None]
-        if one_hot is None:
+        if labels is None:
             raw = scaled = rows.features.new_zeros(shape)
         else:
-            raw = (one_hot - frequency) * labelled[..., None]
+            raw = (labels.one_hot - frequency) * labels.labelled[..., None]
             scaled = raw * frequency.rsqrt()
         side = rows.side if rows.side is not None else torch.zeros_like(raw)
         own = torch.stack([raw, scaled, 0.2 * classes.frequency[:, None].expand(shape),
@@ -452,9 +334,11 @@ class EquivariantReasoner(Reasoner):
         by_class, by_row = self.start.weight.split([6, row.shape[-1]], 1)
         return F.linear(own, by_class, self.start.bias) + F.linear(row, by_row)[:, :, None]
 
-    def _read_out(self, state, classes):
+    def _read_out(self, state, fit, classes):
         """Logits (B, n, C). A class without a labelled row gets what the rule of succession leaves it."""
-        logits = self.readout(rms_norm(state))[..., 0]
+        scale = self.sharpness(torch.cat([classes.task[:, None], fit], -1))                 # (B, 1, 1)
+        scale = torch.exp(LARGEST_LOG_SCALE * torch.tanh(scale / LARGEST_LOG_SCALE))
+        logits = self.readout(rms_norm(state))[..., 0] * scale
         absent = (classes.present == 0)[:, None]
         seen = logits.masked_fill(absent, -torch.inf).logsumexp(2, keepdim=True)
         log_total = 5.0 * classes.task[:, 1, None, None]
@@ -470,16 +354,26 @@ def _row_features(coordinates, off, labelled):
     return torch.stack([*norms, torch.log1p(off[0]), off[1], torch.ones_like(norms[0]), torch.zeros_like(norms[0])], -1)
 
 
-def _learn(layer, views, parts, values, weights, total, classes):
-    """Filtered moments of the values in every view, summed over chunks of rows."""
-    learned, k = [], layer.values.out_features // N_VIEWS
-    for number, (view, spectral_filter) in enumerate(zip(views, layer.filters)):
-        g = spectral_filter(view.axes, classes.task) / total                     # (B, r, K)
-        moment = 0.0
-        for part, value, weight in zip(parts, values, weights):
-            v = value[..., number * k:(number + 1) * k] * weight[:, :, None, None]
-            moment = moment + part.coordinates[number].mT @ v.flatten(2)         # (B, r, C * K)
-        n_tasks, rank, _ = g.shape
-        message = moment.view(n_tasks, rank, -1, k) * g[:, :, None]
-        learned.append(Weights(message.flatten(2), g))
-    return tuple(learned)
+def _run_layer(layer, views, parts, labels, states, fits, classes):
+    """One layer over the chunks of a context: its memory, the new states, and the fit that each row may know."""
+    values = [layer.send(state, own, classes) for state, own in zip(states, labels)]
+    messages, constant = layer.learn(views, parts, values, labels, classes)
+    total = sum(own.weight.sum(1) for own in labels)[:, None]
+    new_states, measured = [], []
+    for state, part, own, value, fit in zip(states, parts, labels, values, fits):
+        heard, leverage = layer.hear(part, messages, constant, (value, own.weight.clamp_max(1.0), total))
+        new_states.append(layer.read(state, heard, leverage, part, fit, classes))
+        measured.append(layer.measure_fit(heard, part, own, classes))
+    mass = sum((own.weight * own.labelled).sum(1) for own in labels)[:, None]                       # (B, 1)
+    summed = sum((fit * own.weight[..., None]).sum(1) for fit, own in zip(measured, labels))        # (B, F)
+    memory = Memory(messages, constant, summed / mass.clamp_min(1e-6))
+    fits = [_fit_of_others(fit, own, summed, mass) for fit, own in zip(measured, labels)]
+    return memory, new_states, fits
+
+
+def _fit_of_others(fit, labels, summed, mass):
+    """Mean fit of all labelled rows but one copy of the row itself: (B, n, F)."""
+    unit = (labels.weight.clamp_max(1.0) * labels.labelled)[..., None]
+    left = mass[..., None] - unit
+    others = (summed[:, None] - unit * fit) / left.clamp_min(1e-6)
+    return torch.where(left > 1e-6, others, 0.0)

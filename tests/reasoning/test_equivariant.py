@@ -9,9 +9,17 @@ from skicl.reasoning import EquivariantConfig, EquivariantReasoner, Evidence, lo
 N, D, C, Q = 45, 12, 4, 9
 
 
-@pytest.fixture(scope="module")
-def reasoner():
-    return load_reasoner().double()
+@pytest.fixture(scope="module", params=["shipped", "random"])
+def reasoner(request):
+    """The laws are the architecture's: they hold for any weights."""
+    if request.param == "shipped":
+        return load_reasoner().double()
+    reasoner = EquivariantReasoner()
+    reasoner.reset_parameters(torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        # A fresh network leaves its sharpness alone; here it must matter.
+        reasoner.sharpness[-1].weight.normal_(generator=torch.Generator().manual_seed(1))
+    return reasoner.double()
 
 
 @pytest.fixture(params=["plain", "weights", "side", "unlabelled", "all"])
