@@ -24,6 +24,8 @@ from skicl.reasoning._layers import (
     Labels,
     Memory,
     Rows,
+    layer_channels,
+    leverages,
     participation,
     rms_norm,
 )
@@ -93,6 +95,7 @@ class EquivariantContext(NamedTuple):
 
     classes: Classes
     views: tuple[View, ...]
+    filters: tuple[torch.Tensor, ...]       # (B, r, L * K) of all layers over the number of rows, one a view
     layers: tuple[Memory, ...]
 
 
@@ -191,7 +194,7 @@ class EquivariantReasoner(Reasoner):
         -------
         EquivariantContext
         """
-        return self._run_context(evidence, chunk_rows, n_landmarks)[0]
+        return self._run_context(evidence, chunk_rows, n_landmarks)
 
     def score(self, context, X, side=None):
         """Score queries against a context.
@@ -210,7 +213,7 @@ class EquivariantReasoner(Reasoner):
         Tensor of shape (B, Q, C)
             Logits, to be normalised by a softmax over the classes.
         """
-        return self.score_all_layers(context, X, side)[-1]
+        return self._read_out(self._states(context, X, side)[-1], context.layers[-1].fit, context.classes)
 
     def score_all_layers(self, context, X, side=None):
         """Score queries after every layer, for pretraining and inspection.
@@ -229,18 +232,8 @@ class EquivariantReasoner(Reasoner):
         list of Tensor of shape (B, Q, C)
             Logits, one entry per layer.
         """
-        classes = context.classes
-        side = None if side is None else side / classes.side_scale
-        rows = self._query_rows(context.views, X, side)
-        state = self._start(rows, None, classes)
-        fit = self._no_fit(state)
-        logits = []
-        for layer, memory in zip(self.layers, context.layers):
-            heard, leverage = layer.hear(rows, memory.views, memory.constant, None)
-            state = layer.read(state, heard, leverage, rows, fit, classes)
-            fit = memory.fit[:, None]
-            logits.append(self._read_out(state, fit, classes))
-        return logits
+        return [self._read_out(state, memory.fit, context.classes)
+                for state, memory in zip(self._states(context, X, side), context.layers)]
 
     # -- the steps, in order of use -------------------------------------------------------------
 
@@ -255,21 +248,42 @@ class EquivariantReasoner(Reasoner):
             weight, y = weight.to(like), y.to(like.device)
             classes, side = self._describe_classes(evidence._replace(y=y), weight, views)
             labelled = (y >= 0).to(like)
-            rows = Rows(tuple(z.to(like) for z in rows), None, None)
-            features = _row_features(rows.coordinates, None, labelled)
-            rows = Rows(rows.coordinates, features, side)
+            coordinates = tuple(z.to(like) for z in rows)
+            rows = Rows(coordinates, _row_features(coordinates, None, labelled), side)
             one_hot = F.one_hot(y.clamp_min(0), evidence.n_classes).to(like) * labelled[..., None]
+        n_layers, total = len(self.layers), weight.sum(1)[:, None, None]
+        filters = tuple(torch.cat([layer.filters[number](view.axes, classes.task) for layer in self.layers], -1) / total
+                        for number, view in enumerate(views))
         size = chunk_rows or X.shape[1]
         chunks = [(i, min(i + size, X.shape[1])) for i in range(0, X.shape[1], size)]
         parts = [rows.slice(*chunk) for chunk in chunks]
+        own_leverages = [leverages(part, filters, n_layers) for part in parts]
         labels = [Labels(one_hot, labelled, weight).slice(*chunk) for chunk in chunks]
         states = [self._start(part, own, classes) for part, own in zip(parts, labels)]
         fits = [self._no_fit(state) for state in states]
-        memories = []
-        for layer in self.layers:
-            memory, states, fits = _run_layer(layer, views, parts, labels, states, fits, classes)
-            memories.append(memory)
-        return EquivariantContext(classes, views, tuple(memories)), states
+        memories, fit = [], fits[0][:, 0]
+        for number, layer in enumerate(self.layers):
+            of_layer = [layer_channels(g, number, n_layers) for g in filters]
+            leverage = [of_part[number] for of_part in own_leverages]
+            offset = layer.offset(fit[:, None], classes)
+            is_last = number + 1 == n_layers
+            memory, states, fits = _run_layer(layer, of_layer, parts, leverage, labels, states, fits, classes, is_last)
+            memories.append(memory._replace(offset=offset))
+            fit = memory.fit
+        return EquivariantContext(classes, views, filters, tuple(memories))
+
+    def _states(self, context, X, side):
+        """States of queries after every layer."""
+        classes = context.classes
+        side = None if side is None else side / classes.side_scale
+        rows = self._query_rows(context.views, X, side)
+        of_layers = leverages(rows, context.filters, len(self.layers))
+        states = [self._start(rows, None, classes)]
+        for layer, leverage, memory in zip(self.layers, of_layers, context.layers):
+            seen = layer.beliefs(states[-1], classes)
+            heard = layer.hear(rows, leverage, memory.messages, memory.constant, None)
+            states.append(layer.read(states[-1], *seen, heard, leverage, rows, memory.offset, classes))
+        return states[1:]
 
     def _no_fit(self, state):
         """Fit before the first layer: nothing known, (B, 1, F)."""
@@ -279,8 +293,7 @@ class EquivariantReasoner(Reasoner):
         """Both views of the context, in the precision of ``X``: the views and the coordinates."""
         axes = principal_axes(X, weight, tolerance=RANK_TOLERANCE[X.dtype])
         z, _ = project(axes, X)
-        landmarks = choose_landmarks(z, weight, n_landmarks, tolerance=LANDMARK_TOLERANCE)
-        kernel_features = expand(landmarks, z)
+        landmarks, kernel_features = choose_landmarks(z, weight, n_landmarks, tolerance=LANDMARK_TOLERANCE)
         kernel_axes = principal_axes(kernel_features, weight, tolerance=RANK_TOLERANCE[X.dtype])
         kernel_z, _ = project(kernel_axes, kernel_features)
         return (View(axes, None), View(kernel_axes, landmarks)), (z, kernel_z)
@@ -314,29 +327,28 @@ class EquivariantReasoner(Reasoner):
             scale = ((weight[..., None] * side.square()).sum((1, 2), keepdim=True) / total).sqrt().clamp_min(1e-6)
             side = side / scale
         flag = weight.new_tensor(float(has_side))
-        return Classes(present, frequency, 0.2 * counts.log1p(), task, flag, scale), side
+        share = (present / n_present[:, None])[:, None]
+        penalty = -1e4 * (present == 0).to(present.dtype)[:, None, :, None]
+        return Classes(present, share, penalty, frequency, 0.2 * counts.log1p(), task, flag, scale), side
 
     def _start(self, rows, labels, classes):
         """State of the rows before the first layer: (B, n, C, H)."""
-        n_tasks, n_rows, _ = rows.features.shape
-        n_classes = classes.present.shape[1]
-        shape = (n_tasks, n_rows, n_classes)
-        frequency = classes.frequency.exp()[:, None]
-        if labels is None:
-            raw = scaled = rows.features.new_zeros(shape)
-        else:
+        n_row = N_ROW_FEATURES + N_TASK_FEATURES
+        by_label, by_class, by_side, by_flag, by_row = self.start.weight.split([2, 2, 1, 1, n_row], 1)
+        own = torch.stack([0.2 * classes.frequency, classes.count], -1)                     # (B, C, 2)
+        own = F.linear(own, by_class, self.start.bias) + classes.has_side * by_flag[:, 0]
+        task = F.linear(classes.task, by_row[:, N_ROW_FEATURES:])
+        row = F.linear(rows.features, by_row[:, :N_ROW_FEATURES]) + task[:, None]
+        state = own[:, None] + row[:, :, None]
+        if labels is not None:
+            frequency = classes.frequency.exp()[:, None]
             raw = (labels.one_hot - frequency) * labels.labelled[..., None]
-            scaled = raw * frequency.rsqrt()
-        side = rows.side if rows.side is not None else torch.zeros_like(raw)
-        own = torch.stack([raw, scaled, 0.2 * classes.frequency[:, None].expand(shape),
-                           classes.count[:, None].expand(shape), side, classes.has_side.expand(shape)], -1)
-        row = torch.cat([rows.features, classes.task[:, None].expand(-1, n_rows, -1)], -1)
-        by_class, by_row = self.start.weight.split([6, row.shape[-1]], 1)
-        return F.linear(own, by_class, self.start.bias) + F.linear(row, by_row)[:, :, None]
+            state = state + F.linear(torch.stack([raw, raw * frequency.rsqrt()], -1), by_label)
+        return state if rows.side is None else state + rows.side[..., None] * by_side[:, 0]
 
     def _read_out(self, state, fit, classes):
         """Logits (B, n, C). A class without a labelled row gets what the rule of succession leaves it."""
-        scale = self.sharpness(torch.cat([classes.task[:, None], fit], -1))                 # (B, 1, 1)
+        scale = self.sharpness(torch.cat([classes.task, fit], -1))[:, None]                 # (B, 1, 1)
         scale = torch.exp(LARGEST_LOG_SCALE * torch.tanh(scale / LARGEST_LOG_SCALE))
         logits = self.readout(rms_norm(state))[..., 0] * scale
         absent = (classes.present == 0)[:, None]
@@ -354,21 +366,30 @@ def _row_features(coordinates, off, labelled):
     return torch.stack([*norms, torch.log1p(off[0]), off[1], torch.ones_like(norms[0]), torch.zeros_like(norms[0])], -1)
 
 
-def _run_layer(layer, views, parts, labels, states, fits, classes):
-    """One layer over the chunks of a context: its memory, the new states, and the fit that each row may know."""
-    values = [layer.send(state, own, classes) for state, own in zip(states, labels)]
-    messages, constant = layer.learn(views, parts, values, labels, classes)
+def _run_layer(layer, filters, parts, leverages, labels, states, fits, classes, is_last):
+    """One layer over the chunks of a context: its memory, the new states, and the fit that each row may know.
+
+    After the last layer nobody asks for the states of the context rows: they come back as they were.
+    """
+    # One chunk: the beliefs from which rows send are those with which they read; more chunks would hold too much.
+    seen = [layer.beliefs(state, classes) for state in states] if len(states) == 1 else None
+    values = [layer.send(*(seen[i] if seen else layer.beliefs(state, classes)), own, classes)
+              for i, (state, own) in enumerate(zip(states, labels))]
+    messages, constant = layer.learn(filters, parts, values, labels)
     total = sum(own.weight.sum(1) for own in labels)[:, None]
     new_states, measured = [], []
-    for state, part, own, value, fit in zip(states, parts, labels, values, fits):
-        heard, leverage = layer.hear(part, messages, constant, (value, own.weight.clamp_max(1.0), total))
-        new_states.append(layer.read(state, heard, leverage, part, fit, classes))
+    for i, (part, own) in enumerate(zip(parts, labels)):
+        heard = layer.hear(part, leverages[i], messages, constant, (values[i], own.weight.clamp_max(1.0), total))
         measured.append(layer.measure_fit(heard, part, own, classes))
+        if not is_last:
+            believed = seen[i] if seen else layer.beliefs(states[i], classes)
+            offset = layer.offset(fits[i], classes)
+            new_states.append(layer.read(states[i], *believed, heard, leverages[i], part, offset, classes))
     mass = sum((own.weight * own.labelled).sum(1) for own in labels)[:, None]                       # (B, 1)
     summed = sum((fit * own.weight[..., None]).sum(1) for fit, own in zip(measured, labels))        # (B, F)
-    memory = Memory(messages, constant, summed / mass.clamp_min(1e-6))
+    memory = Memory(messages, constant, summed / mass.clamp_min(1e-6), None)
     fits = [_fit_of_others(fit, own, summed, mass) for fit, own in zip(measured, labels)]
-    return memory, new_states, fits
+    return memory, new_states or states, fits
 
 
 def _fit_of_others(fit, labels, summed, mass):

@@ -21,6 +21,8 @@ class Classes(NamedTuple):
     """What is known of the classes: present (B, C), log-frequency and log-count (B, C), task features."""
 
     present: torch.Tensor
+    share: torch.Tensor         # (B, 1, C) equal shares of the classes that are present
+    penalty: torch.Tensor       # (B, 1, C, 1) added to logits: 0 where the class is present
     frequency: torch.Tensor
     count: torch.Tensor
     task: torch.Tensor          # (B, N_TASK_FEATURES)
@@ -54,30 +56,18 @@ class Labels(NamedTuple):
         return Labels(*(t[:, start:stop] for t in self))
 
 
-class Messages(NamedTuple):
-    """What a layer learned of the context in one view: all that queries need."""
-
-    vectors: torch.Tensor       # (B, r, C * K) filtered weight vectors
-    leverage: torch.Tensor      # (B, r, K) the filter itself, over the number of rows
-
-
 class Memory(NamedTuple):
     """What queries need of one layer."""
 
-    views: tuple[Messages, ...]
-    constant: torch.Tensor      # (B, C, A) mean values of the rows
-    fit: torch.Tensor           # (B, F) how well rows are predicted by the others, in nats above chance
+    messages: tuple[torch.Tensor, ...]      # (B, r, C * K) filtered weight vectors, one a view
+    constant: torch.Tensor                  # (B, C, A) mean values of the rows
+    fit: torch.Tensor                       # (B, F) how well rows are predicted by the others, in nats above chance
+    offset: torch.Tensor                    # (B, 1, hidden) what the task says to every query
 
 
 def rms_norm(x):
     """Divide by the root mean square over the last dimension."""
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
-
-
-def class_mean(x, present):
-    """Mean over the classes that are present: (B, n, C, h), (B, C) -> (B, n, h)."""
-    share = present / present.sum(1, keepdim=True).clamp_min(1.0)
-    return torch.einsum("bnch,bc->bnh", x, share)
 
 
 def participation(spectrum):
@@ -142,81 +132,97 @@ class EquivariantLayer(nn.Module):
         self.update = nn.Linear(h + heard + n_logits + 2, hidden, bias=False)
         self.update_row = nn.Linear(h + heard + N_VIEWS * k + N_ROW_FEATURES + N_TASK_FEATURES + config.n_fits, hidden)
         self.out = nn.Linear(hidden, h)
-        self.n_values, self.n_constants = k, config.n_constants
+        self.sizes = [k] * N_VIEWS + [config.n_constants]
 
     def beliefs(self, state, classes):
         """Normalised state and provisional probabilities over the classes, (B, n, C, R)."""
         normed = rms_norm(state)
-        logits = self.logits(normed)
-        absent = (classes.present == 0)[:, None, :, None]
-        return normed, logits.masked_fill(absent, -1e4).softmax(2)
+        return normed, (self.logits(normed) + classes.penalty).softmax(2)
 
-    def send(self, state, labels, classes):
-        """Values that the context rows send: (B, N, C, V * K + A)."""
-        normed, beliefs = self.beliefs(state, classes)
+    def send(self, normed, beliefs, labels, classes):
+        """Values that the context rows send: (B, N, C, K) in every view and (B, N, C, A) in the constant one."""
         residual = (labels.one_hot[..., None] - beliefs) * labels.labelled[:, :, None, None]
-        share = classes.present / classes.present.sum(1, keepdim=True)
-        values = self.values(torch.cat([normed, residual, beliefs - share[:, None, :, None]], -1))
-        return values * self.amplification(classes)
+        evidence = torch.cat([normed, residual, beliefs - classes.share[..., None]], -1)
+        amplification = self.amplification(classes).split(self.sizes, -1)
+        return tuple(F.linear(evidence, weight) * factor
+                     for weight, factor in zip(self.values.weight.split(self.sizes), amplification))
 
     def amplification(self, classes):
         """Frequency of the class to a learned negative power: (B, 1, C, V * K + A)."""
         return torch.exp(-self.rarity * classes.frequency[:, None, :, None]) * classes.present[:, None, :, None]
 
-    def learn(self, views, parts, values, labels, classes):
+    def learn(self, filters, parts, values, labels):
         """Messages of the values, summed over chunks of rows: filtered moments of every view, and means."""
-        k, learned = self.n_values, []
-        total = sum(part.weight.sum(1) for part in labels)[:, None, None]
-        weighted = [value * part.weight[:, :, None, None] for value, part in zip(values, labels)]
-        for number, (view, spectral_filter) in enumerate(zip(views, self.filters)):
-            g = spectral_filter(view.axes, classes.task) / total                     # (B, r, K)
-            moment = sum(part.coordinates[number].mT @ value[..., number * k:(number + 1) * k].flatten(2)
-                         for part, value in zip(parts, weighted))                    # (B, r, C * K)
-            n_tasks, rank, _ = g.shape
-            learned.append(Messages((moment.view(n_tasks, rank, -1, k) * g[:, :, None]).flatten(2), g))
-        constant = sum(value[..., N_VIEWS * k:].sum(1) for value in weighted) / total
-        return tuple(learned), constant
+        learned = []
+        for number, g in enumerate(filters):                                        # (B, r, K)
+            moment = sum((part.coordinates[number] * own.weight[..., None]).mT @ value[number].flatten(2)
+                         for part, own, value in zip(parts, labels, values))        # (B, r, C * K)
+            moment = moment.view(*g.shape[:2], -1, g.shape[2]) * g[:, :, None]
+            learned.append(moment.flatten(2))
+        total = sum(own.weight.sum(1) for own in labels)[:, None, None]
+        constant = sum(torch.einsum("bn,bnca->bca", own.weight, value[-1]) for own, value in zip(labels, values))
+        return tuple(learned), constant / total
 
-    def hear(self, rows, messages, constant, own):
-        """What rows read, (B, n, C, V * K + A), and their leverages, (B, n, V * K).
+    def hear(self, rows, leverage, messages, constant, own):
+        """What rows read, (B, n, C, V * K + A).
 
         Context rows must not hear themselves: ``own`` holds their values, the weight of one copy of each,
-        and the total weight. It is None for queries.
+        and the total weight. It is None for queries. Leverages (B, n, V * K) are those of this layer.
         """
         n_tasks, n_rows, _ = rows.features.shape
-        n_classes, k = constant.shape[1], self.n_values
-        heard, leverages = [], []
-        for number, (z, learned) in enumerate(zip(rows.coordinates, messages)):
-            message = (z @ learned.vectors).view(n_tasks, n_rows, n_classes, k)
-            leverage = z.square() @ learned.leverage                                # (B, n, K)
-            if own is not None:
-                values, unit, _ = own
-                message = message - (leverage * unit[..., None])[:, :, None] * values[..., number * k:(number + 1) * k]
-            heard.append(message)
-            leverages.append(leverage)
-        mean = constant[:, None].expand(-1, n_rows, -1, -1)
-        if own is not None:
-            values, unit, total = own
-            mean = mean - (unit / total)[:, :, None, None] * values[..., N_VIEWS * k:]
-        return torch.cat([*heard, mean], -1), torch.cat(leverages, -1)
+        heard = [(z @ message).view(n_tasks, n_rows, constant.shape[1], -1)
+                 for z, message in zip(rows.coordinates, messages)]
+        mean = constant[:, None]
+        if own is None:
+            return torch.cat([*heard, mean.expand(-1, n_rows, -1, -1)], -1)
+        values, unit, total = own
+        shares = (leverage * unit[..., None])[:, :, None].chunk(N_VIEWS, -1)
+        shares = [*shares, (unit / total)[:, :, None, None]]
+        return torch.cat([torch.addcmul(message, share, value, value=-1)
+                          for message, share, value in zip([*heard, mean], shares, values)], -1)
 
     def measure_fit(self, heard, rows, labels, classes):
         """Log-probability above chance that what a row heard gives to its label: (B, n, F), 0 without a label."""
-        side = torch.zeros_like(heard[..., 0]) if rows.side is None else rows.side
-        logits = self.fits(torch.cat([heard, side[..., None]], -1))
-        absent = (classes.present == 0)[:, None, :, None]
-        log_p = logits.masked_fill(absent, -1e4).log_softmax(2)
-        fit = torch.einsum("bncf,bnc->bnf", log_p, labels.one_hot).clamp_min(WORST_FIT)
+        by_heard, by_side = self.fits.weight[:, :-1], self.fits.weight[:, -1]
+        logits = F.linear(heard, by_heard) + classes.penalty
+        if rows.side is not None:
+            logits = logits + rows.side[..., None] * by_side
+        fit = (logits.log_softmax(2) * labels.one_hot[..., None]).sum(2).clamp_min(WORST_FIT)
         return (fit + classes.present.sum(1).log()[:, None, None]) * labels.labelled[..., None]
 
-    def read(self, state, heard, leverage, rows, fit, classes):
-        """New state of rows, from what they heard and the fit of the layer before, (B, n or 1, F)."""
-        normed, beliefs = self.beliefs(state, classes)
-        n_tasks, n_rows, n_classes, _ = state.shape
-        side = rows.side if rows.side is not None else state.new_zeros(n_tasks, n_rows, n_classes)
-        side = torch.stack([side, classes.has_side.expand_as(side)], -1)
-        task = classes.task[:, None].expand(-1, n_rows, -1)
-        by_row = torch.cat([class_mean(normed, classes.present), class_mean(heard, classes.present),
-                            torch.log1p(leverage), rows.features, task, fit.expand(-1, n_rows, -1)], -1)
-        hidden = self.update(torch.cat([normed, heard, beliefs, side], -1))
-        return state + self.out(F.silu(hidden + self.update_row(by_row)[:, :, None]))
+    def offset(self, fit, classes):
+        """What task and fit of the layer before, (B, n or 1, F), say to the hidden units: (B, n or 1, hidden)."""
+        *_, by_task, by_fit = self._weights_by_row()
+        task = F.linear(classes.task, by_task, self.update_row.bias) + classes.has_side * self.update.weight[:, -1]
+        return task[:, None] + F.linear(fit, by_fit)
+
+    def read(self, state, normed, beliefs, heard, leverage, rows, offset, classes):
+        """New state of rows, from what they believe and heard."""
+        evidence = torch.cat([normed, heard, beliefs], -1)
+        by_means, by_rows, _, _ = self._weights_by_row()
+        means = (classes.share[:, None] @ evidence)[..., 0, :by_means.shape[1]]             # (B, n, H + V * K + A)
+        by_row = F.linear(means, by_means) + offset
+        by_row = by_row + F.linear(torch.cat([torch.log1p(leverage), rows.features], -1), by_rows)
+        hidden = F.linear(evidence, self.update.weight[:, :-2]) + by_row[:, :, None]
+        if rows.side is not None:
+            hidden = hidden + rows.side[..., None] * self.update.weight[:, -2]
+        return state + self.out(F.silu(hidden))
+
+    def _weights_by_row(self):
+        """Weights of the class means, of the leverages and row features, of the task, and of the fit."""
+        n_heard, n_fits = sum(self.sizes), self.fits.out_features
+        n_rows = N_VIEWS * self.sizes[0] + N_ROW_FEATURES
+        n_means = self.logits.in_features + n_heard
+        return self.update_row.weight.split([n_means, n_rows, N_TASK_FEATURES, n_fits], 1)
+
+
+def layer_channels(stacked, number, n_layers):
+    """Channels of one layer out of those of all: (..., L * K) -> (..., K)."""
+    k = stacked.shape[-1] // n_layers
+    return stacked[..., number * k:(number + 1) * k]
+
+
+def leverages(rows, filters, n_layers):
+    """How much each row weighs in its own messages, (B, n, V * K) a layer, from the filters of all layers."""
+    stacked = [z.square() @ g for z, g in zip(rows.coordinates, filters)]
+    return [torch.cat([layer_channels(part, number, n_layers) for part in stacked], -1) for number in range(n_layers)]

@@ -39,14 +39,14 @@ class Landmarks(NamedTuple):
     ----------
     rows : Tensor of shape (B, m, r)
         Coordinates of the landmarks on the principal axes of the context.
-    factor : Tensor of shape (B, m, m)
-        Lower Cholesky factor of the kernel between the landmarks; identity rows for unused ones.
+    whitening : Tensor of shape (B, m, m)
+        Inverse transposed Cholesky factor of the kernel between the landmarks; zero rows for unused ones.
     used : Tensor of shape (B, m)
         1 where a landmark carries information, 0 where the kernel was already exhausted.
     """
 
     rows: torch.Tensor
-    factor: torch.Tensor
+    whitening: torch.Tensor
     used: torch.Tensor
 
 
@@ -120,37 +120,56 @@ def choose_landmarks(rows, weight, n_landmarks, *, tolerance):
 
     Returns
     -------
-    Landmarks
+    landmarks : Landmarks
+    features : Tensor of shape (B, N, m)
+        What :func:`expand` gives for the context rows.
     """
     n_tasks, n_rows, _ = rows.shape
     m = min(n_landmarks, n_rows)
-    task = torch.arange(n_tasks, device=rows.device)
+    norms = rows.square().sum(-1)
+    # Few rows: all kernel values in one product cost less than one column at a time.
+    kernel = radial_kernel(rows, rows).flatten(0, 1) if n_rows <= 4 * m else None
+    first = n_rows * torch.arange(n_tasks, device=rows.device)
     unexplained = (weight > 0).to(rows.dtype)
     # All rows start equally unexplained: start from the middle, a choice without an order.
-    preference = unexplained / (1.0 + rows.square().sum(-1))
-    factor = rows.new_zeros(n_tasks, n_rows, m)
-    pivots = torch.zeros(n_tasks, m, dtype=torch.long, device=rows.device)
-    used = torch.zeros(n_tasks, m, dtype=rows.dtype, device=rows.device)
+    preference = unexplained / (1.0 + norms)
+    features = rows.new_zeros(n_tasks, m, n_rows)
+    pivots, lefts = [], []
     for j in range(m):
-        pivot = (preference if j == 0 else unexplained).argmax(1)
-        left = unexplained[task, pivot]
-        useful = left > tolerance
-        column = radial_kernel(rows, rows[task, pivot][:, None])[..., 0]
-        column = column - (factor[:, :, :j] @ factor[task, pivot, :j][:, :, None])[..., 0]
-        column = column * (useful / left.clamp_min(tolerance).sqrt())[:, None]
-        factor[:, :, j] = column
-        unexplained = (unexplained - column.square()).clamp_min(0.0)
-        unexplained[task, pivot] = 0.0
-        pivots[:, j], used[:, j] = pivot, useful.to(rows.dtype)
+        pivot = (preference if j == 0 else unexplained).argmax(1, keepdim=True)         # (B, 1)
+        left = unexplained.gather(1, pivot)
+        if kernel is not None:
+            column = kernel.index_select(0, first + pivot[:, 0])                        # (B, N)
+        else:
+            column = _kernel_column(rows, norms, pivot, first + pivot[:, 0])
+        if j > 0:
+            so_far = features[:, :j]
+            own = so_far.gather(2, pivot[:, None].expand(-1, j, -1))                    # (B, j, 1)
+            column = torch.baddbmm(column[:, None], own.mT, so_far, alpha=-1)[:, 0]
+        # A pivot that is explained already adds a column of zeros, and nothing after it is better.
+        column = column * ((left > tolerance) * left.clamp_min(tolerance).rsqrt())
+        features[:, j] = column
+        unexplained = torch.addcmul(unexplained, column, column, value=-1)
+        pivots.append(pivot)
+        lefts.append(left)
+    pivots, used = torch.cat(pivots, 1), (torch.cat(lefts, 1) > tolerance).to(rows.dtype)
     count = max(1, int(used.sum(1).max()))
-    pivots, used = pivots[:, :count], used[:, :count]
-    at_pivots = factor[task[:, None], pivots][..., :count]                  # (B, m, m)
+    pivots, used, features = pivots[:, :count], used[:, :count], features[:, :count].mT  # (B, N, m)
+    task = torch.arange(n_tasks, device=rows.device)[:, None]
     # A landmark that explains nothing gets a row and a column of the identity: it stays silent.
-    factor = at_pivots.tril() * used[:, :, None] + torch.diag_embed(1.0 - used)
-    return Landmarks(rows[task[:, None], pivots], factor, used)
+    factor = features[task, pivots].tril() * used[:, :, None] + torch.diag_embed(1.0 - used)
+    identity = torch.eye(count, dtype=rows.dtype, device=rows.device).expand_as(factor)
+    inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
+    return Landmarks(rows[task, pivots], inverse.mT * used[:, :, None], used), features
+
+
+def _kernel_column(rows, norms, pivot, index):
+    """Kernel between all rows and one row of each task, (B, N)."""
+    chosen = rows.flatten(0, 1).index_select(0, index)[:, :, None]                      # (B, r, 1)
+    squared = norms + norms.gather(1, pivot) - 2 * (rows @ chosen)[..., 0]
+    return torch.exp(-squared.clamp_min(0.0))
 
 
 def expand(landmarks, rows):
     """Nystroem features (B, Q, m): inner products of them approximate the radial kernel."""
-    kernel = radial_kernel(rows, landmarks.rows) * landmarks.used[:, None]
-    return torch.linalg.solve_triangular(landmarks.factor, kernel.mT, upper=False).mT
+    return radial_kernel(rows, landmarks.rows) @ landmarks.whitening

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from skicl.reasoning import EquivariantConfig
-from skicl.reasoning._equivariant import View, _fit_of_others, _run_layer
+from skicl.reasoning._equivariant import _fit_of_others, _run_layer
 from skicl.reasoning._layers import (
     N_ROW_FEATURES,
     N_TASK_FEATURES,
@@ -13,7 +13,7 @@ from skicl.reasoning._layers import (
     Labels,
     Rows,
     SpectralFilter,
-    class_mean,
+    leverages,
     rms_norm,
 )
 from skicl.reasoning._preprocessing import Axes
@@ -39,15 +39,14 @@ def layer(generator):
 def classes(generator):
     count = torch.full((B, C), 2.0, dtype=torch.float64)
     task = torch.randn(B, N_TASK_FEATURES, generator=generator, dtype=torch.float64)
-    return Classes(torch.ones_like(count), -torch.ones_like(count), count, task, count.new_tensor(0.0),
-                   count.new_ones(B, 1, 1))
+    return Classes(torch.ones_like(count), count.new_full((B, 1, C), 1 / C), count.new_zeros(B, 1, C, 1),
+                   -torch.ones_like(count), count, task, count.new_tensor(0.0), count.new_ones(B, 1, 1))
 
 
 @pytest.fixture
-def views(generator):
+def filters(layer, classes):
     spectrum = torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64).expand(B, -1)
-    axes = Axes(None, None, None, spectrum)
-    return View(axes, None), View(axes, None)
+    return [f(Axes(None, None, None, spectrum), classes.task) / N for f in layer.filters]
 
 
 @pytest.fixture
@@ -69,26 +68,34 @@ def total(labels):
     return labels.weight.sum(1)[:, None]
 
 
-def test_a_row_does_not_hear_itself(layer, views, rows, labels, classes, generator):
-    values = torch.randn(B, N, C, 2 * CONFIG.n_values + CONFIG.n_constants, generator=generator, dtype=torch.float64)
-    messages, constant = layer.learn(views, [rows], [values], [labels], classes)
-    heard, _ = layer.hear(rows, messages, constant, (values, labels.weight, total(labels)))
+def random_values(generator):
+    sizes = [CONFIG.n_values, CONFIG.n_values, CONFIG.n_constants]
+    return tuple(torch.randn(B, N, C, size, generator=generator, dtype=torch.float64) for size in sizes)
+
+
+def test_a_row_does_not_hear_itself(layer, filters, rows, labels, generator):
+    values, leverage = random_values(generator), leverages(rows, filters, 1)[0]
+    learned = layer.learn(filters, [rows], [values], [labels])
+    heard = layer.hear(rows, leverage, *learned, (values, labels.weight, total(labels)))
     for row in range(N):
-        silent = values.clone()
-        silent[:, row] = 0.0
-        without = layer.learn(views, [rows], [silent], [labels], classes)
-        expected, _ = layer.hear(rows, *without, None)
+        silent = tuple(value.clone() for value in values)
+        for value in silent:
+            value[:, row] = 0.0
+        without = layer.learn(filters, [rows], [silent], [labels])
+        expected = layer.hear(rows, leverage, *without, None)
         torch.testing.assert_close(heard[:, row], expected[:, row])
 
 
-def test_chunks_of_rows_give_what_all_rows_give(layer, views, rows, labels, classes, generator):
+def test_chunks_of_rows_give_what_all_rows_give(layer, filters, rows, labels, classes, generator):
     state = torch.randn(B, N, C, CONFIG.n_channels, generator=generator, dtype=torch.float64)
     fit = state.new_zeros(B, 1, CONFIG.n_fits)
-    memory, states, fits = _run_layer(layer, views, [rows], [labels], [state], [fit], classes)
+    own = leverages(rows, filters, 1)
+    memory, states, fits = _run_layer(layer, filters, [rows], own, [labels], [state], [fit], classes, False)
     cut = [(0, 3), (3, N)]
     parts = [rows.slice(*c) for c in cut]
-    memory_2, states_2, fits_2 = _run_layer(layer, views, parts, [labels.slice(*c) for c in cut],
-                                            [state[:, :3], state[:, 3:]], [fit, fit], classes)
+    own = [leverages(part, filters, 1)[0] for part in parts]
+    memory_2, states_2, fits_2 = _run_layer(layer, filters, parts, own, [labels.slice(*c) for c in cut],
+                                            [state[:, :3], state[:, 3:]], [fit, fit], classes, False)
     torch.testing.assert_close(torch.cat(states_2, 1), states[0])
     torch.testing.assert_close(torch.cat(fits_2, 1), fits[0])
     torch.testing.assert_close(memory_2.fit, memory.fit)
@@ -128,12 +135,14 @@ def test_the_only_labelled_row_knows_no_fit():
 
 def test_absent_classes_send_nothing_and_do_not_count(layer, labels, classes, generator):
     present = torch.tensor([[1.0, 1, 0], [1, 0, 1]], dtype=torch.float64)
-    absent = classes._replace(present=present)
+    penalty = -1e4 * (1 - present)[:, None, :, None]
+    absent = classes._replace(present=present, share=present[:, None] / 2, penalty=penalty)
     state = torch.randn(B, N, C, CONFIG.n_channels, generator=generator, dtype=torch.float64)
-    values = layer.send(state, labels, absent)
-    assert (values[0, :, 2] == 0).all()
-    assert (values[1, :, 1] == 0).all()
-    torch.testing.assert_close(class_mean(state, present)[0], state[0, :, :2].mean(1))
+    normed, beliefs = layer.beliefs(state, absent)
+    assert (beliefs[0, :, 2] == 0).all()
+    for values in layer.send(normed, beliefs, labels, absent):
+        assert (values[0, :, 2] == 0).all()
+        assert (values[1, :, 1] == 0).all()
 
 
 def test_filters_are_positive_and_fade_at_the_edge_of_the_rank(generator):

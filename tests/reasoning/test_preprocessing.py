@@ -44,15 +44,16 @@ def test_equal_rows_have_no_directions(X):
 
 def test_landmarks_reproduce_the_kernel_when_there_are_enough():
     z = project(principal_axes(rows(30, 4), torch.ones(1, 30), tolerance=TOLERANCE), rows(30, 4))[0]
-    landmarks = choose_landmarks(z, torch.ones(1, 30), 30, tolerance=1e-12)
+    landmarks, of_context = choose_landmarks(z, torch.ones(1, 30), 30, tolerance=1e-12)
     features = expand(landmarks, z)
+    torch.testing.assert_close(of_context, features, atol=1e-6, rtol=0)
     torch.testing.assert_close(features @ features.mT, radial_kernel(z, z), atol=1e-6, rtol=0)
 
 
 def test_landmarks_do_not_depend_on_the_order_of_the_rows():
     z, order = rows(200, 3), torch.from_numpy(np.random.default_rng(1).permutation(200))
-    first = choose_landmarks(z, torch.ones(1, 200), 20, tolerance=1e-4)
-    second = choose_landmarks(z[:, order], torch.ones(1, 200), 20, tolerance=1e-4)
+    first, _ = choose_landmarks(z, torch.ones(1, 200), 20, tolerance=1e-4)
+    second, _ = choose_landmarks(z[:, order], torch.ones(1, 200), 20, tolerance=1e-4)
     torch.testing.assert_close(first.rows, second.rows, atol=1e-12, rtol=0)
 
 
@@ -60,7 +61,7 @@ def test_repeated_rows_and_rows_without_weight_are_no_landmarks():
     z = rows(10, 3).repeat(1, 3, 1)
     weight = torch.ones(1, 30)
     weight[:, [0, 10, 20]] = 0
-    landmarks = choose_landmarks(z, weight, 30, tolerance=1e-4)
+    landmarks, _ = choose_landmarks(z, weight, 30, tolerance=1e-4)
     assert int(landmarks.used.sum()) == 9
     assert (landmarks.rows - z[:, :1]).norm(dim=-1).min() > 1e-3
     assert torch.isfinite(expand(landmarks, z)).all()
