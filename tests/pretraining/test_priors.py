@@ -6,7 +6,10 @@ import torch
 from skicl.pretraining import EmbeddingPrior, Sizes
 from skicl.pretraining._priors import (
     Draw,
+    _logistic,
     class_directions,
+    concentrate,
+    confuse,
     context_order,
     flip_labels,
     sample_relevance,
@@ -86,6 +89,48 @@ def test_label_noise_stays_within_its_bounds():
     assert 0.6 < (changed == 0).float().mean() < 0.85
     assert ((changed > 0) & (changed < 0.3)).float().mean() > 0.15
     assert (changed > 0.35).float().mean() < 0.06       # the few tasks without any signal
+
+
+def test_confused_rows_take_the_label_of_the_nearest_class_in_some_tasks():
+    y = torch.randint(0, 4, (400, 300), generator=torch.Generator().manual_seed(0))
+    centres = torch.tensor([[0.0], [1.0], [5.0], [6.0]]).expand(400, -1, -1)
+    confused = confuse(draw(), y, centres)
+    changed = confused != y
+    assert (confused[changed] == torch.tensor([1, 0, 3, 2])[y[changed]]).all()
+    share = changed.float().mean(1)
+    assert 0.6 < (share == 0).float().mean() < 0.8
+    assert 0.2 < share.max() < 0.6
+
+
+def test_concentrated_relevance_keeps_the_first_directions_of_most_tasks():
+    relevance = torch.full((300, 32), 1 / 32)
+    kept = (concentrate(draw(), relevance, 8) > 0).sum(1)
+    assert (concentrate(draw(), relevance, 8)[:, 0] > 0).all()
+    assert ((kept <= 8) | (kept == 32)).all()
+    assert 0.55 < (kept <= 8).float().mean() < 0.8
+
+
+def test_logistic_tasks_have_the_noise_of_the_paper():
+    """Bayes' error of TART's tasks lies between 1.4 % at alpha = 10 and 22.7 % at 0.5, whatever the dimension."""
+    for n_features in (16, 128):
+        X, y = _logistic(draw(), Sizes(200, 8, 0, 8, n_features, 2), 4 * n_features)
+        assert abs(X.std() - 1) < 0.02
+        signs = 2.0 * y - 1
+        weights = (signs[:, :, None] * X).mean(1)                   # proportional to the true ones, with noise
+        agreement = ((X @ weights[..., None])[..., 0].sign() == signs).float().mean(1)
+        assert agreement.mean() > 0.7
+        assert agreement.min() < 0.9 < agreement.max()
+
+
+def test_contexts_without_any_label_have_names_and_unlabelled_rows():
+    prior, found = EmbeddingPrior(max_labelled=32, side_share=1.0, unlabelled_share=1.0), 0
+    for seed in range(60):
+        tasks = prior.sample(torch.Generator().manual_seed(seed))
+        if not (tasks.y >= 0).any():
+            found += 1
+            assert tasks.side is not None
+            assert tasks.X.shape[1] >= 16
+    assert 0 < found < 20
 
 
 def test_names_of_classes_hint_at_them_and_some_lie():
