@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -233,8 +233,10 @@ def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, de
         existing one is continued), ``out.safetensors`` the reasoner with averaged weights.
     config : EquivariantConfig, default=None
         Sizes of the network. None means the defaults.
-    prior : EmbeddingPrior, default=None
-        Distribution of tasks. None means ``EmbeddingPrior()``.
+    prior : EmbeddingPrior or other dataclass, default=None
+        Distribution of tasks: any dataclass with a method ``sample(generator)`` that returns
+        :class:`Tasks` on the device of the generator, and with fields that JSON can write. None means
+        ``EmbeddingPrior()``.
     schedule : Schedule, default=None
         Steps, rates and seed. None means ``Schedule()``.
     start_from : str or Path, default=None
@@ -253,6 +255,15 @@ def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, de
     -------
     State
         Its ``step`` is smaller than ``schedule.steps`` if the run was interrupted.
+
+    Raises
+    ------
+    TypeError
+        If ``prior`` is no dataclass with a method ``sample``, or has fields that JSON cannot write.
+    FileNotFoundError
+        If the folder of ``out`` does not exist.
+    ValueError
+        If an existing state belongs to another network, prior or seed.
 
     Notes
     -----
@@ -274,7 +285,8 @@ def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, de
     3
     """
     config = config or EquivariantConfig()
-    prior, schedule = prior or EmbeddingPrior(), schedule or Schedule()
+    prior, schedule = EmbeddingPrior() if prior is None else prior, schedule or Schedule()
+    check_prior(prior)
     rank, world, device = _join(device)
     out = Path(out)
     if not out.parent.is_dir():
@@ -303,6 +315,18 @@ def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, de
     if world > 1:
         torch.distributed.destroy_process_group()
     return state
+
+
+def check_prior(prior):
+    """Refuse a prior that cannot be sampled, or not be written into the state of a run, before any step."""
+    if not is_dataclass(prior) or isinstance(prior, type) or not callable(getattr(prior, "sample", None)):
+        raise TypeError("`prior` must be an instance of a dataclass with a method `sample(generator)`, got "
+                        f"{prior!r}. See the user guide for an example.")
+    try:
+        json.dumps(asdict(prior))
+    except TypeError as error:
+        raise TypeError(f"`prior` {type(prior).__name__} has a field that JSON cannot write: {error}. Use numbers, "
+                        "strings and tuples of them.") from error
 
 
 def _join(device):

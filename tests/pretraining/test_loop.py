@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -100,3 +100,22 @@ def test_training_lowers_the_loss():
     torch.set_rng_state(state_before)
     assert math.isfinite(losses["trained"])
     assert losses["trained"] < losses["untrained"] - 0.05
+
+
+@dataclass(frozen=True)
+class Unwritable:
+    generator: torch.Generator
+
+    def sample(self, generator):
+        raise AssertionError("refused before any step")
+
+
+class NoDataclass:
+    sample = PRIOR.sample
+
+
+@pytest.mark.parametrize("prior", [NoDataclass(), EmbeddingPrior, Schedule(), Unwritable(torch.Generator())])
+def test_a_prior_that_no_run_can_use_is_refused_before_any_step(tmp_path, prior):
+    with pytest.raises(TypeError, match="`prior`"):
+        run(tmp_path / "run", prior=prior)
+    assert not list(tmp_path.iterdir())
