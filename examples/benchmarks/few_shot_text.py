@@ -1,26 +1,29 @@
-"""Few labelled texts: TartClassifier against the classifiers that people put on frozen embeddings.
+"""Few labelled rows: TartClassifier against the classifiers that people put on frozen vectors.
 
     python examples/benchmarks/few_shot_text.py --data FOLDER --out results.csv
 
-reads every text set in the folder (see ``text_sets.py`` for the format), embeds it once, fits every classifier
-on the same nested contexts of k labelled examples, and prints accuracy / log-loss / calibration error / seconds
-per set and size, and in the mean. With ``--out`` the run can be killed and started again: it continues.
+reads every set in the folder (texts, images, recordings: see ``data_sets.py`` for the formats), embeds texts once,
+fits every classifier on the same nested contexts of k labelled examples, and prints accuracy / log-loss / calibration
+error / seconds per set and size, then the means over the text sets and over the others, mean ranks and differences to
+tuned logistic regression. With ``--out`` the run can be killed and started again: it continues. ``--methods names``
+and ``--methods unlabelled`` add what can be read beside labels: the names of the classes, and rows without a label.
 Seconds are wall-clock; set ``OMP_NUM_THREADS=1`` for those of one core.
 """
 
 import argparse
 import sys
 import warnings
+from collections import defaultdict
 from pathlib import Path
 
-from competitors import methods, tart_with
+import numpy as np
+from data_sets import HALVES, TEXT, embed, find_sets, half_of, read_set
 from few_shot_figure import draw_figure
-from sklearn.base import clone
+from methods import DEFAULT, GROUPS, methods
 from sklearn.exceptions import ConvergenceWarning
-from tables import collect, mean_section, set_section
-from text_sets import embed, find_sets, read_part
+from tables import mean_sections, set_section, setting
 
-from skicl.evaluation import few_shot_scores, nested_contexts
+from skicl.evaluation import few_shot_scores
 
 MINI_LM = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -29,67 +32,85 @@ def main(arguments=None):
     options = parse(arguments)
     labels = {method.key: method.label for method in options.methods}
     records = []
-    for name in options.sets:
-        found = run_set(name, options)
+    for name, kind in options.sets.items():
+        found = run_set(name, kind, options)
         if found:
             records += found
-            print(set_section(collect(found, labels), name), end="\n\n", flush=True)
+            print(set_section(found, labels, name), end="\n\n", flush=True)
     if not records:
         sys.exit("No set has two rows per class at any size in --k.")
-    scores = collect(records, labels)
-    means = mean_section(scores)
-    print(f"## Mean over the sets\n\n{means}")
+    means = mean_sections(records, labels, options.sets)
+    print(means)
     if options.markdown:
-        sections = "\n\n".join(set_section(scores, name) for name in scores.sets)
-        text = (
-            f"{setting(options, scores)}\n\n## Mean over the sets\n\n{means}\n\n## Every set\n\n{sections}\n"
-        )
+        present = {record["dataset"] for record in records}
+        sections = "\n\n".join(set_section(records, labels, name) for name in options.sets if name in present)
+        text = f"{setting(records, options)}\n\n{means}\n\n## Every set\n\n{sections}\n"
         options.markdown.write_text(text, encoding="utf-8")
     if options.figure:
-        draw_figure(scores, options.figure)
+        texts = [record for record in records if options.sets[record["dataset"]] == TEXT]
+        draw_figure(texts or records, labels, options.figure)
 
 
-def run_set(name, options):
+def run_set(name, kind, options):
     """Records of one set, from the results file where it has them."""
-    (train, y_train), (test, y_test) = (read_part(options.data, name, part) for part in ("train", "test"))
-    n_classes = len(set(y_train))
-    sizes = [k for k in options.ks if 2 * n_classes <= k <= len(train)]
-    if not sizes:
-        print(f"{name}: {n_classes} classes and {len(train)} rows allow none of the sizes, left out.\n")
+    train, test = read_set(options.data, name)
+    n_classes = len(np.unique(train.y))
+    sizes = [k for k in options.ks if 2 * n_classes <= k <= len(train.y)]
+    plan = defaultdict(list)  # methods that run at the same sizes with the same rows
+    for method in options.methods:
+        ks = tuple(k for k in sizes if method.affords(k, n_classes))
+        if ks and (kind == TEXT or not method.reads_names):
+            plan[ks, method.n_unlabelled].append(method)
+    if not plan:
+        print(f"{name}: {n_classes} classes and {len(train.y)} rows allow none of the sizes, left out.\n")
         return []
-    X_train, X_test = (
-        embed(texts, make_encoder, options.encoder, options.embeddings, f"{name}.{part}")
-        for texts, part in ((train, "train"), (test, "test"))
-    )
+    if kind == TEXT:
+        train, test = (
+            part._replace(X=encoded(part.X, f"{name}.{half}", options))
+            for part, half in ((train, "train"), (test, "test"))
+        )
+    names = names_of_classes(name, train.y, options) if kind == TEXT else None
     records = []
-    with warnings.catch_warnings():
-        # Few rows are what this benchmark is about: LDA warns of classes with one row, scikit-learn of many
-        # classes for the rows, the Gaussian process of kernels at the end of their range.
-        warnings.filterwarnings("ignore", message="Only one sample available")
-        warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
-        warnings.filterwarnings("ignore", category=ConvergenceWarning)
-        for max_k in sorted({method.max_k for method in options.methods}):
-            chosen = {method.key: method.build() for method in options.methods if method.max_k == max_k}
-            affordable = [k for k in sizes if k <= max_k]
-            if not affordable:
-                continue
-            cold = {key: estimator for key, estimator in chosen.items() if key not in options.warmed}
-            warm_up(cold, X_train, y_train, affordable[0])
-            options.warmed |= set(cold)
+    for (ks, n_unlabelled), chosen in plan.items():
+        with warnings.catch_warnings():
+            ignore_warnings_of_few_rows()
+            estimators = {method.key: method.make(names) for method in chosen}
+            cold = {key: estimator for key, estimator in estimators.items() if key not in options.warmed}
+            if cold:  # imports and the loading of weights are no part of the seconds
+                few_shot_scores(cold, *train, *test, ks=ks[:1], n_repeats=1, n_queries=1, n_unlabelled=n_unlabelled)
+                options.warmed |= set(cold)
             records += few_shot_scores(
-                chosen,
-                X_train,
-                y_train,
-                X_test,
-                y_test,
-                ks=affordable,
+                estimators,
+                *train,
+                *test,
+                ks=ks,
                 n_repeats=options.seeds,
                 min_per_class=2,
                 n_queries=options.queries,
+                n_unlabelled=n_unlabelled,
                 results_file=options.out,
                 dataset=name,
             )
     return records
+
+
+def ignore_warnings_of_few_rows():
+    """Few rows are what this benchmark is about."""
+    warnings.filterwarnings("ignore", message="Only one sample available")  # of LDA
+    warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
+    warnings.filterwarnings("ignore", category=ConvergenceWarning)  # of label spreading, after its 30 rounds
+
+
+def names_of_classes(name, y, options):
+    """Vectors of the labels as they are in the files, by label; None if no method reads them."""
+    if not any(method.reads_names for method in options.methods):
+        return None
+    classes = np.unique(y)
+    return dict(zip(classes.tolist(), encoded(classes.tolist(), f"{name}.names", options)))
+
+
+def encoded(texts, stem, options):
+    return embed(texts, make_encoder, options.encoder, options.embeddings, stem)
 
 
 def make_encoder(name):
@@ -98,46 +119,39 @@ def make_encoder(name):
     return SentenceEncoder(name)
 
 
-def warm_up(estimators, X, y, k):
-    """Fit and predict once, so that imports and the loading of weights are not in the seconds."""
-    rows = nested_contexts(y, k, n_repeats=1)[0][k]
-    for estimator in estimators.values():
-        clone(estimator).fit(X[rows], y[rows]).predict_proba(X[rows])
-
-
-def setting(options, scores):
-    """What was run, for the head of the recorded tables."""
-    names = ", ".join(f"{name} ({n})" for name, n in zip(scores.sets, scores.n_classes))
-    return (
-        f"Encoder: {options.encoder}. {options.seeds} repeats, {options.queries} queries each, the same contexts "
-        f"and queries for all methods. Sets (classes): {names}. Cells of the sets: accuracy in % / log-loss / "
-        "expected calibration error / seconds for fit and predict. The calibration error of few queries is too "
-        "large by chance, for every method: with 300 queries even perfect probabilities get about 0.05."
-    )
-
-
 def parse(arguments):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     keys = ", ".join(method.key for method in methods())
-    parser.add_argument("--data", type=Path, required=True, help="folder with the text sets")
-    parser.add_argument("--sets", help="comma-separated names; default: every set in the folder")
-    parser.add_argument("--k", default="8,16,32,64,128,256,512", help="comma-separated sizes (%(default)s)")
+    parser.add_argument("--data", type=Path, required=True, help="folder with the data sets")
+    parser.add_argument("--sets", help="comma-separated names; default: every set in the folder, and digits")
+    parser.add_argument("--split", choices=(*HALVES, "all"), default="all", help="which half of the sets (%(default)s)")
+    parser.add_argument(
+        "--k", default="4,8,16,32,64,128,256,512,1024", help="comma-separated sizes (%(default)s)"
+    )
     parser.add_argument("--seeds", type=int, default=5, help="number of repeats (%(default)s)")
-    parser.add_argument("--queries", type=int, default=300, help="test rows scored per repeat (%(default)s)")
-    parser.add_argument("--methods", help=f"comma-separated out of {keys}, or all; default: the quick ones")
+    parser.add_argument("--queries", type=int, default=1000, help="test rows scored per repeat (%(default)s)")
+    parser.add_argument(
+        "--methods",
+        default=DEFAULT,
+        help=f"comma-separated out of the groups {', '.join(GROUPS)}, all, and the single {keys} (%(default)s)",
+    )
     parser.add_argument("--out", type=Path, help="CSV file of results, to write and to continue from")
     parser.add_argument("--embeddings", type=Path, help="folder that keeps the embeddings for the next run")
     parser.add_argument("--encoder", default=MINI_LM, help="model for SentenceEncoder (%(default)s)")
     parser.add_argument(
-        "--reasoner", action="append", type=Path, help="weights to score too, as tart:STEM; may be repeated"
+        "--reasoner",
+        action="append",
+        default=[],
+        type=Path,
+        help="weights to score too, as tart:STEM, tart:STEM+names and so on; may be repeated",
     )
     parser.add_argument("--markdown", type=Path, help="file for the tables")
     parser.add_argument("--figure", type=Path, help="file for the figure: .svg, .png or .pdf")
     options = parser.parse_args(arguments)
     options.sets = chosen_sets(parser, options)
-    options.methods = chosen_methods(parser, options.methods, options.reasoner or [])
+    options.methods = chosen_methods(parser, options.methods.split(","), options.reasoner)
     try:
         options.ks = sorted({int(k) for k in options.k.split(",")})
     except ValueError:
@@ -152,28 +166,30 @@ def parse(arguments):
 
 
 def chosen_sets(parser, options):
+    """Kind of every set to run, by name."""
     found = find_sets(options.data)
-    if options.sets is None:
-        return found
-    unknown = [name for name in options.sets.split(",") if name not in found]
+    names = list(found) if options.sets is None else options.sets.split(",")
+    unknown = [name for name in names if name not in found]
     if unknown:
         parser.error(f"--sets: {unknown[0]!r} is not in the folder, which has {', '.join(found)}")
-    return options.sets.split(",")
+    kept = {name: found[name] for name in names if options.split in ("all", half_of(name))}
+    if not kept:
+        parser.error(f"--split: no set of {', '.join(names)} is in the half {options.split!r}")
+    return kept
 
 
 def chosen_methods(parser, asked, reasoners):
-    known = {method.key: method for method in methods()}
-    if asked is None:
-        keys = [key for key, method in known.items() if method.is_default]
-    else:
-        keys = list(known) if asked == "all" else asked.split(",")
-    unknown = [key for key in keys if key not in known]
-    if unknown:
-        parser.error(f"--methods: {unknown[0]!r} is not one of {', '.join(known)}, all")
+    """The methods asked for by key or group; weights given as a file are always among them."""
     for path in reasoners:
         if not path.is_file():
             parser.error(f"--reasoner: there is no file {str(path)!r}")
-    return [tart_with(path) for path in reasoners] + [known[key] for key in keys]
+    known = methods(reasoners)
+    unknown = [word for word in asked if word not in {"all", *GROUPS, *(method.key for method in known)}]
+    if unknown:
+        keys = ", ".join(method.key for method in known)
+        parser.error(f"--methods: {unknown[0]!r} is not one of {keys}, {', '.join(GROUPS)}, all")
+    asked = {*asked, *(f"tart:{path.stem}" for path in reasoners)}
+    return [method for method in known if asked & {"all", method.group, method.key}]
 
 
 if __name__ == "__main__":

@@ -8,74 +8,13 @@ from time import perf_counter
 import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, f1_score
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import column_or_1d
 
+from skicl.evaluation._contexts import check_count, drawn_queries, nested_contexts, orders_of_rows
 from skicl.evaluation._metrics import brier_score, expected_calibration_error
 from skicl.evaluation._results import ResultsFile
 
 _CLIP = 1e-15  # a probability of zero for what happened costs 34.5 nats, not infinity
-
-
-def nested_contexts(y, ks, n_repeats=5, random_state=0, *, min_per_class=1):
-    """Rows to label for few-shot experiments: contexts that grow by adding rows, for several repeats.
-
-    Each repeat puts the rows of `y` in one order: first one row of each class, the classes in random
-    order, then all other rows at random. The context of size k is the first k rows, so it holds every
-    class and contains every smaller context of the same repeat, as if labels were bought one by one.
-    Beyond the first row of each class, the classes keep their natural frequencies.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Classes of the rows to choose from.
-    ks : int or sequence of int
-        Sizes of the contexts. Sizes below ``min_per_class * n_classes`` and above ``n_samples`` are
-        left out.
-    n_repeats : int, default=5
-        Number of orders. The first repeats do not depend on how many there are.
-    random_state : int, RandomState instance or None, default=0
-        Seed of the orders. They depend on `y`, this seed and the number of the repeat alone.
-    min_per_class : int, default=1
-        Leave out the sizes that give the classes fewer rows than this on average. 2 leaves out the
-        sizes at which most folds of a cross-validation would miss a class.
-
-    Returns
-    -------
-    list of dict
-        For each repeat the row numbers of the context of each size, ``{k: ndarray of shape (k,)}``.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not valid, or no size can be drawn.
-
-    Examples
-    --------
-    >>> from skicl.evaluation import nested_contexts
-    >>> y = ["spam", "ham", "ham", "ham", "ham", "spam"]
-    >>> contexts = nested_contexts(y, ks=[2, 4], n_repeats=1)
-    >>> sorted(y[i] for i in contexts[0][2])
-    ['ham', 'spam']
-    >>> bool((contexts[0][4][:2] == contexts[0][2]).all())
-    True
-    """
-    _check_count("n_repeats", n_repeats)
-    _check_count("min_per_class", min_per_class)
-    asked = np.atleast_1d(ks)
-    if asked.ndim != 1 or asked.size == 0 or asked.dtype.kind not in "iu" or asked.min() < 1:
-        raise ValueError(f"`ks` must be one or more sizes of at least 1, got {ks!r}.")
-    classes, codes = np.unique(column_or_1d(y), return_inverse=True)
-    smallest = min_per_class * len(classes)
-    sizes = [int(k) for k in np.unique(asked) if smallest <= k <= len(codes)]
-    if not sizes:
-        raise ValueError(
-            f"No size in `ks` can be drawn: {len(codes)} rows of {len(classes)} classes allow sizes from "
-            f"{smallest} (`min_per_class` times the number of classes) to {len(codes)}, got "
-            f"{asked.tolist()}."
-        )
-    seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)
-    orders = [_order(codes, np.random.default_rng(seed)) for seed in seeds]
-    return [{k: order[:k] for k in sizes} for order in orders]
 
 
 def few_shot_scores(
@@ -90,6 +29,7 @@ def few_shot_scores(
     random_state=0,
     min_per_class=1,
     n_queries=None,
+    n_unlabelled=0,
     scoring=("accuracy", "macro_f1", "log_loss", "brier", "ece"),
     results_file=None,
     dataset="",
@@ -106,7 +46,7 @@ def few_shot_scores(
     estimators : dict of {str: estimator}
         Classifiers with `predict_proba`, by the name under which they are recorded. The predicted
         class is the most probable one. A record is found again by this name: give an estimator
-        another name when its parameters change.
+        another name when its parameters or `n_unlabelled` change.
     X_train : array-like, list or frame of shape (n_train, ...)
         Rows to choose contexts from, in any form that the estimators take: feature matrices, lists of
         texts. Encode texts beforehand if several estimators use the same vectors.
@@ -127,6 +67,12 @@ def few_shot_scores(
     n_queries : int, default=None
         Number of test rows drawn in each repeat, the same for all estimators and sizes. None, or more
         than there are: all.
+    n_unlabelled : int, default=0
+        Number of further rows of the train part that `fit` gets without their labels, behind the context.
+        They are the same for all estimators, at every size the first of one random order per repeat, and none
+        of them is in the context; where the train part is too small there are fewer. As in
+        :mod:`sklearn.semi_supervised` their labels are -1 if classes are integers; with classes of any other
+        type `y` is an array of objects in which they are None.
     scoring : sequence of str, default=("accuracy", "macro_f1", "log_loss", "brier", "ece")
         Any of these scores. "macro_f1" is the mean over the classes that occur among the queries;
         "log_loss" is in nats, with the probability of the true class clipped at 1e-15; "brier" is
@@ -171,30 +117,39 @@ def few_shot_scores(
     """
     _check_estimators(estimators)
     scoring = _check_scoring(scoring)
+    check_count("n_unlabelled", n_unlabelled, smallest=0)
     y_train, y_test = column_or_1d(y_train), column_or_1d(y_test)
     _check_parts(X_train, y_train, X_test, y_test)
+    if n_unlabelled and y_train.dtype.kind in "iu" and (y_train == -1).any():
+        raise ValueError(
+            "`y_train` has the class -1, which marks rows without a label; rename it or leave out `n_unlabelled`."
+        )
     if isinstance(random_state, bool) or not isinstance(random_state, Integral):
         raise ValueError(
             f"`random_state` must be an integer, so that a run can continue, got {random_state!r}."
         )
     contexts = nested_contexts(y_train, ks, n_repeats, random_state, min_per_class=min_per_class)
-    queries = _draw_queries(len(y_test), n_queries, n_repeats, random_state)
+    orders = orders_of_rows(y_train, n_repeats, random_state)
+    queries = drawn_queries(len(y_test), n_queries, n_repeats, random_state)
 
     columns = ("dataset", "task", "estimator", "k", "repeat", "n_classes", "n_queries")
     file = ResultsFile(results_file, (*columns, *scoring, "fit_seconds", "predict_seconds"))
     task = _fingerprint(X_train, y_train, X_test, y_test, [random_state, len(queries[0])])
     recorded = _recorded(file, dataset, task)
+    classes = np.unique(y_train)
     records = []
     for k in contexts[0]:
         for repeat in range(n_repeats):
             rows = contexts[repeat][k]
-            context = _take(X_train, rows), y_train[rows]
+            # From the end of the order: the same rows at every size, until the context reaches them.
+            others = orders[repeat][k:][::-1][:n_unlabelled]
+            context = _take(X_train, np.append(rows, others)), _without_labels(y_train[rows], len(others))
             query = _take(X_test, queries[repeat]), y_test[queries[repeat]]
             for name, estimator in estimators.items():
                 if (name, k, repeat) not in recorded:
                     record = dict(zip(columns, (dataset, task, name, k, repeat)))
                     try:
-                        record |= _score(clone(estimator), *context, *query, scoring)
+                        record |= _score(clone(estimator), *context, *query, classes, scoring)
                     except Exception as error:
                         error.add_note(f"Estimator {name!r}, context of size k={k}, repeat {repeat}.")
                         raise
@@ -204,35 +159,24 @@ def few_shot_scores(
     return records
 
 
-def _order(codes, rng):
-    """All rows: one of each class in random order, then the others at random."""
-    shuffled = rng.permutation(len(codes))
-    first = np.unique(codes[shuffled], return_index=True)[1]  # position of the first row of each class
-    # The rest needs a shuffle of its own: all that stands before the first row of a class is of other classes.
-    return np.concatenate([shuffled[rng.permutation(first)], rng.permutation(np.delete(shuffled, first))])
+def _without_labels(y, n_more):
+    """Append the mark of rows without a label."""
+    if not n_more:
+        return y
+    if y.dtype.kind in "iu":
+        return np.append(y.astype(np.int64), np.full(n_more, -1))
+    return np.array([*y.tolist(), *[None] * n_more], dtype=object)
 
 
-def _draw_queries(n_test, n_queries, n_repeats, random_state):
-    """Test rows of each repeat, in ascending order."""
-    if n_queries is None:
-        return [np.arange(n_test)] * n_repeats
-    _check_count("n_queries", n_queries)
-    seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)
-    # The second number keeps the queries independent of the context, which uses the seed alone.
-    drawn = [np.random.default_rng([seed, 1]).permutation(n_test)[:n_queries] for seed in seeds]
-    return [np.sort(rows) for rows in drawn]
-
-
-def _score(estimator, X, y, X_query, y_query, scoring):
+def _score(estimator, X, y, X_query, y_query, classes, scoring):
     """Fit on the context, predict the queries: scores and seconds."""
     started = perf_counter()
     estimator.fit(X, y)
     fitted = perf_counter()
     raw = estimator.predict_proba(X_query)
     predicted = perf_counter()
-    classes = np.unique(y)
     prob = np.zeros((len(y_query), len(classes)))
-    prob[:, np.searchsorted(classes, estimator.classes_)] = raw
+    prob[:, np.searchsorted(classes, np.asarray(estimator.classes_).astype(classes.dtype))] = raw
     return {
         "n_classes": len(classes),
         "n_queries": len(y_query),
@@ -334,8 +278,3 @@ def _check_parts(X_train, y_train, X_test, y_test):
     unseen = np.setdiff1d(y_test, y_train)
     if len(unseen):
         raise ValueError(f"`y_test` holds the class {unseen[0]!r}, which `y_train` does not hold.")
-
-
-def _check_count(name, value):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1, got {value!r}.")

@@ -1,20 +1,22 @@
-"""Contexts are nested and the same for all; a run that was killed ends as one that was not."""
+"""All estimators meet the same rows; a run that was killed ends as one that was not."""
 
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
+from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import LinearSVC
 
 from skicl.evaluation import brier_score, expected_calibration_error, few_shot_scores, nested_contexts
+from skicl.evaluation._contexts import orders_of_rows
 
 SECONDS = ("fit_seconds", "predict_seconds")
 
@@ -42,7 +44,7 @@ class Fixed(ClassifierMixin, BaseEstimator):
         self.prob = prob
 
     def fit(self, X, y):
-        self.classes_ = np.unique(y)
+        self.classes_ = np.unique([label for label in y if label not in (None, -1)])
         return self
 
     def predict_proba(self, X):
@@ -69,74 +71,6 @@ class Notes:
 
     def __deepcopy__(self, memo):
         return self
-
-
-class TestNestedContexts:
-    y = np.array(["a"] * 60 + ["b"] * 8 + ["c"] * 2)
-
-    def test_each_holds_every_class_and_the_smaller_ones(self):
-        for context in nested_contexts(self.y, [3, 8, 40, 70], n_repeats=20):
-            assert list(context) == [3, 8, 40, 70]
-            for k, rows in context.items():
-                assert len(rows) == len(set(rows.tolist())) == k
-                assert set(self.y[rows]) == {"a", "b", "c"}
-            assert sorted(self.y[context[3]]) == ["a", "b", "c"]
-            np.testing.assert_array_equal(context[40][:8], context[8])
-
-    def test_the_first_row_of_each_class_and_the_rest_are_drawn_evenly(self):
-        contexts = nested_contexts(self.y, [3, 10], n_repeats=4000)
-        first = np.array([row for context in contexts for row in context[3] if self.y[row] == "b"])
-        counts = np.bincount(first, minlength=70)[60:68]
-        assert counts.min() > 400  # 500 expected
-        assert counts.max() < 600
-        rest = np.concatenate([context[10][3:] for context in contexts])
-        assert np.mean(self.y[rest] == "a") == pytest.approx(59 / 67, abs=0.01)
-
-    def test_classes_come_first_in_any_order(self):
-        leaders = [self.y[context[3][0]] for context in nested_contexts(self.y, 3, n_repeats=600)]
-        assert all(150 < leaders.count(name) < 250 for name in "abc")
-
-    def test_repeats_differ_and_do_not_depend_on_their_number(self):
-        few, many = (nested_contexts(self.y, [20], n, random_state=3) for n in (2, 5))
-        for a, b in zip(few, many):
-            np.testing.assert_array_equal(a[20], b[20])
-        assert len({tuple(context[20]) for context in many}) == 5
-
-    def test_the_seed_decides(self):
-        a, b, c = (nested_contexts(self.y, 20, 1, random_state=s)[0][20] for s in (0, 0, 1))
-        np.testing.assert_array_equal(a, b)
-        assert not np.array_equal(a, c)
-
-    def test_the_sizes_asked_for_do_not_change_the_contexts(self):
-        alone = nested_contexts(self.y, [16])
-        among = nested_contexts(self.y, [4, 64, 16, 16])
-        for a, b in zip(alone, among):
-            np.testing.assert_array_equal(a[16], b[16])
-
-    def test_sizes_that_cannot_be_drawn_are_left_out(self):
-        assert list(nested_contexts(self.y, [2, 3, 5, 6, 71])[0]) == [3, 5, 6]
-        assert list(nested_contexts(self.y, [2, 3, 5, 6, 71], min_per_class=2)[0]) == [6]
-
-    def test_no_size_left_is_an_error(self):
-        with pytest.raises(ValueError, match=r"No size in `ks` can be drawn.*from 6 .* to 70, got"):
-            nested_contexts(self.y, [2, 100], min_per_class=2)
-
-    @pytest.mark.parametrize(
-        ("name", "value"),
-        [
-            ("ks", []),
-            ("ks", [0, 4]),
-            ("ks", [4.5]),
-            ("ks", [[4, 8]]),
-            ("n_repeats", 0),
-            ("n_repeats", 2.0),
-            ("min_per_class", True),
-        ],
-    )
-    def test_wrong_parameters_are_named(self, name, value):
-        parameters = {"ks": [8], "n_repeats": 2, "min_per_class": 1, name: value}
-        with pytest.raises(ValueError, match=f"`{name}` must be"):
-            nested_contexts(self.y, **parameters)
 
 
 class TestFewShotScores:
@@ -248,6 +182,8 @@ class TestFewShotScores:
             ("random_state", None, "`random_state` must be an integer"),
             ("n_queries", 0, "`n_queries` must be an integer of at least 1"),
             ("n_repeats", 0, "`n_repeats` must be an integer of at least 1"),
+            ("n_unlabelled", -1, "`n_unlabelled` must be an integer of at least 0"),
+            ("n_unlabelled", 2.0, "`n_unlabelled` must be an integer of at least 0"),
         ],
     )
     def test_wrong_parameters_are_named(self, parts, estimators, name, value, message):
@@ -264,6 +200,77 @@ class TestFewShotScores:
             few_shot_scores([LogisticRegression()], *parts)
         with pytest.raises(TypeError, match=r"'svc' .LinearSVC. has no `predict_proba`; wrap it"):
             few_shot_scores({"svc": LinearSVC()}, *parts)
+
+
+class TestUnlabelledRows:
+    """Rows without a label are further rows of the train part, nested, the same for all, outside the context."""
+
+    def fitted_on(self, parts, n_unlabelled, ks=(6, 20, 190), n_repeats=2):
+        """For each context: rows with a label, rows without one, labels, as tuples."""
+        notes = Notes()
+        few_shot_scores({"a": Recorder(notes)}, *parts, ks=ks, n_repeats=n_repeats, n_unlabelled=n_unlabelled)
+        found = []
+        for X, y in notes.seen:
+            unknown = [label in (None, -1) for label in y]
+            assert unknown == sorted(unknown), "they stand behind the context"
+            at = len(y) - sum(unknown)
+            rows = [tuple(row) for row in X]
+            found.append((rows[:at], rows[at:], y[:at]))
+        return found
+
+    def test_contexts_stay_as_they_are(self, parts):
+        notes = Notes()
+        few_shot_scores({"a": Recorder(notes)}, *parts, ks=(6, 20, 190), n_repeats=2)
+        for (X, y), (rows, _, labels) in zip(notes.seen, self.fitted_on(parts, 30), strict=True):
+            assert ([tuple(row) for row in X], y) == (rows, labels)
+
+    def test_they_are_outside_the_context_and_the_same_at_every_size(self, parts):
+        every = {tuple(row) for row in parts[0]}
+        found = self.fitted_on(parts, 30)
+        for rows, others, _ in found:
+            assert not set(rows) & set(others)
+            assert set(others) <= every
+            assert len(set(others)) == min(30, 200 - len(rows))
+        first, second = found[0], found[2]
+        assert first[1] == second[1], "of one repeat, at sizes 6 and 20"
+        assert found[0][1] != found[1][1], "of two repeats"
+        assert found[4][1] == first[1][:10], "190 of 200 rows are labelled"
+
+    def test_fewer_are_the_first_of_more(self, parts):
+        for (_, few, _), (_, many, _) in zip(self.fitted_on(parts, 10), self.fitted_on(parts, 40)):
+            assert few == many[: len(few)]
+            assert len(few) == 10
+
+    def test_none_marks_strings_and_minus_one_marks_integers(self, parts):
+        X_train, y_train, X_test, y_test = parts
+        notes = Notes()
+        few_shot_scores({"a": Recorder(notes)}, *parts, ks=[6], n_repeats=1, n_unlabelled=3)
+        assert notes.seen[0][1][6:] == [None] * 3
+        codes = [np.searchsorted(["x", "y", "z"], y).astype(np.uint8) for y in (y_train, y_test)]
+        notes = Notes()
+        few_shot_scores({"a": Recorder(notes)}, X_train, codes[0], X_test, codes[1], ks=[6], n_unlabelled=3)
+        assert notes.seen[0][1][6:] == [-1] * 3
+        assert set(notes.seen[0][1][:6]) == {0, 1, 2}
+
+    def test_scores_are_those_of_a_direct_computation(self, parts):
+        X_train, y_train, X_test, y_test = parts
+        codes = np.searchsorted(["x", "y", "z"], y_train)
+        truth = np.searchsorted(["x", "y", "z"], y_test)
+        model = SelfTrainingClassifier(LogisticRegression(), threshold=0.6)
+        records = few_shot_scores({"st": model}, X_train, codes, X_test, truth, ks=[20], n_repeats=2, n_unlabelled=100)
+        for record, context in zip(records, nested_contexts(codes, 20, 2)):
+            order = orders_of_rows(codes, 2, 0)[record["repeat"]]
+            rows = np.append(context[20], order[::-1][:100])
+            y = np.where(np.arange(120) < 20, codes[rows], -1)
+            predicted = clone(model).fit(X_train[rows], y).predict(X_test)
+            assert record["accuracy"] == accuracy_score(truth, predicted)
+
+    def test_classes_that_look_like_marks_are_refused(self, parts):
+        X_train, y_train, X_test, y_test = parts
+        y_train, y_test = np.where(y_train == "x", -1, 1), np.where(y_test == "x", -1, 1)
+        with pytest.raises(ValueError, match="`y_train` has the class -1, which marks rows without a label"):
+            few_shot_scores({"nb": GaussianNB()}, X_train, y_train, X_test, y_test, ks=[8], n_unlabelled=1)
+        few_shot_scores({"nb": GaussianNB()}, X_train, y_train, X_test, y_test, ks=[8], n_repeats=1)
 
 
 class Killed(BaseException):

@@ -1,15 +1,16 @@
-"""The few-shot benchmark from files to tables, and what its competitors promise."""
+"""The few-shot benchmark from files to tables."""
 
 import gzip
 import importlib
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits, make_classification
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from skicl.evaluation import mean_differences, mean_scores
 
 FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 WORDS = {
@@ -28,10 +29,10 @@ def load(name):
         sys.path.remove(str(FOLDER))
 
 
-few_shot_text, competitors, tables, text_sets = map(
-    load, ("few_shot_text", "competitors", "tables", "text_sets")
+few_shot_text, few_shot_figure, methods, tables, data_sets, log_mel = map(
+    load, ("few_shot_text", "few_shot_figure", "methods", "tables", "data_sets", "log_mel")
 )
-EVERY_METHOD = [method for method in competitors.methods() if method.key != "tart"]
+COMPETITORS = "tuned-lr,tuned-lr-accuracy,lr,lda,centroid,knn,svm,gp,forest"
 
 
 class CountingEncoder:
@@ -48,13 +49,7 @@ class CountingEncoder:
         return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
-def build(method):
-    """The competitor; the forest with fewer trees, for speed."""
-    estimator = method.build()
-    return estimator.set_params(n_estimators=30) if method.key == "forest" else estimator
-
-
-def write_set(folder, name, n_rows, labels, seed=0):
+def write_texts(folder, name, n_rows, labels, seed=0):
     rng = np.random.default_rng(seed)
     for part in ("train", "test"):
         rows = []
@@ -65,49 +60,126 @@ def write_set(folder, name, n_rows, labels, seed=0):
         (folder / f"{name}.{part}.tsv.gz").write_bytes(gzip.compress(text.encode()))
 
 
+def write_images(folder, name, n_rows=40, seed=0):
+    """Two classes: bright on the left, bright on the right; unsigned labels."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for part in ("train", "test"):
+        y = rng.integers(2, size=n_rows).astype(np.uint8)
+        bright = np.where(np.arange(6)[None, None, :] // 3 == y[:, None, None], 200, 20)
+        arrays[f"X_{part}"] = (bright + rng.integers(50, size=(n_rows, 4, 6))).astype(np.uint8)
+        arrays[f"y_{part}"] = y
+    np.savez(folder / f"{name}.npz", **arrays)
+    return arrays
+
+
+def write_recordings(folder, name, n_rows=20, rate=8000, seed=0):
+    """Two classes: a low tone and a high one, of different lengths and loudness, zero-padded."""
+    rng = np.random.default_rng(seed)
+    arrays = {"sample_rate": np.array(rate)}
+    for part in ("train", "test"):
+        y = rng.integers(2, size=n_rows)
+        lengths = rng.integers(rate // 4, rate // 2, size=n_rows).astype(np.int32)
+        seconds = np.arange(rate // 2) / rate
+        tones = np.sin(2 * np.pi * np.where(y == 0, 300, 2000)[:, None] * seconds)
+        waves = tones + 0.1 * rng.normal(size=tones.shape)
+        waves *= rng.uniform(1000, 10_000, size=(n_rows, 1)) * (np.arange(rate // 2) < lengths[:, None])
+        arrays |= {f"X_{part}": waves.astype(np.int16), f"y_{part}": y, f"len_{part}": lengths}
+    np.savez(folder / f"{name}.npz", **arrays)
+    return arrays
+
+
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     folder = tmp_path / "data"
     folder.mkdir()
-    write_set(folder, "two", 60, ["weather", "food"])
-    write_set(folder, "three", 50, ["weather", "food", "sport"])
+    write_texts(folder, "agnews", 60, ["weather", "food"])
+    write_texts(folder, "three", 50, ["weather", "food", "sport"])
+    write_images(folder, "stripes")
+    write_recordings(folder, "tones")
     monkeypatch.setattr(few_shot_text, "make_encoder", CountingEncoder)
     monkeypatch.setattr(CountingEncoder, "encoded", 0)
     return folder
 
 
-def arguments(data, *more):
-    options = ["--data", data, "--k", "4,8,16", "--seeds", "2", "--queries", "20", *more]
+def arguments(data, *more, sets="agnews,three"):
+    options = ["--data", data, "--sets", sets, "--k", "4,8,16", "--seeds", "2", "--queries", "20", *more]
     return [str(option) for option in options]
 
 
+def table_under(text, title):
+    """Cells of the table under a title, by first cell of the row."""
+    lines = text.split(f"{title}\n")[1].split("\n#")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return {row[0]: row[1:] for row in rows}
+
+
 class TestSets:
-    def test_sets_are_found_and_read(self, data):
+    def test_sets_are_found_with_their_kinds(self, data):
         (data / "alone.train.tsv.gz").touch()
-        assert text_sets.find_sets(data) == ["three", "two"]
-        texts, labels = text_sets.read_part(data, "two", "train")
-        assert len(texts) == len(labels) == 60
-        assert set(labels) == {"weather", "food"}
-        assert all(text.endswith('"') for text in texts), "quotes mean nothing"
+        np.savez(data / "other.npz", table=np.zeros(3))
+        assert data_sets.find_sets(data) == {
+            "agnews": "text",
+            "three": "text",
+            "stripes": "image",
+            "tones": "audio",
+            "digits": "image",
+        }
+
+    def test_texts_are_read_as_they_are(self, data):
+        train, test = data_sets.read_set(data, "agnews")
+        assert len(train.X) == len(train.y) == len(test.X) == 60
+        assert set(train.y) == {"weather", "food"}
+        assert all(text.endswith('"') for text in train.X), "quotes mean nothing"
+
+    def test_images_are_pixels_between_0_and_1(self, data):
+        arrays = write_images(data, "stripes")
+        train, test = data_sets.read_set(data, "stripes")
+        assert train.X.shape == test.X.shape == (40, 24)
+        assert train.X.dtype == np.float32
+        assert (train.X.min(), train.X.max()) == (0, 1)
+        low, high = arrays["X_train"].min(), arrays["X_train"].max()
+        np.testing.assert_allclose(test.X[3], (arrays["X_test"][3].ravel() - float(low)) / (high - low), rtol=1e-6)
+        np.testing.assert_array_equal(test.y, arrays["y_test"])
+
+    def test_digits_are_built_in_and_always_split_alike(self, data):
+        (train, test), (again, _) = (data_sets.read_set(data, "digits") for _ in range(2))
+        assert (len(train.y), len(test.y)) == (1198, 599)
+        assert (train.X.min(), train.X.max()) == (0, 1)
+        np.testing.assert_array_equal(train.X, again.X)
+        assert np.bincount(test.y).min() > 50
+
+    def test_recordings_are_features_of_one_size(self, data):
+        train, test = data_sets.read_set(data, "tones")
+        assert train.X.shape == test.X.shape == (20, log_mel.N_FRAMES * log_mel.N_BANDS)
+        assert np.isfinite(train.X).all()
+        low, high = (train.X[train.y == label].mean(axis=0) for label in (0, 1))
+        nearest = ((test.X - high) ** 2).sum(axis=1) < ((test.X - low) ** 2).sum(axis=1)
+        np.testing.assert_array_equal(nearest, test.y == 1)
+
+    def test_a_folder_for_each_half_is_named_in_the_code(self):
+        assert {data_sets.half_of(name) for name in ("agnews", "cr", "mr", "snips", "mnist")} == {"development"}
+        reporting = ("sst2", "subj", "mpqa", "trec", "dbpedia", "banking77", "fsdd", "digits", "unheard-of")
+        assert {data_sets.half_of(name) for name in reporting} == {"report"}
 
     def test_what_is_not_a_set_is_refused(self, data, tmp_path):
         with pytest.raises(SystemExit, match="is not a folder"):
-            text_sets.find_sets(tmp_path / "missing")
-        with pytest.raises(SystemExit, match=r"no NAME\.train\.tsv\.gz"):
-            text_sets.find_sets(tmp_path)
-        path = data / "two.train.tsv.gz"
+            data_sets.find_sets(tmp_path / "missing")
+        with pytest.raises(SystemExit, match=r"no NAME\.train\.tsv\.gz .* no NAME\.npz"):
+            data_sets.find_sets(tmp_path)
+        path = data / "agnews.train.tsv.gz"
         path.write_bytes(gzip.compress(b"text\tlabel\nfine\tyes\nno label\n"))
         with pytest.raises(SystemExit, match="line 3: expected two fields"):
-            text_sets.read_part(data, "two", "train")
+            data_sets.read_set(data, "agnews")
         path.write_bytes(gzip.compress(b"a\tb\nfine\tyes\n"))
         with pytest.raises(SystemExit, match="expected the columns text and label"):
-            text_sets.read_part(data, "two", "train")
+            data_sets.read_set(data, "agnews")
 
     def test_embeddings_are_kept_by_content(self, tmp_path):
         CountingEncoder.encoded = 0
 
         def embed(texts, name="m"):
-            return text_sets.embed(texts, CountingEncoder, name, tmp_path, "demo")
+            return data_sets.embed(texts, CountingEncoder, name, tmp_path, "demo")
 
         first = embed(["ab", "c"])
         np.testing.assert_array_equal(embed(["ab", "c"]), first)
@@ -119,39 +191,91 @@ class TestSets:
             assert CountingEncoder.encoded == before + 2
 
 
+class TestLogMel:
+    def test_a_tone_is_loudest_in_the_band_of_its_frequency(self):
+        centres = 700 * (10 ** (np.linspace(*(2595 * np.log10(1 + f / 700) for f in (50, 4000)), 42)[1:-1] / 2595) - 1)
+        for hertz in (300, 1000, 3000):
+            bands = log_mel.log_mel(np.sin(2 * np.pi * hertz * np.arange(4000) / 8000), 8000)
+            assert abs(centres[bands.mean(axis=0).argmax()] / hertz - 1) < 0.1
+
+    def test_every_frequency_is_heard_and_overlapping_bands_share_it(self):
+        filters = log_mel.mel_filters(8000, 1024)
+        hertz = np.fft.rfftfreq(1024, 1 / 8000)
+        inside = (hertz > 120) & (hertz < 3700)
+        np.testing.assert_allclose(filters.sum(axis=0)[inside], 1, atol=1e-9)
+        assert ((filters > 0).sum(axis=1) >= 2).all()
+
+    def test_loudness_and_padding_do_not_matter(self):
+        rng = np.random.default_rng(0)
+        wave = rng.normal(size=(1, 3000)) * np.hanning(3000)
+        features = log_mel.log_mel_features(wave, [3000], 8000)
+        padded = np.pad(7 * wave, ((0, 0), (0, 1000)))
+        np.testing.assert_allclose(log_mel.log_mel_features(padded, [3000], 8000), features, atol=1e-5)
+
+    def test_pooling_keeps_the_mean_and_the_course_of_time(self):
+        frames = np.linspace(0, 1, 37)[:, None] * [1.0, -2.0]
+        pooled = log_mel._pooled(frames)
+        np.testing.assert_allclose(pooled.mean(axis=0), frames.mean(axis=0), atol=1e-6)
+        assert (np.diff(pooled[:, 0]) > 0).all()
+        np.testing.assert_allclose(log_mel._pooled(np.ones((3, 2))), 1, atol=1e-6)
+
+    def test_silence_and_a_click_are_finite(self):
+        waves = np.zeros((2, 500), dtype=np.int16)
+        waves[1, 100] = 30_000
+        features = log_mel.log_mel_features(waves, [500, 101], 8000)
+        assert np.isfinite(features).all()
+        assert (features[0] == 0).all()
+
+
 class TestBenchmark:
     def test_tables_and_files(self, data, tmp_path, capsys):
         files = {name: tmp_path / name for name in ("r.csv", "t.md", "f.svg")}
         few_shot_text.main(
-            arguments(data, "--methods", "tuned-lr,lda,centroid", "--out", files["r.csv"])
+            arguments(data, "--methods", "tuned-lr,lda,centroid", "--out", files["r.csv"], sets="agnews,three,stripes")
             + ["--markdown", str(files["t.md"]), "--figure", str(files["f.svg"])]
         )
         printed = capsys.readouterr().out
         written = files["t.md"].read_text(encoding="utf-8")
         for text in (printed, written):
-            assert "### two (2 classes)" in text
-            assert "### three (3 classes)" in text
-            assert "(sets: 1 at 4, 2 at 8, 2 at 16) and over 2 repeats" in text
-            for title in (
-                "Accuracy (%)",
-                "Log-loss (nats)",
-                "Mean rank by log-loss",
-                "Accuracy minus that of",
-            ):
-                assert f"### {title}" in text
+            assert "### agnews (2 classes, development)" in text
+            assert "### three (3 classes, report)" in text
+            assert "Sets: 1 at 4, 2 at 8, 2 at 16. 2 repeats." in text
+            assert "## Mean over the text sets, report half" in text
+        titles = re.findall("^## (.*)", written, flags=re.MULTILINE)
+        assert titles == [
+            "Mean over the text sets",
+            "Mean over the text sets, development half",
+            "Mean over the text sets, report half",
+            "Mean over the image and audio sets",
+            "Every set",
+        ]
         records = tables.read_records(files["r.csv"])
-        assert len(records) == 3 * 2 * (3 + 2), "methods, repeats, sizes of each set"
+        assert len(records) == 3 * 2 * (3 + 2 + 3), "methods, repeats, sizes of each set"
         assert files["f.svg"].read_text(encoding="utf-8").startswith("<?xml")
-        recorded = tables.collect(records, {"tuned-lr": "Tuned LR", "lda": "LDA"})
-        mean = 100 * np.mean([r["accuracy"] for r in records if r["estimator"] == "lda" and r["k"] == 16])
-        row = next(line for line in written.splitlines() if line.startswith("| LDA"))
-        assert f"{mean:.1f}" in row.split("|")[4]
-        assert recorded.sets == ["three", "two"]
+        texts = [record for record in records if record["dataset"] != "stripes"]
+        for score, title, factor, digit in (
+            ("accuracy", "### Accuracy (%)", 100, 0.1),
+            ("ece", "### Expected calibration error", 1, 0.001),
+        ):
+            means = [
+                np.mean([r[score] for r in texts if r["estimator"] == "lda" and r["k"] == k]) for k in (4, 8, 16)
+            ]
+            found = [float(cell.strip("*")) for cell in table_under(written, title)["LDA (shrinkage)"]]
+            assert found == pytest.approx([factor * mean for mean in (*means, np.mean(means))], abs=0.51 * digit)
+        differences = {(row["estimator"], row["k"]): row for row in mean_differences(texts, "tuned-lr")}
+        row = table_under(written, "### Accuracy minus that of Tuned LR (points)")["LDA (shrinkage)"]
+        wanted = differences["lda", None]
+        assert row[-1] == "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * wanted[n] for n in ("mean", "low", "high")))
+
+    def test_the_best_of_a_column_is_bold(self, data, capsys):
+        few_shot_text.main(arguments(data, "--methods", "lr,lda,forest", sets="three"))
+        for cells in zip(*table_under(capsys.readouterr().out, "### Log-loss (nats)").values()):
+            shown = {float(cell.strip("*")): cell for cell in cells[2:]}
+            assert shown[min(shown)].startswith("**")
+            assert sum(cell.startswith("**") for cell in shown.values()) == 1
 
     def test_a_second_run_computes_nothing(self, data, tmp_path, capsys):
-        options = arguments(
-            data, "--methods", "lr", "--out", tmp_path / "r.csv", "--embeddings", tmp_path / "e"
-        )
+        options = arguments(data, "--methods", "lr", "--out", tmp_path / "r.csv", "--embeddings", tmp_path / "e")
         few_shot_text.main(options)
         first, before = capsys.readouterr().out, (tmp_path / "r.csv").read_bytes()
         assert CountingEncoder.encoded == 2 * (60 + 50)
@@ -160,20 +284,51 @@ class TestBenchmark:
         assert (tmp_path / "r.csv").read_bytes() == before
         assert CountingEncoder.encoded == 2 * (60 + 50)
 
+    def test_every_default_competitor_runs_on_every_kind(self, data, tmp_path, capsys):
+        options = arguments(data, "--methods", COMPETITORS, "--out", tmp_path / "r.csv", sets="agnews,stripes,tones")
+        few_shot_text.main([*options, "--k", "16", "--seeds", "1"])
+        scores = mean_scores(tables.read_records(tmp_path / "r.csv"), n_draws=1)
+        at_16 = {row["estimator"]: row for row in scores if row["k"] == 16}
+        assert set(at_16) == set(COMPETITORS.split(","))
+        assert min(row["mean"] for row in at_16.values()) > 0.7
+        assert {row["n_datasets"] for row in at_16.values()} == {3}
+
+    def test_names_and_unlabelled_rows(self, data, tmp_path, capsys):
+        chosen = "lr,lr+names,nearest-name,self-training+U100,label-spreading+U100"
+        options = arguments(data, "--methods", chosen, "--out", tmp_path / "r.csv", sets="agnews,stripes")
+        few_shot_text.main([*options, "--k", "4,16", "--seeds", "1"])
+        records = tables.read_records(tmp_path / "r.csv")
+        found = {name: {r["estimator"] for r in records if r["dataset"] == name} for name in ("agnews", "stripes")}
+        assert found["agnews"] == set(chosen.split(","))
+        assert found["stripes"] == {"lr", "self-training+U100", "label-spreading+U100"}, "images have no names"
+        nearest = {r["accuracy"] for r in records if r["estimator"] == "nearest-name" and r["repeat"] == 0}
+        assert len(nearest) == 1, "the same at every size"
+        assert CountingEncoder.encoded == 2 * 60 + 2, "texts, and the names of two classes"
+
     def test_a_method_that_lacks_a_size_is_left_out_of_its_mean(self, data, monkeypatch, capsys):
-        methods = [m._replace(max_k=8) if m.key == "lda" else m for m in EVERY_METHOD]
-        monkeypatch.setattr(few_shot_text, "methods", lambda: methods)
+        few = [m._replace(max_k=8) if m.key == "lda" else m for m in methods.methods()]
+        monkeypatch.setattr(few_shot_text, "methods", lambda reasoners=(): few)
         few_shot_text.main(arguments(data, "--methods", "lr,lda"))
-        table = capsys.readouterr().out.split("### Accuracy (%)")[1].split("###")[0]
-        row = next(line for line in table.splitlines() if line.startswith("| LDA"))
-        cells = [cell.strip() for cell in row.split("|")[2:6]]
+        cells = table_under(capsys.readouterr().out, "### Accuracy (%)")["LDA (shrinkage)"]
         assert cells[2:] == ["-", "-"]
         assert "-" not in cells[:2]
 
+    def test_the_figure_can_be_drawn_from_the_file(self, data, tmp_path, monkeypatch, capsys):
+        results, figure = tmp_path / "r.csv", tmp_path / "f.svg"
+        few_shot_text.main(arguments(data, "--methods", "tuned-lr,lr,knn", "--out", results, sets="agnews,stripes"))
+        monkeypatch.setattr(sys, "argv", ["x", str(results), "--data", str(data), "--figure", str(figure)])
+        few_shot_figure.main()
+        drawn = figure.read_text(encoding="utf-8")
+        assert all(f"<!-- {text} -->" in drawn for text in ("Tuned LR", "LR (C=1)", "kNN (tuned)", "labelled examples"))
+        assert "1 set " in drawn.replace("-->", " "), "the images are no part of it"
+
+
+class TestOptions:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["--sets", "two,four"], "'four' is not in the folder, which has three, two"),
+            (["--sets", "agnews,four"], "'four' is not in the folder, which has agnews, three, stripes, tones, digits"),
+            (["--split", "development", "--sets", "three,tones"], "no set of three, tones is in the half"),
             (["--methods", "lr,magic"], "'magic' is not one of tart, tuned-lr"),
             (["--k", "8,many"], "--k must be numbers"),
             (["--seeds", "0"], "must be at least 1"),
@@ -187,121 +342,61 @@ class TestBenchmark:
         assert message in capsys.readouterr().err
         assert CountingEncoder.encoded == 0
 
-    def test_tart_is_the_default_and_weights_get_their_own_name(self, data, tmp_path):
+    def test_the_halves_of_the_sets(self, data):
+        def sets(half):
+            return set(few_shot_text.parse(["--data", str(data), "--split", half]).sets)
+
+        assert sets("development") == {"agnews"}
+        assert sets("report") == {"three", "stripes", "tones", "digits"}
+        assert sets("all") == sets("development") | sets("report")
+
+    def chosen(self, data, *more):
+        return [method.key for method in few_shot_text.parse(arguments(data, *more)).methods]
+
+    def test_the_default_methods_read_labels_alone(self, data):
+        assert self.chosen(data) == ["tart", *COMPETITORS.split(",")]
+
+    def test_groups_and_keys_can_be_mixed(self, data):
+        found = self.chosen(data, "--methods", "tuned-lr,names")
+        assert found == ["tuned-lr", "tart+names", "lr+names", "nearest-name"]
+        assert set(self.chosen(data, "--methods", "all")) == {method.key for method in methods.methods()}
+
+    def test_weights_get_names_of_their_own(self, data, tmp_path):
         weights = tmp_path / "step-1000.safetensors"
         weights.touch()
-        chosen = few_shot_text.parse(arguments(data, "--reasoner", weights)).methods
-        assert [method.key for method in chosen[:3]] == ["tart:step-1000", "tart", "tuned-lr"]
-        assert all(method.is_default for method in chosen)
+        assert self.chosen(data, "--reasoner", weights)[:3] == ["tart:step-1000", "tart", "tuned-lr"]
+        assert self.chosen(data, "--reasoner", weights, "--methods", "lr") == ["tart:step-1000", "lr"]
+        found = self.chosen(data, "--reasoner", weights, "--methods", "tart:step-1000+names,lr+names")
+        assert found == ["tart:step-1000", "tart:step-1000+names", "lr+names"]
+        assert "tart:step-1000+names+U200" in self.chosen(data, "--reasoner", weights, "--methods", "unlabelled")
+
+    def test_weights_are_those_of_the_file(self, tmp_path):
+        path = tmp_path / "a.safetensors"
+        for method in methods.methods([path]):
+            if method.key.startswith("tart"):
+                assert method.make({"x": np.ones(2)}).reasoner == (path if ":a" in method.key else None)
 
 
-class TestTables:
-    def scores(self, n_repeats=3):
-        rng = np.random.default_rng(0)
-        values = {metric: rng.random((3, 4, 2, n_repeats)) for metric in tables.METRICS}
-        labels = {"tart": "A", "tuned-lr": "B", "gp": "C"}
-        return tables.Scores(labels, list("wxyz"), [8, 16], np.array([2, 4, 5, 8]), values)
+class Spy(ClassifierMixin, BaseEstimator):
+    """Notes how many rows it gets, with and without a label."""
 
-    def test_means_are_over_the_sets_that_count(self):
-        scores = self.scores()
-        means = tables.mean_by_size(scores.masked("accuracy"))
-        accuracy = scores.values["accuracy"]
-        np.testing.assert_allclose(means[:, 0], accuracy[:, :2, 0].mean(axis=(1, 2)))
-        np.testing.assert_allclose(means[:, 1], accuracy[:, :, 1].mean(axis=(1, 2)))
+    seen = ()
 
-    def test_a_gap_removes_a_mean_and_a_rank(self):
-        scores = self.scores()
-        scores.values["accuracy"][2, 3, 1, 0] = np.nan
-        masked = scores.masked("accuracy")
-        assert np.isnan(tables.mean_by_size(masked)).tolist() == [[False] * 2, [False] * 2, [False, True]]
-        ranks = tables.ranks(masked, largest_first=True)
-        assert np.nanmax(ranks[:, :, 1]) == 2
-        assert np.isnan(ranks[2, :, 1]).all()
+    def fit(self, X, y):
+        unknown = sum(label is None for label in y)
+        Spy.seen = (*Spy.seen, (len(X) - unknown, unknown))
+        self.classes_ = np.unique([label for label in y if label is not None])
+        return self
 
-    def test_ranks_share_ties(self):
-        values = np.array([0.9, 0.5, 0.9]).reshape(3, 1, 1, 1)
-        assert tables.ranks(values, largest_first=True).ravel().tolist() == [1.5, 3, 1.5]
-        assert tables.ranks(values, largest_first=False).ravel().tolist() == [2.5, 1, 2.5]
-
-    def test_the_bootstrap_is_paired_and_centred(self):
-        values = self.scores(n_repeats=40).masked("accuracy")
-        values[1] = values[0] + 0.1
-        draws = tables.bootstrap(values)
-        empty = np.isnan(draws[:, 0])
-        assert 0 < empty[:, 0].mean() < 0.1, "one draw in 16 has neither of the two sets that count at k = 8"
-        assert not empty[:, 1].any()
-        np.testing.assert_allclose((draws[:, 1] - draws[:, 0])[~empty], 0.1)
-        np.testing.assert_allclose(np.nanmean(draws, axis=0), tables.mean_by_size(values), atol=0.02)
-
-    def test_the_bootstrap_has_the_spread_of_drawn_sets(self):
-        values = np.tile(np.arange(12.0)[None, :, None, None], (1, 1, 1, 5))
-        expected = np.arange(12.0).std() / np.sqrt(12)
-        assert tables.bootstrap(values).std() == pytest.approx(expected, rel=0.1)
+    def predict_proba(self, X):
+        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
 
 
-class TestCompetitors:
-    @pytest.mark.parametrize("method", EVERY_METHOD, ids=lambda method: method.key)
-    @pytest.mark.parametrize("counts", [(7, 1), (2, 1, 1), (1, 1), (5, 5, 5), (12, 1)])
-    @pytest.mark.filterwarnings("ignore:Only one sample available")
-    @pytest.mark.filterwarnings("ignore:The number of unique classes")
-    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-    def test_contexts_of_any_balance(self, method, counts):
-        if method.key == "lda" and max(counts) == 1:
-            pytest.skip("LDA needs more rows than classes")
-        rng = np.random.default_rng(0)
-        y = np.repeat(np.array(["a", "b", "c"])[: len(counts)], counts)
-        X = rng.normal(size=(len(y), 20)).astype(np.float32)
-        fitted = build(method).fit(X, y)
-        query = rng.normal(size=(9, 20)).astype(np.float32)
-        prob = fitted.predict_proba(query)
-        assert prob.shape == (9, len(counts))
-        assert fitted.classes_.tolist() == sorted(set(y))
-        np.testing.assert_allclose(prob.sum(axis=1), 1, atol=1e-5)
-        np.testing.assert_allclose(build(method).fit(X, y).predict_proba(query), prob)
-
-    @pytest.mark.parametrize("method", EVERY_METHOD, ids=lambda method: method.key)
-    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-    def test_each_learns_digits(self, method):
-        X, y = load_digits(return_X_y=True)
-        X = X / np.linalg.norm(X, axis=1, keepdims=True)
-        fitted = method.build().fit(X[:120], y[:120])
-        prob = fitted.predict_proba(X[900:1200])
-        assert np.mean(fitted.classes_[prob.argmax(axis=1)] == y[900:1200]) > 0.75
-
-    @pytest.mark.parametrize("counts", [(7, 1), (2, 1, 1), (3, 2), (20, 9, 4)])
-    def test_every_fold_knows_every_class(self, counts):
-        y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
-        folds = competitors.dealt_folds(y)
-        held_out = np.concatenate([test for _, test in folds])
-        repeated = np.flatnonzero(np.array(counts)[y] > 1)
-        assert sorted(held_out) == repeated.tolist()
-        for train, test in folds:
-            assert sorted([*train, *test]) == list(range(len(y)))
-            assert set(y[train]) == set(y)
-        for label in range(len(counts)):
-            sizes = [np.sum(y[test] == label) for _, test in folds]
-            assert max(sizes) - min(sizes) <= 1
-
-    def test_tuned_lr_picks_the_best_held_out_penalty(self):
-        X, y = make_classification(60, 10, n_informative=3, flip_y=0.2, random_state=0)
-        tuned = competitors.build_tuned_logistic_regression().fit(X, y)
-        losses = {}
-        for C in np.logspace(-2, 4, 7):
-            prob = np.empty((60, 2))
-            for train, test in competitors.dealt_folds(y):
-                prob[test] = (
-                    LogisticRegression(C=C, max_iter=1000).fit(X[train], y[train]).predict_proba(X[test])
-                )
-            losses[C] = log_loss(y, prob)
-        assert tuned.best_params_["C"] == min(losses, key=losses.get)
-
-    def test_temperature_makes_an_overconfident_centroid_honest(self):
-        rng = np.random.default_rng(0)
-        y = rng.integers(2, size=700)
-        common = rng.normal(size=(700, 1)) * 3  # correlated features fool the independent Gaussians
-        X = 0.8 * y[:, None] + common + rng.normal(size=(700, 30)) * 0.3
-        raw = competitors.Tempered(competitors.NearestMean()).fit(X[:200], y[:200])
-        tempered = log_loss(y[200:], raw.predict_proba(X[200:]))
-        raw.temperature_ = 1.0
-        assert tempered < 0.7
-        assert log_loss(y[200:], raw.predict_proba(X[200:])) > 1.5 * tempered
+def test_methods_get_the_rows_that_they_ask_for(data, monkeypatch):
+    monkeypatch.setattr(Spy, "seen", ())
+    spy = methods.Method("spy+U30", "Spy", Spy, n_unlabelled=30, max_pairs=16)
+    monkeypatch.setattr(few_shot_text, "methods", lambda reasoners=(): [spy])
+    few_shot_text.main(arguments(data, "--methods", "spy+U30", sets="agnews"))
+    first, *others = Spy.seen
+    assert first == (4, 30), "before the clock runs"
+    assert others == [(4, 30), (4, 30), (8, 30), (8, 30)], "2 repeats, k x 2 classes at most 16"

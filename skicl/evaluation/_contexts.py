@@ -1,0 +1,140 @@
+"""Which rows a few-shot experiment uses: contexts that grow, rows without a label, queries."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_random_state, column_or_1d
+
+
+def nested_contexts(y, ks, n_repeats=5, random_state=0, *, min_per_class=1):
+    """Rows to label for few-shot experiments: contexts that grow by adding rows, for several repeats.
+
+    Each repeat puts the rows of `y` in one order: first one row of each class, the classes in random
+    order, then all other rows at random. The context of size k is the first k rows, so it holds every
+    class and contains every smaller context of the same repeat, as if labels were bought one by one.
+    Beyond the first row of each class, the classes keep their natural frequencies.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Classes of the rows to choose from.
+    ks : int or sequence of int
+        Sizes of the contexts. Sizes below ``min_per_class * n_classes`` and above ``n_samples`` are
+        left out.
+    n_repeats : int, default=5
+        Number of orders. The first repeats do not depend on how many there are.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the orders. They depend on `y`, this seed and the number of the repeat alone.
+    min_per_class : int, default=1
+        Leave out the sizes that give the classes fewer rows than this on average. 2 leaves out the
+        sizes at which most folds of a cross-validation would miss a class.
+
+    Returns
+    -------
+    list of dict
+        For each repeat the row numbers of the context of each size, ``{k: ndarray of shape (k,)}``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid, or no size can be drawn.
+
+    Examples
+    --------
+    >>> from skicl.evaluation import nested_contexts
+    >>> y = ["spam", "ham", "ham", "ham", "ham", "spam"]
+    >>> contexts = nested_contexts(y, ks=[2, 4], n_repeats=1)
+    >>> sorted(y[i] for i in contexts[0][2])
+    ['ham', 'spam']
+    >>> bool((contexts[0][4][:2] == contexts[0][2]).all())
+    True
+    """
+    check_count("n_repeats", n_repeats)
+    check_count("min_per_class", min_per_class)
+    asked = np.atleast_1d(ks)
+    if asked.ndim != 1 or asked.size == 0 or asked.dtype.kind not in "iu" or asked.min() < 1:
+        raise ValueError(f"`ks` must be one or more sizes of at least 1, got {ks!r}.")
+    classes, codes = np.unique(column_or_1d(y), return_inverse=True)
+    smallest = min_per_class * len(classes)
+    sizes = [int(k) for k in np.unique(asked) if smallest <= k <= len(codes)]
+    if not sizes:
+        raise ValueError(
+            f"No size in `ks` can be drawn: {len(codes)} rows of {len(classes)} classes allow sizes from "
+            f"{smallest} (`min_per_class` times the number of classes) to {len(codes)}, got "
+            f"{asked.tolist()}."
+        )
+    return [{k: order[:k] for k in sizes} for order in orders_of_rows(codes, n_repeats, random_state)]
+
+
+def orders_of_rows(y, n_repeats, random_state):
+    """One order of all rows for each repeat; the context of size k is the first k rows.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Classes.
+    n_repeats : int
+        Number of orders.
+    random_state : int, RandomState instance or None
+        Seed.
+
+    Returns
+    -------
+    list of ndarray of shape (n_samples,)
+        Row numbers.
+    """
+    codes = np.unique(y, return_inverse=True)[1]
+    seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)
+    return [_order(codes, np.random.default_rng(seed)) for seed in seeds]
+
+
+def _order(codes, rng):
+    """All rows: one of each class in random order, then the others at random."""
+    shuffled = rng.permutation(len(codes))
+    first = np.unique(codes[shuffled], return_index=True)[1]  # position of the first row of each class
+    # The rest needs a shuffle of its own: all that stands before the first row of a class is of other classes.
+    return np.concatenate([shuffled[rng.permutation(first)], rng.permutation(np.delete(shuffled, first))])
+
+
+def drawn_queries(n_test, n_queries, n_repeats, random_state):
+    """Test rows of each repeat, in ascending order.
+
+    Parameters
+    ----------
+    n_test : int
+        Number of rows to draw from.
+    n_queries : int or None
+        Number of rows to draw; None, or more than there are: all.
+    n_repeats : int
+        Number of draws.
+    random_state : int
+        Seed, that of the contexts.
+
+    Returns
+    -------
+    list of ndarray of shape (n_queries,)
+        Row numbers.
+    """
+    if n_queries is None:
+        return [np.arange(n_test)] * n_repeats
+    check_count("n_queries", n_queries)
+    seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)
+    # The second number keeps the queries independent of the context, which uses the seed alone.
+    drawn = [np.random.default_rng([seed, 1]).permutation(n_test)[:n_queries] for seed in seeds]
+    return [np.sort(rows) for rows in drawn]
+
+
+def check_count(name, value, smallest=1):
+    """Refuse what is not a whole number of at least `smallest`.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    smallest : int, default=1
+        Smallest valid value.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < smallest:
+        raise ValueError(f"`{name}` must be an integer of at least {smallest}, got {value!r}.")

@@ -1,0 +1,103 @@
+"""Contexts are nested, hold every class and depend on the seed alone; so do orders and queries."""
+
+import numpy as np
+import pytest
+
+from skicl.evaluation import nested_contexts
+from skicl.evaluation._contexts import check_count, drawn_queries, orders_of_rows
+
+
+class TestNestedContexts:
+    y = np.array(["a"] * 60 + ["b"] * 8 + ["c"] * 2)
+
+    def test_each_holds_every_class_and_the_smaller_ones(self):
+        for context in nested_contexts(self.y, [3, 8, 40, 70], n_repeats=20):
+            assert list(context) == [3, 8, 40, 70]
+            for k, rows in context.items():
+                assert len(rows) == len(set(rows.tolist())) == k
+                assert set(self.y[rows]) == {"a", "b", "c"}
+            assert sorted(self.y[context[3]]) == ["a", "b", "c"]
+            np.testing.assert_array_equal(context[40][:8], context[8])
+
+    def test_the_first_row_of_each_class_and_the_rest_are_drawn_evenly(self):
+        contexts = nested_contexts(self.y, [3, 10], n_repeats=4000)
+        first = np.array([row for context in contexts for row in context[3] if self.y[row] == "b"])
+        counts = np.bincount(first, minlength=70)[60:68]
+        assert counts.min() > 400  # 500 expected
+        assert counts.max() < 600
+        rest = np.concatenate([context[10][3:] for context in contexts])
+        assert np.mean(self.y[rest] == "a") == pytest.approx(59 / 67, abs=0.01)
+
+    def test_classes_come_first_in_any_order(self):
+        leaders = [self.y[context[3][0]] for context in nested_contexts(self.y, 3, n_repeats=600)]
+        assert all(150 < leaders.count(name) < 250 for name in "abc")
+
+    def test_repeats_differ_and_do_not_depend_on_their_number(self):
+        few, many = (nested_contexts(self.y, [20], n, random_state=3) for n in (2, 5))
+        for a, b in zip(few, many):
+            np.testing.assert_array_equal(a[20], b[20])
+        assert len({tuple(context[20]) for context in many}) == 5
+
+    def test_the_seed_decides(self):
+        a, b, c = (nested_contexts(self.y, 20, 1, random_state=s)[0][20] for s in (0, 0, 1))
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
+
+    def test_the_sizes_asked_for_do_not_change_the_contexts(self):
+        alone = nested_contexts(self.y, [16])
+        among = nested_contexts(self.y, [4, 64, 16, 16])
+        for a, b in zip(alone, among):
+            np.testing.assert_array_equal(a[16], b[16])
+
+    def test_sizes_that_cannot_be_drawn_are_left_out(self):
+        assert list(nested_contexts(self.y, [2, 3, 5, 6, 71])[0]) == [3, 5, 6]
+        assert list(nested_contexts(self.y, [2, 3, 5, 6, 71], min_per_class=2)[0]) == [6]
+
+    def test_no_size_left_is_an_error(self):
+        with pytest.raises(ValueError, match=r"No size in `ks` can be drawn.*from 6 .* to 70, got"):
+            nested_contexts(self.y, [2, 100], min_per_class=2)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("ks", []),
+            ("ks", [0, 4]),
+            ("ks", [4.5]),
+            ("ks", [[4, 8]]),
+            ("n_repeats", 0),
+            ("n_repeats", 2.0),
+            ("min_per_class", True),
+        ],
+    )
+    def test_wrong_parameters_are_named(self, name, value):
+        parameters = {"ks": [8], "n_repeats": 2, "min_per_class": 1, name: value}
+        with pytest.raises(ValueError, match=f"`{name}` must be"):
+            nested_contexts(self.y, **parameters)
+
+
+class TestOrdersAndQueries:
+    def test_an_order_has_every_row_once_and_begins_with_the_contexts(self):
+        y = np.random.default_rng(0).integers(5, size=60)
+        for order, context in zip(orders_of_rows(y, 3, 7), nested_contexts(y, [5, 30], 3, 7), strict=True):
+            assert sorted(order) == list(range(60))
+            for k, rows in context.items():
+                np.testing.assert_array_equal(order[:k], rows)
+
+    def test_queries_are_distinct_sorted_and_their_repeats_differ(self):
+        drawn = drawn_queries(100, 30, 4, 0)
+        for rows in drawn:
+            assert len(set(rows.tolist())) == 30
+            assert rows.tolist() == sorted(rows)
+        assert len({tuple(rows) for rows in drawn}) == 4
+        np.testing.assert_array_equal(drawn_queries(100, 30, 2, 0), drawn[:2])
+
+    @pytest.mark.parametrize("n_queries", [None, 100, 1000])
+    def test_all_rows_are_all_rows(self, n_queries):
+        for rows in drawn_queries(100, n_queries, 2, 0):
+            np.testing.assert_array_equal(rows, np.arange(100))
+
+    @pytest.mark.parametrize("value", [True, 1.0, "1", -1, None])
+    def test_counts_are_whole_numbers(self, value):
+        with pytest.raises(ValueError, match="`n_rows` must be an integer of at least 0, got"):
+            check_count("n_rows", value, smallest=0)
+        check_count("n_rows", np.int64(0), smallest=0)
