@@ -4,10 +4,9 @@ from skicl.reasoning import bundled_reasoners, read_card
 
 
 def stages(card):
-    """The stages of a pretraining run, first one first: a card holds the card of the stage before it."""
-    earlier = card.get("earlier_stage")
-    own = {key: value for key, value in card.items() if key != "earlier_stage"}
-    return [*(stages(earlier) if earlier else []), own]
+    """The stages of a pretraining run, first one first: a card lists the stages before its own."""
+    own = {key: value for key, value in card.items() if key != "earlier_stages"}
+    return [*card.get("earlier_stages", []), own]
 
 
 def entries(card, prefix=""):
@@ -34,15 +33,12 @@ def summary(stage):
 
 
 def as_table(card):
-    """reStructuredText of a table with a row for every entry and a column for every stage."""
-    columns = [entries(stage) for stage in stages(card)]
-    keys = list(dict.fromkeys(key for column in reversed(columns) for key in column))
-    header = ["entry", *(f"stage {number}" for number in range(1, len(columns) + 1))]
-    rows = [header if len(columns) > 1 else ["entry", "value"]]
-    rows += [[key.replace("_", " "), *(quoted(column.get(key)) for column in columns)] for key in keys]
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in rows:
-        lines += ["   * - " + row[0], *("     - " + cell for cell in row[1:])]
+    """reStructuredText: a line on each earlier stage, then a table of the last one."""
+    *earlier, last = stages(card)
+    lines = [f"#. {summary(stage)}" for stage in earlier]
+    lines += ["", ".. list-table::", "   :header-rows: 1", "", "   * - entry", "     - last stage"]
+    for key, text in entries(last).items():
+        lines += [f"   * - {key.replace('_', ' ')}", f"     - {quoted(text)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -2,18 +2,49 @@
 
 import os
 import warnings
-from contextlib import contextmanager
+from collections.abc import Mapping
+from copy import copy
 from functools import lru_cache
 from hashlib import sha256
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from skicl._class_texts import (
+    check_class_texts,
+    class_entries,
+    class_vectors,
+    embed_names,
+    holds_texts,
+    nearest_name,
+    texts_of,
+)
+from skicl._encoding import check_encoded, choose_encoder, explained_if_text, fit_encode, fit_on_texts
+from skicl._influence import (
+    chosen_rows,
+    contexts_at_a_time,
+    indispensable_row,
+    stack,
+    stack_evidence,
+)
+from skicl._labels import (
+    append_labels,
+    check_known,
+    check_targets,
+    class_weights,
+    encode_labels,
+    label_space,
+    row_weights,
+    sample_weights,
+    split_labels,
+)
+from skicl._prior_scores import ask, check_prior, consult, is_ready, log_scores
+from skicl._row_selection import count_rows
 from skicl._scaling import column_scaling
+from skicl._side_scores import side_scores, take_guide
 from skicl._validation import is_text, resolve_device
 from skicl.reasoning import Evidence, Reasoner, load_reasoner, reasoner_path
 
@@ -23,8 +54,7 @@ PAIRS_AT_A_TIME = 200_000
 LARGEST_LOG_ODDS = 16.0
 # A query so many times farther out than any labelled row is as far as one can be; its squares stay finite.
 FARTHEST = 1e6
-# Weights count rows; sums beyond this and its inverse are mistakes, and would overflow.
-SMALLEST_TOTAL = 1e-50
+FLOATS = [np.float64, np.float32]
 
 
 class TartClassifier(ClassifierMixin, BaseEstimator):
@@ -47,13 +77,25 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     reasoner : None, str, path or Reasoner, default=None
         The pretrained reasoner: a bundled name, the path of a ``.safetensors`` file, or a
         :class:`~skicl.reasoning.Reasoner`. None means the bundled default.
+    class_texts : None, "labels", dict or array-like of shape (n_classes, n_features), default=None
+        What is known of the classes beside labelled rows. "labels" embeds the labels themselves, as strings, with the
+        encoder. A dict gives every label a text, a list of texts (the mean of their vectors counts) or a vector; its
+        keys declare the classes. An array holds one vector for each class, in sorted order. Vectors are in the
+        coordinates of the encoder's output, or of a numeric ``X``. None ignores the names of the classes.
+    prior : None, classifier or callable, default=None
+        Another opinion on every row, of which the labelled rows show how far to trust it: a classifier with
+        ``predict_proba``, or a function from ``X`` to probabilities of shape (n_samples, n_classes) in the order of
+        ``classes_``. It gets ``X`` as it was given. A fitted one is asked as it is and must not have seen the labelled
+        rows; one that is not fitted is cloned, cross-fitted on them, so that no row is told its own label, and fitted
+        on all of them for queries. ``clone``, and with it a grid search, forgets that a classifier was fitted: wrap it
+        in a :class:`~sklearn.frozen.FrozenEstimator` to keep it.
     standardize : "auto" or bool, default="auto"
         Whether columns are scaled to unit variance. "auto" does so if they look like quantities in
         different units: the largest range is more than ten times the median range, or the median
         more than ten times the first decile (constant columns set aside). Embeddings are left alone.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with ``sample_weight``. "balanced" gives every class the
-        same total weight. None means one.
+        same total weight. None means one. Rows without a label belong to no class.
     device : str, torch.device or None, default=None
         Where the reasoner (and an encoder made here) runs. None means cuda, else mps, else cpu.
     batch_size : int, default=1024
@@ -63,6 +105,9 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
+    prior_ : classifier, callable or None
+        What is asked about queries: ``prior`` itself, or a fitted clone of it. None without a prior, and where there
+        are too few labelled rows to fit it.
     encoder_ : transformer or None
         The fitted encoder; None where ``X`` is used as it is.
     n_features_in_ : int
@@ -70,9 +115,11 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns. Only defined if ``X`` has names that are all strings.
     n_context_ : int
-        Number of rows in the context.
+        Number of rows in the context, labelled or not.
+    n_labelled_ : int
+        Number of rows with a label among them.
     standardized_ : bool
-        Whether columns are scaled to unit variance.
+        Whether columns are scaled to unit variance. Only defined once there is a row.
 
     See Also
     --------
@@ -87,6 +134,15 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     Reasoner object keeps its own precision and device). One exception: where a context has more distinct
     rows than the reasoner has landmarks (320) and exact ties between them, as on a grid of integers, the
     order of the rows and the orientation of the features can move probabilities by a point or two.
+
+    Side scores, the channel through which names and priors come in: of a row and a class, the cosine between the row
+    and the vector of the class, both seen from their centres; for a prior, the log-probability, not below log 0.001,
+    less its mean over the classes. Where there are both, they are added after division by their root mean squares
+    over the context. The centre of the rows is the weighted mean of the context and of two rows at the mean of the
+    vectors. Without any row, probabilities are the softmax of 15 times the plain cosines, times those of the prior.
+
+    With rows that have no label, an encoder that needs labels (by its scikit-learn tags) is fitted on the labelled rows
+    and transforms the others; any other encoder is fitted on all rows, without labels.
 
     References
     ----------
@@ -112,30 +168,48 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     >>> classifier = TartClassifier().fit(texts, ["delivery", "delivery", "billing", "billing"])
     >>> classifier.predict(["my package is late", "please correct the invoice"]).tolist()
     ['delivery', 'billing']
+
+    The names of the classes are evidence too, and may be all there is at first:
+
+    >>> classifier = TartClassifier(class_texts={"delivery": "delivery of parcels", "billing": "invoices and payments"})
+    >>> classifier.fit(None).predict(["my package is late", "please correct the invoice"]).tolist()
+    ['delivery', 'billing']
+    >>> classifier.partial_fit(texts, ["delivery", None, "billing", None]).n_labelled_
+    2
     """
 
-    def __init__(self, encoder="auto", *, reasoner=None, standardize="auto", class_weight=None, device=None,
-                 batch_size=1024):
+    def __init__(self, encoder="auto", *, reasoner=None, class_texts=None, prior=None, standardize="auto",
+                 class_weight=None, device=None, batch_size=1024):
         self.encoder = encoder
         self.reasoner = reasoner
+        self.class_texts = class_texts
+        self.prior = prior
         self.standardize = standardize
         self.class_weight = class_weight
         self.device = device
         self.batch_size = batch_size
 
-    def fit(self, X, y, sample_weight=None):
-        """Read labelled rows as the context.
+    def fit(self, X, y=None, sample_weight=None, *, classes=None):
+        """Read labelled rows, and rows without a label, as the context.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), or n_samples texts
-            Labelled rows, or whatever ``encoder`` takes. Sparse matrices are refused: reduce them first,
-            for instance by :class:`~sklearn.decomposition.TruncatedSVD`.
-        y : array-like of shape (n_samples,)
-            Labels: strings, integers or booleans, of at least two classes.
+        X : array-like of shape (n_samples, n_features), or n_samples texts, or None
+            Rows, or whatever ``encoder`` takes. Sparse matrices are refused: reduce them first,
+            for instance by :class:`~sklearn.decomposition.TruncatedSVD`. None, with ``classes`` and ``class_texts`` or
+            a fitted ``prior``, starts without any row.
+        y : array-like of shape (n_samples,), default=None
+            Labels: strings, integers or booleans, of at least two classes. Rows without a label are marked by None
+            (or NaN) among labels of any type, and by -1 among integers. -1 is a label like any other if ``classes``
+            or the keys of ``class_texts`` hold it or if, where neither is given, fewer than two classes remain
+            without it. None says that no row has a label; it needs ``classes`` or a dict of ``class_texts``.
         sample_weight : array-like of shape (n_samples,), float or None, default=None
             Non-negative weights. A row of weight 2 counts as two equal rows, so their scale matters: weights that
             sum to one say that there is one row in all. None means 1.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that may ever occur. None means the keys of ``class_texts`` if it is a dict, else the labels in
+            ``y``. A class without a labelled row gets a small probability (the rule of succession), unless
+            ``class_texts`` or ``prior`` say what it looks like.
 
         Returns
         -------
@@ -145,30 +219,39 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If a parameter or an input is unusable.
+
+        Warns
+        -----
+        UserWarning
+            If -1 marks rows without a label beside labels that are exactly 0 and 1, or other negative numbers, and no
+            ``classes`` say that this is meant.
         """
         self._check_parameters()
-        encoder = self._resolve_encoder(X)
-        X, y = self._read(encoder, X, y, reset=True)
-        classes = np.unique(y)
-        self._set_context(encoder, X, y, classes, _check_weight(sample_weight, len(y)))
-        self._declared = None
+        declared = self._declare(classes, None)
+        if X is None:
+            self._start_without_rows(y, sample_weight, declared)
+        else:
+            self._learn(X, y, sample_weight, declared, first=True)
+        self._declared = declared
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Append labelled rows to the context; the first call starts it.
+        """Append rows, labelled or not, to the context; the first call starts it.
 
-        Equal to one ``fit`` on all rows so far, if the encoder learns nothing from the rows: it is fitted in the
-        first call only. The context is compiled anew, in time linear in its rows.
+        Equal to one ``fit`` on all rows so far, if the encoder learns nothing from the rows: it is fitted on the
+        first rows only. The context is compiled anew, in time linear in its rows, and a ``prior`` that is not fitted
+        is fitted anew.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or n_samples texts
-            Further labelled rows.
+            Further rows.
         y : array-like of shape (n_samples,)
-            Their labels.
+            Their labels, or marks of rows without one, as in ``fit``. None says that no row has a label; it needs
+            ``classes`` from the first call or a dict of ``class_texts``.
         classes : array-like of shape (n_classes,), default=None
-            In the first call: all labels that may ever occur. A class without a row so far gets a small
-            probability (the rule of succession). None lets classes grow with the labels.
+            In the first call: all labels that may ever occur, as in ``fit``. None means the keys of ``class_texts``
+            if it is a dict, and otherwise lets classes grow with the labels.
         sample_weight : array-like of shape (n_samples,), float or None, default=None
             Non-negative weights. None means 1.
 
@@ -182,23 +265,9 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             If ``y`` holds a label outside the ``classes`` of the first call, or an input is unusable.
         """
         self._check_parameters()
-        first = not hasattr(self, "classes_")
-        encoder = self._resolve_encoder(X) if first else self.encoder_
-        X, y = self._read(encoder, X, y, reset=first)
-        weight = _check_weight(sample_weight, len(y))
-        declared = _declare(classes, None if first else self)
-        if not first:
-            rows, codes, weights = self._rows
-            kinds = {y.dtype.kind, self.classes_.dtype.kind}
-            if len(kinds) == 2 and "O" not in kinds:
-                raise ValueError(f"`y` holds labels of another kind than before: {y.tolist()[:3]}, the classes are "
-                                 f"{self.classes_.tolist()[:3]}. Use labels of one type.")
-            X = np.concatenate([rows, X])
-            y = np.concatenate([self.classes_[codes], y])
-            weight = np.concatenate([weights, weight])
-        known = np.unique(y) if declared is None else declared
-        _check_declared(y, known)
-        self._set_context(encoder, X, y, known, weight)
+        fitted = self if hasattr(self, "classes_") else None
+        declared = self._declare(classes, fitted)
+        self._learn(X, y, sample_weight, declared, first=fitted is None or self._rows is None)
         self._declared = declared
         return self
 
@@ -232,18 +301,9 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             In nats, in the order of ``classes_``.
         """
         check_is_fitted(self, "classes_")
-        if self.encoder_ is None:
-            with _explained_if_text():
-                X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        else:
-            X = _check_encoded(self.encoder_, self.encoder_.transform(X))
-        if not hasattr(self, "_context"):       # loaded from a pickle
-            self._compile()
-        with torch.inference_mode():
-            batches = (self._tensor(X[i:i + self.batch_size]) for i in range(0, len(X), self.batch_size))
-            logits = torch.cat([self._network.score(self._context, rows)[0].cpu() for rows in batches])
-            logits = torch.maximum(logits.double(), logits.amax(1, keepdim=True) - LARGEST_LOG_ODDS)
-        return logits.log_softmax(1).numpy()
+        if self._rows is None:
+            return _normalise(torch.from_numpy(self._guess(X))).numpy()
+        return self._log_proba(*self._read_queries(X))
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -276,6 +336,81 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         best = self.predict_log_proba(X).argmax(axis=1)
         return self.classes_[best]
 
+    def context_influence(self, X, *, rows=None):
+        """How much every row of the context moved the predictions.
+
+        The influence of a row on a query and a class is the log-probability of the class minus what it would be had
+        the row not been in the context: positive where the row speaks for the class, 0 for a row of weight zero.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features), or n_queries texts
+            Queries whose predictions are explained.
+        rows : array-like of int of shape (n_rows,), default=None
+            Numbers of the rows of the context to leave out, one after the other, in the order of ``fit`` and
+            ``partial_fit``. None means all.
+
+        Returns
+        -------
+        ndarray of shape (n_queries, n_rows, n_classes), dtype float64
+            Influence in nats, classes in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If ``rows`` are no numbers of rows, or ``X`` is unusable.
+
+        See Also
+        --------
+        skicl.inspection.ContextInfluenceDisplay : A picture of one prediction.
+
+        Notes
+        -----
+        The numbers equal those of fitting again without the row, to rounding error: scaling of the columns, weights
+        that depend on the class, and the centre from which names are looked at are taken anew. What stays: the
+        classes (one that loses its only row is kept, as if declared in ``classes``), an encoder that learns from rows,
+        and what a ``prior`` that was fitted here thinks of other rows and of queries. Where nothing would remain to
+        tell the classes apart, all are equally probable without the row.
+
+        The context is read once again without each row, whatever the number of queries: this takes about as long as
+        ``n_rows`` calls of ``fit`` on encoded rows, and a fraction of it for small contexts, of which many are read
+        together. For all rows, time grows with the square of their number, or faster while there are fewer of them than
+        columns; pass the ``rows`` in question if there are thousands.
+
+        Influences do not add up. Rows can share what they say: of two equal ones, each alone has little.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skicl import TartClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = TartClassifier().fit(X[::10], y[::10])
+        >>> influence = classifier.context_influence(X[77:78])
+        >>> influence.shape
+        (1, 15, 3)
+        >>> strongest = influence[0, :, 2].argmax()             # for class 2
+        >>> int(y[::10][strongest])
+        2
+        """
+        check_is_fitted(self, "classes_")
+        rows = chosen_rows(rows, self.n_context_)
+        if self._rows is None:
+            return np.zeros((len(self.predict_log_proba(X)), 0, len(self.classes_)))
+        X, opinions = self._read_queries(X)
+        whole = self._log_proba(X, opinions)
+        without = np.repeat(whole[:, None], len(rows), axis=1)
+        told_apart = self._vectors is not None or self.prior_ is not None
+        last = indispensable_row(self._rows[1], self._weights(), told_apart=told_apart)
+        if last in rows:
+            nothing = torch.from_numpy(np.zeros(whole.shape) + self._guess_of(X, opinions))
+            without[:, rows == last] = _normalise(nothing).numpy()[:, None]
+        counted = np.flatnonzero((self._weights()[rows] > 0) & (rows != last))
+        size = contexts_at_a_time(*self._rows[0].shape, len(self.classes_), self._where())
+        for i in range(0, len(counted), size):
+            batch = counted[i:i + size]
+            without[:, batch] = self._log_proba_without(rows[batch], X, opinions)
+        return whole[:, None] - without
+
     # -- the steps, in order of use -------------------------------------------------------------
 
     def _check_parameters(self):
@@ -293,78 +428,227 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         if not (self.reasoner is None or isinstance(self.reasoner, str | os.PathLike | Reasoner)):
             raise TypeError(f"`reasoner` must be None, a name, a path or a Reasoner, got an object of type "
                             f"{type(self.reasoner).__name__}.")
+        check_class_texts(self.class_texts)
+        check_prior(self.prior)
         resolve_device(self.device)
         self._find_reasoner()       # fails now, not after the texts are encoded
 
-    def _resolve_encoder(self, X):
-        if self.encoder is None or (isinstance(self.encoder, str) and self.encoder == "auto" and not is_text(X)):
-            return None
-        if isinstance(self.encoder, str):
-            from skicl.encoders import SentenceEncoder
+    def _declare(self, classes, fitted):
+        """The label space: what the user lists, or the keys of a dict of names, or None where labels decide."""
+        if fitted is not None:
+            if classes is not None and not np.array_equal(label_space(classes), fitted.classes_):
+                raise ValueError(f"`classes` differs from the first call of partial_fit: got {list(classes)[:10]}. "
+                                 "Leave it out after the first call.")
+            return fitted._declared
+        if classes is not None:
+            return label_space(classes)
+        return label_space(self.class_texts, "class_texts") if isinstance(self.class_texts, Mapping) else None
 
-            model = {} if self.encoder == "auto" else {"model": self.encoder}
-            return SentenceEncoder(**model, device=self.device)
-        return clone(self.encoder)
+    def _encoder_for(self, of_texts):
+        encoder = choose_encoder(self.encoder, self.device, of_texts=of_texts)
+        if encoder is None and holds_texts(self.class_texts):
+            raise ValueError("`class_texts` holds texts, and there is no encoder to embed them: `X` is numeric. Give "
+                             "one vector for each class, or pass `encoder`.")
+        return encoder
 
-    def _read(self, encoder, X, y, reset):
-        """Labelled rows as floats (n_samples, n_features) and labels (n_samples,), all checked."""
-        if y is None:
+    def _learn(self, X, y, sample_weight, declared, *, first):
+        """Read rows and compile them, after those of earlier calls unless they are the first."""
+        if y is None and declared is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        if encoder is None:
-            with _explained_if_text():
-                X, y = validate_data(self, X, y, reset=reset, dtype=[np.float64, np.float32])
-            _check_labels(y)
-            return X, y
-        y = column_or_1d(y, warn=True)
-        _check_labels(y)
-        if hasattr(X, "__len__") and not isinstance(X, str | bytes) and len(X) != len(y):
-            raise ValueError(f"`X` and `y` need one entry for every row, got {len(X)} and {len(y)}.")
-        encoded = _check_encoded(encoder, encoder.fit_transform(X, y) if reset else encoder.transform(X))
-        if len(encoded) != len(y):
-            raise ValueError(f"`encoder` {type(encoder).__name__} gave {len(encoded)} rows for {len(y)}. It must give "
-                             "one vector for every row.")
-        for name in ("n_features_in_", "feature_names_in_"):    # of an earlier fit on numbers
-            if reset and hasattr(self, name):
-                delattr(self, name)
-        return encoded, y
-
-    def _set_context(self, encoder, X, y, classes, weight):
-        """Check what the labels allow, then store the rows and compile them."""
-        weight_of_class = _class_weights(self.class_weight, classes, y, weight)
-        if len(classes) < 2:
-            raise ValueError(f"The number of classes has to be greater than one; got {len(classes)} class "
-                             f"({classes.tolist()[0]!r}). Add labelled rows of another class.")
-        codes = np.searchsorted(classes, y)
-        total = (weight * weight_of_class[codes]).sum()
-        if total == 0:
-            raise ValueError("All weights are zero: `sample_weight` and `class_weight` leave no row with a positive "
-                             "weight. Give at least one row a positive weight.")
-        if not SMALLEST_TOTAL < total < 1 / SMALLEST_TOTAL:
-            raise ValueError(f"`sample_weight` times `class_weight` sums to {total}. Weights count rows: rescale them "
-                             "so that their mean is about 1.")
-        self.encoder_, self.classes_ = encoder, classes
-        # A copy: whoever changes X later must not change what a pickle or partial_fit compiles from.
-        self._rows, self._weight_of_class = (X.copy(), codes, weight), weight_of_class
-        self.n_context_ = len(y)
+        encoder = self._encoder_for(is_text(X)) if first else self.encoder_
+        known = declared if declared is not None or first else self.classes_
+        rows, labels, labelled = self._read(encoder, X, y, known, first)
+        weight = sample_weights(sample_weight, len(labelled))
+        every = (labels, labelled, weight)
+        if not first:
+            _, codes, weights = self._rows
+            every = (append_labels(self.classes_[codes[codes >= 0]], labels),
+                     np.concatenate([codes >= 0, labelled]), np.concatenate([weights, weight]))
+        classes = np.unique(every[0]) if declared is None else declared
+        check_known(every[0], classes, "class_texts" if isinstance(self.class_texts, Mapping) else "classes")
+        told_apart = self.class_texts is not None or is_ready(self.prior)
+        codes, weight_of_class = encode_labels(*every, classes, self.class_weight, told_apart=told_apart)
+        names = class_entries(self.class_texts, classes)
+        if encoder is not None:
+            rows = self._encode(encoder, X, labels, labelled, first)
+        embedded = embed_names(names, encoder, {} if first else self._embedded)
+        vectors = class_vectors(names, embedded, rows.shape[1])
+        # Copies: whoever changes X later must not change what a pickle or partial_fit compiles from.
+        rows = rows.copy() if first else np.concatenate([self._rows[0], rows])
+        consulted = consult(self.prior, X, rows, codes, classes, every[2], None if first else self._consulted)
+        self.encoder_, self.classes_, self.prior_ = encoder, classes, consulted.prior
+        self._embedded, self._vectors, self._consulted = embedded, vectors, consulted
+        self._rows, self._weight_of_class = (rows, codes, every[2]), weight_of_class
+        self.n_context_, self.n_labelled_ = len(codes), int((codes >= 0).sum())
         self._digest = None
         self._compile()
 
+    def _read(self, encoder, X, y, known, first):
+        """Labels of the labelled rows and which rows these are, all checked; numbers are checked with them."""
+        labels, labelled = (known[:0], np.zeros(count_rows(X), bool)) if y is None else split_labels(y, known)
+        if encoder is None:
+            with explained_if_text():
+                if labelled is None:
+                    X, labels = validate_data(self, X, y, reset=first, dtype=FLOATS)
+                else:
+                    X = validate_data(self, X, reset=first, dtype=FLOATS)
+        elif labelled is None:
+            labels = column_or_1d(y, warn=True)
+        if labelled is None or len(labels):
+            check_targets(labels)
+        labelled = np.ones(len(labels), bool) if labelled is None else labelled
+        if hasattr(X, "__len__") and not isinstance(X, str | bytes) and len(X) != len(labelled):
+            raise ValueError(f"`X` and `y` need one entry for every row, got {len(X)} and {len(labelled)}.")
+        return X, labels, labelled
+
+    def _encode(self, encoder, X, labels, labelled, first):
+        encoded = check_encoded(encoder, fit_encode(encoder, X, labels, labelled) if first else encoder.transform(X))
+        if len(encoded) != len(labelled):
+            raise ValueError(f"`encoder` {type(encoder).__name__} gave {len(encoded)} rows for {len(labelled)}. It "
+                             "must give one vector for every row.")
+        if first:
+            self._forget_columns()
+        return encoded
+
+    def _forget_columns(self):
+        for name in ("n_features_in_", "feature_names_in_"):    # of an earlier fit on numbers
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _start_without_rows(self, y, sample_weight, declared):
+        """Take in the names of the classes, or a prior, where there is no row to learn from."""
+        if y is not None or sample_weight is not None:
+            raise ValueError("`X` is None, so `y` and `sample_weight` must be None. Give the rows they belong to.")
+        if declared is None or len(declared) < 2:
+            raise ValueError("`X` is None, so `classes` must list at least two labels: fit(None, classes=[...]).")
+        if self.class_texts is None and not is_ready(self.prior):
+            raise ValueError("`X` is None, and nothing tells the classes apart. Give `class_texts` or a fitted "
+                             "`prior`.")
+        names = class_entries(self.class_texts, declared)
+        encoder = self._encoder_for(holds_texts(self.class_texts)) if names else None
+        if encoder is not None:
+            # An encoder made here learns nothing, so any texts do.
+            labels = [str(label) for label in declared] if isinstance(self.encoder, str) else []
+            fit_on_texts(encoder, texts_of(names) or labels)
+        embedded = embed_names(names, encoder, {})
+        self.encoder_, self.classes_, self.prior_ = encoder, declared, self.prior if is_ready(self.prior) else None
+        self._vectors = class_vectors(names, embedded, None)
+        self._forget_columns()
+        if self._vectors is not None and encoder is None:
+            self.n_features_in_ = self._vectors.shape[1]
+        self._rows = self._consulted = None
+        self.n_context_ = self.n_labelled_ = 0
+
+    def _guess(self, X):
+        """Log-probabilities, up to constants, where there is no row: of the nearest name times those of the prior."""
+        opinions = None if self.prior_ is None else ask(self.prior_, X, None, self.classes_)
+        return self._guess_of(None if self._vectors is None else self._numbers(X), opinions)
+
+    def _guess_of(self, X, opinions):
+        names = 0.0 if self._vectors is None else nearest_name(X, self._vectors)
+        return names + (0.0 if opinions is None else log_scores(opinions, self.classes_))
+
     def _compile(self):
         """Turn the stored rows into a context for the reasoner, which is all that ``predict`` needs."""
-        X, codes, weight = self._rows
-        weight = weight * self._weight_of_class[codes]
-        rows = X.astype(np.float64, copy=False)
-        self._shift, self._factor, self.standardized_ = column_scaling(rows, weight, self.standardize)
         self._network, digest = self._find_reasoner()
         if self._digest not in (None, digest):
             warnings.warn("This classifier was fitted with another version of the reasoner than the one installed "
-                          "now; its probabilities may differ slightly. Fit it again to be sure.", stacklevel=3)
+                          "now; its probabilities may differ slightly. Fit it again to be sure.", stacklevel=4)
         self._digest = digest
         with torch.inference_mode():
-            evidence = Evidence(self._tensor(rows), torch.from_numpy(codes)[None].to(self._where()), len(self.classes_),
-                                torch.from_numpy(weight)[None].to(self._where()))
-            chunk = max(1, PAIRS_AT_A_TIME // len(self.classes_))
-            self._context = self._network.encode(evidence, chunk_rows=chunk)
+            self._scale()
+            self._context = self._network.encode(self._evidence(), chunk_rows=self._rows_at_a_time(1))
+
+    def _scale(self):
+        """Take from the stored rows what lies between them and the reasoner: scale of the columns, side scores."""
+        X, _, _ = self._rows
+        scaling = column_scaling(X.astype(np.float64, copy=False), self._weights(), self.standardize)
+        self._shift, self._factor, self.standardized_ = scaling
+        self._guide = self._take_guide()
+
+    def _rows_at_a_time(self, n_contexts):
+        return max(1, PAIRS_AT_A_TIME // (n_contexts * len(self.classes_)))
+
+    def _without(self, row):
+        """A copy that has not read its context yet, in which a row has weight zero; other rows keep their opinions."""
+        X, codes, weight = self._rows
+        weight = weight.copy()
+        weight[row] = 0.0
+        labelled = codes >= 0
+        other = copy(self)
+        other._network, other._rows = self._network, (X, codes, weight)
+        other._weight_of_class = class_weights(self.class_weight, self.classes_, self.classes_[codes[labelled]],
+                                               weight[labelled])
+        other._scale()
+        return other
+
+    def _log_proba_without(self, rows, X, opinions):
+        """Log-probabilities (Q, n_rows, C) of queries, by contexts that each lack one of the rows."""
+        with torch.inference_mode():
+            others = [self._without(row) for row in rows]
+            evidence = stack_evidence([other._evidence() for other in others])
+            context = self._network.encode(evidence, chunk_rows=self._rows_at_a_time(len(rows)))
+            step, logits = max(1, self.batch_size // len(rows)), []
+            for i in range(0, len(X), step):
+                queries = [other._queries(X, opinions, slice(i, i + step)) for other in others]
+                logits.append(self._network.score(context, *map(stack, zip(*queries))).cpu())
+            return _normalise(torch.cat(logits, 1)).transpose(0, 1).numpy()
+
+    def _weights(self):
+        _, codes, weight = self._rows
+        return row_weights(weight, codes, self._weight_of_class)
+
+    def _evidence(self):
+        """The stored rows as evidence of one task, on the scale and the device of the reasoner."""
+        X, codes, _ = self._rows
+        where = self._where()
+        rows = self._tensor(X)
+        return Evidence(rows, torch.from_numpy(codes)[None].to(where), len(self.classes_),
+                        torch.from_numpy(self._weights())[None].to(where), self._side(rows, self._consulted.opinions))
+
+    def _read_queries(self, X):
+        """Queries as numbers, and what the prior thinks of them; the context is compiled if it is not."""
+        numbers, opinions = self._numbers(X), None
+        if self._consulted.opinions is not None:
+            opinions = ask(self.prior_, X, len(numbers), self.classes_)
+        if not hasattr(self, "_context"):       # loaded from a pickle
+            self._compile()
+        return numbers, opinions
+
+    def _numbers(self, X):
+        if self.encoder_ is None:
+            with explained_if_text():
+                return validate_data(self, X, reset=False, dtype=FLOATS)
+        return check_encoded(self.encoder_, self.encoder_.transform(X))
+
+    def _queries(self, X, opinions, batch):
+        """A batch of queries: rows (1, Q, D) and side scores (1, Q, C) or None."""
+        rows = self._tensor(X[batch])
+        opinions = None if opinions is None else opinions._replace(proba=opinions.proba[batch])
+        return rows, self._side(rows, opinions)
+
+    def _log_proba(self, X, opinions):
+        with torch.inference_mode():
+            batches = (slice(i, i + self.batch_size) for i in range(0, len(X), self.batch_size))
+            logits = [self._network.score(self._context, *self._queries(X, opinions, batch)).cpu() for batch in batches]
+            return _normalise(torch.cat(logits, 1))[0].numpy()
+
+    def _take_guide(self):
+        opinions = self._consulted.opinions
+        if self._vectors is None and opinions is None:
+            return None
+        rows = self._tensor(self._rows[0])[0]
+        names = None if self._vectors is None else self._tensor(self._vectors)[0]
+        return take_guide(rows, torch.from_numpy(self._weights()).to(rows), names, self._scores(opinions, rows))
+
+    def _side(self, rows, opinions):
+        """Side scores (1, n, C) of rows (1, n, D), or None where there are no names and no prior."""
+        if self._guide is None:
+            return None
+        return side_scores(self._guide, rows[0], self._scores(opinions, rows))[None]
+
+    def _scores(self, opinions, like):
+        return None if opinions is None else torch.from_numpy(log_scores(opinions, self.classes_)).to(like)
 
     def _find_reasoner(self):
         if isinstance(self.reasoner, Reasoner):
@@ -386,9 +670,15 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
     def __getstate__(self):
         state = super().__getstate__().copy()
-        for name in ("_context", "_network"):
+        for name in ("_context", "_network", "_guide"):
             state.pop(name, None)
         return state
+
+
+def _normalise(logits):
+    """Log-probabilities of logits (..., C), none of them so small that the probability would be zero."""
+    floor = logits.amax(-1, keepdim=True) - LARGEST_LOG_ODDS
+    return torch.maximum(logits, floor).double().log_softmax(-1)
 
 
 @lru_cache(maxsize=8)
@@ -397,86 +687,3 @@ def _shared_reasoner(path, state, device):
     reasoner = load_reasoner(path)
     digest = sha256(b"".join(t.numpy().tobytes() for t in reasoner.state_dict().values())).hexdigest()
     return (reasoner if device.type == "mps" else reasoner.double()).to(device), digest
-
-
-@contextmanager
-def _explained_if_text():
-    """Say what to do where strings come in a form that is neither numbers nor one collection of texts."""
-    try:
-        yield
-    except ValueError as error:
-        if "could not convert string to float" not in str(error):
-            raise
-        raise ValueError("`X` holds strings where numbers were expected. Give texts as one list, array or column to "
-                         "both fit and predict; for a table with several columns pass `encoder`, for instance a "
-                         f"ColumnTransformer. ({error})") from error
-
-
-def _check_labels(y):
-    """Refuse targets that are no classes."""
-    try:
-        check_classification_targets(y)
-    except TypeError as error:      # None among strings, or strings among numbers
-        kinds = sorted({type(label).__name__ for label in y})
-        raise ValueError(f"`y` mixes labels of types that cannot be sorted: {kinds}. Use labels of one type, and "
-                         "leave out rows without a label.") from error
-
-
-def _check_encoded(encoder, X):
-    """Output of an encoder as a dense float array; an error that blames the encoder."""
-    if hasattr(X, "toarray"):
-        raise TypeError(f"`encoder` {type(encoder).__name__} gave a sparse matrix; TartClassifier needs dense "
-                        "vectors. Add a TruncatedSVD after it in a pipeline.")
-    return check_array(X, dtype=[np.float64, np.float32], input_name=f"the output of {type(encoder).__name__}")
-
-
-def _check_weight(sample_weight, n_samples):
-    """Sample weights as float64 of shape (n_samples,)."""
-    if sample_weight is None:
-        return np.ones(n_samples)
-    weight = np.array(sample_weight, dtype=np.float64)      # a copy, see _set_context
-    weight = np.full(n_samples, float(weight)) if weight.ndim == 0 else weight
-    if weight.shape != (n_samples,):
-        raise ValueError(f"`sample_weight` has shape {weight.shape}, expected one weight for each of the {n_samples} "
-                         "rows.")
-    if not np.isfinite(weight).all() or (weight < 0).any():
-        raise ValueError("`sample_weight` holds negative, infinite or NaN weights. Weights must be finite and at "
-                         "least 0.")
-    return weight
-
-
-def _class_weights(class_weight, classes, y, weight):
-    """Weight of every class, in the order of ``classes``."""
-    if class_weight is None:
-        return np.ones(len(classes))
-    if isinstance(class_weight, dict):
-        unknown = [label for label in class_weight if label not in classes.tolist()]
-        if unknown:
-            raise ValueError(f"`class_weight` names classes that `y` does not hold: {unknown[:5]}. "
-                             f"The classes are {classes.tolist()[:10]}.")
-        values = [class_weight.get(label, 1.0) for label in classes.tolist()]
-        wrong = [value for value in values if not (isinstance(value, Real) and 0 <= value < np.inf)]
-        if wrong:
-            raise ValueError(f"`class_weight` holds {wrong[0]!r}. Weights must be finite numbers of at least 0.")
-        return np.array(values, dtype=np.float64)
-    totals = np.array([weight[y == label].sum() for label in classes])
-    present = totals > 0
-    return np.where(present, totals.sum() / (present.sum() * np.where(present, totals, 1.0)), 1.0)
-
-
-def _declare(classes, fitted):
-    """The label space of partial_fit: declared in the first call, or None where classes may grow."""
-    declared = None if classes is None else np.unique(classes)
-    if fitted is None or declared is None:
-        return declared if fitted is None else fitted._declared
-    if not np.array_equal(declared, fitted.classes_):
-        raise ValueError(f"`classes` differs from the first call of partial_fit: got {declared.tolist()[:10]}. "
-                         "Leave it out after the first call.")
-    return fitted._declared
-
-
-def _check_declared(y, declared):
-    extra = sorted(set(np.unique(y).tolist()) - set(declared.tolist()))
-    if extra:
-        raise ValueError(f"`y` holds labels that `classes` of the first call of partial_fit does not list: "
-                         f"{extra[:5]}. List every label in the first call, or leave `classes` out.")

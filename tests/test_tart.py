@@ -11,13 +11,18 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_moons
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.naive_bayes import GaussianNB, MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skicl import TartClassifier
+from skicl import SentenceEncoder, TartClassifier
 from skicl.reasoning import EquivariantReasoner, Reasoner, load_reasoner, save_reasoner
 
 
@@ -248,7 +253,7 @@ def test_unusable_input_is_refused_with_a_reason():
                          (lambda: TartClassifier().fit(X, np.zeros(150)), "1 class"),
                          (lambda: TartClassifier().fit(X, y[:-1]), "inconsistent"),
                          (lambda: TartClassifier().fit(X, X[:, 0] + 0.01), "Unknown label type"),
-                         (lambda: TartClassifier().fit(X, ["a", None, "b"] * 50), "NoneType"),
+                         (lambda: TartClassifier().fit(X, np.array(["a", 1, "b"] * 50, dtype=object)), "mixes"),
                          (lambda: TartClassifier().fit("a bare string", ["a", "b"]), "bare string"),
                          (lambda: TartClassifier().fit(X, y, sample_weight=-np.ones(150)), "negative"),
                          (lambda: TartClassifier().fit(X, y, sample_weight=np.ones(3)), "150"),
@@ -434,3 +439,391 @@ def test_a_hundred_thousand_rows_fit_in_memory():
     used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
     assert used < 12                    # GB, beside the rows themselves
     assert classifier.score(X[:500], y[:500]) > 0.9
+
+
+# -- names of the classes, another model, rows without a label -----------------------------------
+
+
+@pytest.fixture(params=["names", "unlabelled", "names, unlabelled", "fitted prior", "prior", "rule, names",
+                        "prior, names, unlabelled"])
+def evidence(request, problem):
+    """Parameters of the classifier and labels with marks, by what is known beside labels; with rows and queries."""
+    X, y, Q = problem
+    parameters = {}
+    if "names" in request.param:
+        noise = np.random.default_rng(3).normal(size=(3, X.shape[1]))
+        parameters["class_texts"] = {label: X[y == label].mean(axis=0) + 0.5 * noise[i]
+                                     for i, label in enumerate(np.unique(y))}
+    if "fitted prior" in request.param:
+        parameters["prior"] = FrozenEstimator(GaussianNB().fit(X[::2], y[::2]))
+    elif "prior" in request.param:
+        parameters["prior"] = GaussianNB()
+    elif "rule" in request.param:
+        parameters["prior"] = rule
+    y = y.astype(object)
+    if "unlabelled" in request.param:
+        y[1::4] = None
+    return parameters, X, y, Q
+
+
+def rule(X):
+    """Probabilities of three classes, from the first column."""
+    odds = np.exp(np.column_stack([X[:, 0], -X[:, 0], 0 * X[:, 0]]))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def fitted_on(evidence):
+    parameters, X, y, _ = evidence
+    return TartClassifier(**parameters).fit(X, y)
+
+
+def test_order_of_all_rows_does_not_matter(evidence):
+    parameters, X, y, Q = evidence
+    order = np.random.default_rng(1).permutation(len(y))
+    shuffled = TartClassifier(**parameters).fit(X[order], y[order])
+    assert_same(shuffled.predict_proba(Q), fitted_on(evidence).predict_proba(Q))
+
+
+def test_classes_may_be_renamed_with_their_names(evidence):
+    parameters, X, y, Q = evidence
+    if parameters.get("prior") is rule or isinstance(parameters.get("prior"), FrozenEstimator):
+        pytest.skip("speaks of classes by the old names")
+    new = {"red": "a", "green": "c", "blue": "b"}
+    renamed = dict(parameters)
+    if "class_texts" in parameters:
+        renamed["class_texts"] = {new[label]: vector for label, vector in parameters["class_texts"].items()}
+    other = TartClassifier(**renamed).fit(X, [None if label is None else new[label] for label in y])
+    plain = fitted_on(evidence)
+    columns = [list(other.classes_).index(new[label]) for label in plain.classes_]
+    assert_same(other.predict_proba(Q)[:, columns], plain.predict_proba(Q))
+
+
+def test_queries_are_independent_of_their_company(evidence):
+    parameters, X, y, Q = evidence
+    classifier = fitted_on(evidence)
+    together = classifier.predict_proba(Q)
+    assert_same(np.concatenate([classifier.predict_proba(row[None]) for row in Q]), together)
+    classifier.predict_proba(10 * X)
+    np.testing.assert_array_equal(classifier.predict_proba(Q), together)
+    assert_same(TartClassifier(**parameters, batch_size=3).fit(X, y).predict_proba(Q), together)
+
+
+def test_pickled_with_all_evidence(evidence):
+    parameters, X, y, Q = evidence
+    classifier = fitted_on(evidence)
+    loaded = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(loaded.predict_proba(Q), classifier.predict_proba(Q))
+    some = TartClassifier(**parameters).partial_fit(X[:25], y[:25], classes=["red", "green", "blue"])
+    again = pickle.loads(pickle.dumps(some)).partial_fit(X[25:], y[25:])
+    assert_same(again.predict_proba(Q), classifier.predict_proba(Q))
+
+
+def test_portions_of_all_evidence_equal_one_fit(evidence):
+    parameters, X, y, Q = evidence
+    parts = TartClassifier(**parameters).partial_fit(X[:3], y[:3], classes=["red", "green", "blue"])
+    parts.partial_fit(X[3:20], y[3:20]).partial_fit(X[20:], y[20:])
+    assert_same(parts.predict_proba(Q), fitted_on(evidence).predict_proba(Q))
+    assert (parts.n_context_, parts.n_labelled_) == (40, sum(label is not None for label in y))
+
+
+def test_integer_weights_equal_repetition_of_all_rows(evidence):
+    parameters, X, y, Q = evidence
+    weight = np.random.default_rng(2).integers(0, 4, size=len(y))
+    weighted = TartClassifier(**parameters).fit(X, y, sample_weight=weight)
+    repeated = TartClassifier(**parameters).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    assert_same(weighted.predict_proba(Q), repeated.predict_proba(Q))
+
+
+def test_rotations_do_not_matter_to_names_and_unlabelled_rows(evidence):
+    parameters, X, y, Q = evidence
+    if "prior" in parameters:
+        pytest.skip("depends on the axes")
+    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(X.shape[1],) * 2))[0].astype(X.dtype)
+    turned = {"class_texts": {label: vector @ rotation for label, vector in parameters["class_texts"].items()}
+              } if parameters else {}
+    rotated = TartClassifier(**turned).fit(X @ rotation, y)
+    assert not rotated.standardized_
+    assert_same(rotated.predict_proba(Q @ rotation), fitted_on(evidence).predict_proba(Q))
+
+
+def test_unlabelled_rows_without_weight_change_nothing(evidence):
+    parameters, X, y, Q = evidence
+    more = np.concatenate([X, 3 * Q])
+    marks = np.concatenate([y, [None] * len(Q)])
+    classifier = TartClassifier(**parameters).fit(more, marks, np.repeat([1.0, 0.0], [len(y), len(Q)]))
+    assert_same(classifier.predict_proba(Q), fitted_on(evidence).predict_proba(Q))
+
+
+def test_names_of_standardised_columns_have_their_units():
+    X, y = load_wine(return_X_y=True)
+    units = 10.0 ** np.random.default_rng(0).integers(-4, 5, size=X.shape[1])
+    names = np.stack([X[y == label][:3].mean(axis=0) for label in range(3)])
+    plain = TartClassifier(class_texts=names).fit(X[::5], y[::5])
+    assert plain.standardized_
+    scaled = TartClassifier(class_texts=names * units).fit(X[::5] * units, y[::5])
+    assert_same(scaled.predict_proba(X * units), plain.predict_proba(X))
+
+
+@pytest.fixture
+def few():
+    """Four labelled rows of four classes in 64 dimensions, 200 rows without a label, queries, names of the classes."""
+    rng = np.random.default_rng(0)
+    names = 0.8 * rng.normal(size=(4, 64)) * np.linspace(1, 0, 64)
+    codes = np.concatenate([np.arange(4), rng.integers(0, 4, size=500)])
+    X = names[codes] + rng.normal(size=(504, 64))
+    return X[:4], codes[:4], X[4:204], X[204:], codes[204:], names + 0.8 * rng.normal(size=names.shape)
+
+
+def test_names_and_unlabelled_rows_help_where_labels_are_few(few):
+    X, y, U, Q, y_query, names = few
+    alone = TartClassifier().fit(X, y).score(Q, y_query)
+    assert TartClassifier(class_texts=names).fit(X, y).score(Q, y_query) > alone + 0.02
+    every, marks = np.concatenate([X, U]), np.concatenate([y, np.full(200, -1)])
+    classifier = TartClassifier().fit(every, marks)
+    assert classifier.score(Q, y_query) > alone + 0.02
+    assert (classifier.n_context_, classifier.n_labelled_) == (204, 4)
+    assert classifier.classes_.tolist() == [0, 1, 2, 3]
+
+
+def test_a_model_trained_elsewhere_helps(few):
+    X, y, _, Q, y_query, _ = few
+    prior = GaussianNB().fit(Q[:100], y_query[:100])
+    alone = TartClassifier().fit(X, y).score(Q[100:], y_query[100:])
+    for given in (prior, FrozenEstimator(prior), prior.predict_proba):
+        classifier = TartClassifier(prior=given).fit(X, y)
+        assert classifier.prior_ is given
+        assert classifier.score(Q[100:], y_query[100:]) > alone + 0.02
+
+
+def test_without_labels_the_nearest_name_wins(few):
+    _, _, _, Q, _, names = few
+    cosines = Q @ names.T / np.linalg.norm(Q, axis=1)[:, None] / np.linalg.norm(names, axis=1)
+    classifier = TartClassifier(class_texts=names).fit(None, classes=[3, 2, 1, 0])
+    proba = classifier.predict_proba(Q)
+    np.testing.assert_array_equal(classifier.predict(Q), cosines.argmax(axis=1))
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    assert ((proba > 0) & (proba < 1)).all()
+    assert (classifier.n_context_, classifier.n_labelled_, classifier.n_features_in_) == (0, 0, 64)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).predict_proba(Q), proba)
+    with pytest.raises(ValueError, match="64 features"):
+        classifier.predict(Q[:, :5])
+
+
+def test_without_labels_a_prior_has_the_last_word(few):
+    _, _, _, Q, y_query, names = few
+    prior = LogisticRegression(C=0.01).fit(Q[:100], y_query[:100])
+    alone = TartClassifier(prior=prior).fit(None, classes=[0, 1, 2, 3])
+    assert_same(alone.predict_proba(Q), prior.predict_proba(Q), atol=0.005)
+    by_names = TartClassifier(class_texts=names).fit(None, classes=[0, 1, 2, 3])
+    both = TartClassifier(class_texts=names, prior=prior).fit(None, classes=[0, 1, 2, 3]).predict_proba(Q)
+    product = alone.predict_proba(Q) * by_names.predict_proba(Q)
+    assert_same(both, product / product.sum(axis=1, keepdims=True), atol=1e-4)
+    # A prior that is still to be fitted waits for labels.
+    waiting = TartClassifier(class_texts=names, prior=GaussianNB()).fit(None, classes=[0, 1, 2, 3])
+    assert waiting.prior_ is None
+    np.testing.assert_array_equal(waiting.predict_proba(Q), by_names.predict_proba(Q))
+    waiting.partial_fit(Q, y_query)
+    assert waiting.prior_.predict(Q).shape == y_query.shape
+
+
+@pytest.mark.parametrize("prior", [None, GaussianNB(), rule])
+def test_labels_after_a_start_without_any(problem, prior):
+    X, y, Q = problem
+    names = np.stack([X[y == label][:2].mean(axis=0) for label in np.unique(y)])
+    classes = ["red", "green", "blue"]
+    late = TartClassifier(class_texts=names, prior=prior).fit(None, classes=classes)
+    late.partial_fit(X[:7], y[:7]).partial_fit(X[7:], y[7:])
+    at_once = TartClassifier(class_texts=names, prior=prior).fit(X, y, classes=classes)
+    assert_same(late.predict_proba(Q), at_once.predict_proba(Q))
+    marked = TartClassifier(class_texts=names, prior=prior).fit(X[:20], classes=classes)
+    assert (marked.n_context_, marked.n_labelled_) == (20, 0)
+    marked.partial_fit(X[20:], y[20:])
+    half = [None] * 20 + y[20:].tolist()
+    assert_same(marked.predict_proba(Q),
+                TartClassifier(class_texts=names, prior=prior).fit(X, half).predict_proba(Q))
+
+
+def test_a_class_without_a_labelled_row_is_known_by_its_name():
+    rng = np.random.default_rng(0)
+    means = 0.8 * rng.normal(size=(4, 64)) * np.linspace(1, 0, 64)
+    codes = np.concatenate([[0, 1, 2, 0, 1, 2], rng.integers(0, 4, size=300)])
+    X = means[codes] + rng.normal(size=(306, 64))
+    classifier = TartClassifier(class_texts=dict(enumerate(means))).fit(X[:6], codes[:6])
+    assert classifier.classes_.tolist() == [0, 1, 2, 3]
+    assert (classifier.predict(X[codes == 3]) == 3).mean() > 0.5
+    assert (classifier.predict(X[codes < 3]) == 3).mean() < 0.1
+    nameless = TartClassifier().fit(X[:6], codes[:6], classes=[0, 1, 2, 3])
+    assert (nameless.predict(X) != 3).all()
+    assert nameless.predict_proba(X).shape == (306, 4)
+
+
+def test_a_memorising_prior_leaks_nothing_into_the_context():
+    rng = np.random.default_rng(5)
+    X, noise = rng.normal(size=(40, 8)), rng.permutation(np.arange(40) % 3)
+    honest = TartClassifier(prior=KNeighborsClassifier(1)).fit(X, noise)
+    leaking = TartClassifier(prior=FrozenEstimator(KNeighborsClassifier(1).fit(X, noise))).fit(X, noise)
+    codes = np.searchsorted(honest.classes_, noise)
+    agreement = [(classifier._evidence().side[0].argmax(1).numpy() == codes).mean() for classifier in (honest, leaking)]
+    assert agreement[0] < 0.6
+    assert agreement[1] == 1
+    np.testing.assert_array_equal(honest.prior_.predict(X), leaking.prior_.predict(X))
+
+
+def test_clone_forgets_a_fit_and_a_frozen_prior_is_kept():
+    X, y = load_iris(return_X_y=True)
+    prior = GaussianNB().fit(X, y)
+    assert not hasattr(clone(TartClassifier(prior=prior)).prior, "classes_")
+    frozen = clone(TartClassifier(prior=FrozenEstimator(prior))).fit(X[::10], y[::10])
+    np.testing.assert_array_equal(frozen.predict_proba(X), TartClassifier(prior=prior).fit(X[::10], y[::10])
+                                  .predict_proba(X))
+
+
+def test_a_grid_search_over_names_and_priors():
+    X, y = load_iris(return_X_y=True)
+    names = np.stack([X[y == label][:3].mean(axis=0) for label in range(3)])
+    grid = {"class_texts": [None, names, dict(enumerate(names))],
+            "prior": [None, GaussianNB(), FrozenEstimator(GaussianNB().fit(X[::2], y[::2]))]}
+    search = GridSearchCV(TartClassifier(), grid, cv=3, scoring="neg_log_loss", error_score="raise").fit(X, y)
+    scores = search.cv_results_["mean_test_score"].reshape(3, 3)
+    np.testing.assert_allclose(scores[1], scores[2])
+    assert len(np.unique(np.round(scores, 9))) == 6
+    inner = GridSearchCV(TartClassifier(prior=GaussianNB()), {"prior__var_smoothing": [1e-9, 1.0]}, cv=3,
+                         error_score="raise").fit(X, y)
+    assert np.isfinite(inner.best_score_)
+
+
+def test_rows_without_a_label_belong_to_no_class():
+    X, y = load_iris(return_X_y=True)
+    marks = np.where(np.arange(150) % 50 < 10, y, -1)
+    factor = {0: 3.0, 1: 1.0, 2: 0.5}
+    weight = np.array([factor.get(label, 1.0) for label in marks])
+    weighted = TartClassifier().fit(X, marks, weight).predict_proba(X)
+    assert_same(TartClassifier(class_weight=factor).fit(X, marks).predict_proba(X), weighted)
+    balanced = TartClassifier(class_weight="balanced").fit(X, marks).predict_proba(X)
+    assert_same(balanced, TartClassifier().fit(X, marks).predict_proba(X))     # as many labels of each class
+
+
+def test_what_minus_one_is():
+    X, y = load_iris(return_X_y=True)
+    two = np.where(y == 1, 1, -1)
+    assert TartClassifier().fit(X, two).classes_.tolist() == [-1, 1]
+    three = y - 1
+    with pytest.warns(UserWarning, match="read as rows without a label"):
+        marked = TartClassifier().fit(X, three)
+    assert marked.classes_.tolist() == [0, 1]
+    assert marked.n_labelled_ == 100
+    listed = TartClassifier().fit(X, three, classes=[-1, 0, 1])
+    assert listed.classes_.tolist() == [-1, 0, 1]
+    assert_same(listed.predict_proba(X), TartClassifier().fit(X, y).predict_proba(X))
+    by_name = TartClassifier(class_texts={label: X[three == label][0] for label in (-1, 0, 1)}).fit(X, three)
+    assert by_name.n_labelled_ == 150
+    grown = TartClassifier().partial_fit(X[y > 0], y[y > 0]).partial_fit(X[y == 0], np.full(50, -1))
+    assert grown.classes_.tolist() == [1, 2]
+    assert grown.n_labelled_ == 100
+    kept = TartClassifier().partial_fit(X, two).partial_fit(X[:5], [-1] * 5)
+    assert kept.n_labelled_ == 155
+
+
+def test_names_are_ignored_unless_asked_for(tiny_folder):
+    texts = ["red wine", "blue sea", "red rose", "blue sky", "a sea"]
+    y = np.array(["red", "blue", "red", "blue", "blue"])
+    swapped = np.where(y == "red", "blue", "red")
+    encoder = SentenceEncoder(tiny_folder, device="cpu")
+    plain, other = (TartClassifier(encoder).fit(texts, labels).predict_proba(texts) for labels in (y, swapped))
+    assert_same(plain, other[:, ::-1])
+    plain, other = (TartClassifier(encoder, class_texts="labels").fit(texts, labels).predict_proba(texts)
+                    for labels in (y, swapped))
+    assert np.abs(plain - other[:, ::-1]).max() > 1e-3
+
+
+def test_texts_of_classes_equal_their_vectors(tiny_folder):
+    texts, y = ["red wine", "blue sea", "red rose", "blue sky", "a sea"], ["red", "blue", None, None, "blue"]
+    encoder = SentenceEncoder(tiny_folder, device="cpu").fit(texts)
+    red, crimson, blue = encoder.transform(["red", "crimson", "blue"])
+    same = [["labels", {"red": "red", "blue": ["blue"]}, {"red": red, "blue": blue}, np.stack([blue, red])],
+            [{"red": ["red", "crimson"], "blue": "blue"}, {"red": (red + crimson) / 2, "blue": "blue"}]]
+    for group in same:
+        for fit in (lambda c: c.fit(texts, y), lambda c: c.fit(texts, classes=["red", "blue"])):
+            probas = [fit(TartClassifier(encoder, class_texts=given)).predict_proba(texts) for given in group]
+            for proba in probas[1:]:
+                assert_same(proba, probas[0])
+    by_texts = TartClassifier(encoder, class_texts="labels").fit(None, classes=["red", "blue"])
+    by_vectors = TartClassifier(FrozenEstimator(encoder), class_texts=same[0][3]).fit(None, classes=["red", "blue"])
+    assert_same(by_texts.predict_proba(texts), by_vectors.predict_proba(texts))
+    assert_same(by_texts.partial_fit(texts, y).predict_proba(texts),
+                TartClassifier(encoder, class_texts="labels").fit(texts, y).predict_proba(texts))
+
+
+def test_a_prior_may_read_what_the_encoder_does_not(tiny_folder):
+    texts = ["red wine", "blue sea", "red rose", "blue sky", "a red sea", "blue blue"]
+    y = ["red", "blue", "red", "blue", "red", "blue"]
+    words = make_pipeline(CountVectorizer(), MultinomialNB())
+    classifier = TartClassifier(SentenceEncoder(tiny_folder, device="cpu"), prior=words).fit(texts, y)
+    assert classifier.prior_.predict(["red", "blue"]).tolist() == ["red", "blue"]
+    parts = TartClassifier(SentenceEncoder(tiny_folder, device="cpu"), prior=words)
+    parts.partial_fit(texts[:3], y[:3]).partial_fit(pd.Series(texts[3:]), y[3:])
+    assert_same(parts.predict_proba(texts), classifier.predict_proba(texts))
+
+
+def test_encoders_and_unlabelled_rows():
+    X, y = load_iris(return_X_y=True)
+    marks = np.where(np.arange(150) % 3, y, -1)
+    learnt = TartClassifier(LinearDiscriminantAnalysis()).fit(X, marks)
+    Z = LinearDiscriminantAnalysis().fit(X[marks >= 0], y[marks >= 0]).transform(X)
+    assert_same(learnt.predict_proba(X), TartClassifier(standardize=False).fit(Z, marks).predict_proba(Z))
+    scaled = TartClassifier(StandardScaler()).fit(X, marks)
+    np.testing.assert_allclose(scaled.encoder_.mean_, X.mean(axis=0))
+
+
+def test_unusable_evidence_is_refused_with_a_reason(problem):
+    X, y, _ = problem
+    names = {label: X[0] for label in ("red", "green", "blue")}
+    two = {label: X[0] for label in ("red", "green")}
+    for parameters, data, message in [
+        ({}, (X, None), "requires y to be passed"),
+        ({"class_texts": "labels"}, (X, None), "requires y to be passed"),
+        ({"class_texts": "labels"}, (X, y), "`class_texts` holds texts, and there is no encoder"),
+        ({"class_texts": "labels", "encoder": None}, (None, None, None, ["a", "b"]), "there is no encoder"),
+        ({"class_texts": "names"}, (X, y), "`class_texts` must be"),
+        ({"class_texts": two}, (X, y), r"`class_texts` does not list: \['blue'\]"),
+        ({"class_texts": two}, (X, y, None, ["red", "green", "blue"]), r"no entry for the classes \['blue'\]"),
+        ({"class_texts": names}, (X, y, None, ["red", "green"]), r"`classes` does not list: \['blue'\]|does not list"),
+        ({"class_texts": np.eye(2, X.shape[1])}, (X, y), "2 rows, and there are 3 classes"),
+        ({"class_texts": np.eye(3, 5)}, (X, y), "different numbers of features"),
+        ({"prior": lambda rows: np.ones((len(rows), 3))}, (X, y), "no probabilities"),
+        ({"prior": GaussianNB().fit(X, np.arange(40) % 3)}, (X, y), "none of"),
+        ({}, (X, [None] * 40, None, ["a", "b"]), "`y` holds no label"),
+        ({"prior": GaussianNB()}, (X, [None] * 40, None, ["a", "b"]), "`y` holds no label"),
+        ({"class_texts": names}, (X, [None] * 39), "one entry for every row"),
+        ({}, (X, y, None, ["red", "green"]), "does not list"),
+        ({}, (X, y, None, "red"), "bare string"),
+        ({}, (None, None, None, ["a", "b"]), "nothing tells the classes apart"),
+        ({"prior": GaussianNB()}, (None, None, None, ["a", "b"]), "nothing tells the classes apart"),
+        ({"class_texts": np.eye(2)}, (None,), "`classes` must list"),
+        ({"class_texts": {"a": [1.0]}}, (None,), "`classes` must list at least two"),
+        ({"class_texts": names}, (None, y), "`y` and `sample_weight` must be None"),
+        ({"class_texts": names, "encoder": StandardScaler()}, (None,), "no rows to fit it on"),
+        ({"class_texts": names, "encoder": LinearDiscriminantAnalysis()}, (X,), "learns from labels"),
+    ]:
+        arguments = dict(zip(("X", "y", "sample_weight", "classes"), data))
+        with pytest.raises(ValueError, match=message):
+            TartClassifier(**parameters).fit(**arguments)
+    for prior in (GaussianNB, 3, StandardScaler()):
+        with pytest.raises(TypeError, match="`prior`"):
+            TartClassifier(prior=prior).fit(X, y)
+    with pytest.raises(ValueError, match="`prior` was changed"):
+        TartClassifier(prior=rule).fit(X, y).set_params(prior=GaussianNB()).partial_fit(X, y)
+    with pytest.raises(ValueError, match="requires y"):
+        TartClassifier().fit(X, y).partial_fit(X, None)
+    with pytest.raises(ValueError, match="for 40 rows"):
+        TartClassifier(prior=lambda rows: np.full((39, 3), 1 / 3)).fit(X, y)
+
+
+@pytest.mark.parametrize("given", ["names", "prior"])
+def test_one_row_is_a_context(problem, given):
+    X, y, Q = problem
+    parameters = {"class_texts": X[:3]} if given == "names" else {"prior": rule}
+    for labels in (y[:1], [None]):
+        proba = TartClassifier(**parameters).fit(X[:1], labels, classes=np.unique(y)).predict_proba(Q)
+        assert np.isfinite(proba).all()
+        assert ((proba > 0) & (proba < 1)).all()

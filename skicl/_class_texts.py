@@ -1,0 +1,227 @@
+"""What the names of the classes say: from ``class_texts`` to one vector for each class."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from skicl._encoding import check_encoded
+
+# Cosines of rows and names times this are log-odds, where no row has been seen. Chosen by log-loss on the
+# development half of the public text sets with the default encoder (lab notes).
+SHARPNESS = 15.0
+
+
+def check_class_texts(class_texts):
+    """Refuse what cannot be names, descriptions or vectors, before any work.
+
+    Parameters
+    ----------
+    class_texts : object
+        The parameter of :class:`~skicl.TartClassifier`.
+    """
+    if class_texts is None or (isinstance(class_texts, str) and class_texts == "labels"):
+        return
+    if isinstance(class_texts, Mapping):
+        widths = {entry.shape[1] for entry in map(_entry, class_texts.items()) if isinstance(entry, np.ndarray)}
+        if len(widths) > 1:
+            raise ValueError(f"`class_texts` holds vectors of different numbers of features: {sorted(widths)}.")
+        return
+    vectors = _as_numbers(class_texts)
+    if vectors is None or vectors.ndim != 2:
+        given = repr(class_texts) if isinstance(class_texts, str) else f"a {type(class_texts).__name__}"
+        raise ValueError("`class_texts` must be None, 'labels', a dict from labels to texts or vectors, or an array of "
+                         f"shape (n_classes, n_features), got {given}.")
+    _check_finite(vectors, "")
+
+
+def holds_texts(class_texts):
+    """Whether an encoder is needed to make vectors of the names.
+
+    Parameters
+    ----------
+    class_texts : None, "labels", dict or array
+        The parameter, checked.
+
+    Returns
+    -------
+    bool
+        True if there is a text in it.
+    """
+    if isinstance(class_texts, Mapping):
+        return any(isinstance(entry, tuple) for entry in map(_entry, class_texts.items()))
+    return isinstance(class_texts, str)
+
+
+def class_entries(class_texts, classes):
+    """What is known of every class, in the order of the classes.
+
+    Parameters
+    ----------
+    class_texts : None, "labels", dict or array
+        The parameter, checked.
+    classes : ndarray of shape (n_classes,)
+        The label space.
+
+    Returns
+    -------
+    list of (tuple of str, or ndarray of shape (n_vectors, n_features))
+        Texts, or vectors, one entry for each class; None if the parameter is None.
+
+    Raises
+    ------
+    ValueError
+        If a class is missing, or one is named that does not exist.
+    """
+    if class_texts is None:
+        return None
+    labels = classes.tolist()
+    if isinstance(class_texts, str):
+        return [(str(label),) for label in labels]
+    if isinstance(class_texts, Mapping):
+        missing = [label for label in labels if label not in class_texts]
+        if missing:
+            raise ValueError(f"`class_texts` has no entry for the classes {missing[:5]}. Give every class a text or a "
+                             "vector.")
+        extra = [label for label in class_texts if label not in labels]
+        if extra:
+            raise ValueError(f"`class_texts` names classes that `classes` does not list: {extra[:5]}. "
+                             f"The classes are {labels[:10]}.")
+        return [_entry((label, class_texts[label])) for label in labels]
+    vectors = _as_numbers(class_texts)
+    if len(vectors) != len(labels):
+        raise ValueError(f"`class_texts` has {len(vectors)} rows, and there are {len(labels)} classes: {labels[:10]}. "
+                         "Give one vector for each class, in sorted order; list classes without a row in `classes`.")
+    return [vector[None] for vector in vectors]
+
+
+def texts_of(entries):
+    """Texts in what is known of the classes.
+
+    Parameters
+    ----------
+    entries : list or None
+        As :func:`class_entries` returns them.
+
+    Returns
+    -------
+    list of str
+        Each text once.
+    """
+    texts = (text for entry in entries or [] if isinstance(entry, tuple) for text in entry)
+    return list(dict.fromkeys(texts))
+
+
+def embed_names(entries, encoder, embedded):
+    """Vectors of all texts, those of earlier calls reused.
+
+    Parameters
+    ----------
+    entries : list or None
+        As :func:`class_entries` returns them.
+    encoder : transformer or None
+        Fitted. Not used where there is no new text.
+    embedded : dict from str to ndarray of shape (n_features,)
+        Texts that the same encoder embedded before.
+
+    Returns
+    -------
+    dict from str to ndarray of shape (n_features,)
+    """
+    new = [text for text in texts_of(entries) if text not in embedded]
+    if not new:
+        return embedded
+    return embedded | dict(zip(new, check_encoded(encoder, encoder.transform(new))))
+
+
+def class_vectors(entries, embedded, n_features):
+    """One vector for each class: the mean of what is known of it.
+
+    Parameters
+    ----------
+    entries : list or None
+        As :func:`class_entries` returns them.
+    embedded : dict from str to ndarray of shape (n_features,)
+        Vectors of all the texts.
+    n_features : int or None
+        Number of features of the rows; None where there are no rows.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, n_features), dtype float64
+        None without entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl._class_texts import class_vectors
+    >>> class_vectors([("a", "b"), np.ones((1, 2))], {"a": np.zeros(2), "b": np.ones(2)}, 2)
+    array([[0.5, 0.5], [1. , 1. ]])
+    """
+    if entries is None:
+        return None
+    rows = [np.stack([embedded[text] for text in entry]) if isinstance(entry, tuple) else entry for entry in entries]
+    widths = sorted({row.shape[1] for row in rows} | ({n_features} if n_features is not None else set()))
+    if len(widths) > 1:
+        raise ValueError(_different_widths(widths))
+    return np.stack([row.astype(np.float64).mean(axis=0) for row in rows])
+
+
+def nearest_name(X, vectors):
+    """Log-probabilities from the names alone, up to a constant: scaled cosines.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows.
+    vectors : ndarray of shape (n_classes, n_features)
+        Vectors of the classes.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), dtype float64
+    """
+    if X.shape[1] != vectors.shape[1]:
+        raise ValueError(_different_widths([vectors.shape[1], X.shape[1]]))
+    return SHARPNESS * _unit(X.astype(np.float64)) @ _unit(vectors).T
+
+
+def _different_widths(widths):
+    return (f"`class_texts` and the rows have vectors of different numbers of features: {widths}. Make all of them "
+            "with the same encoder.")
+
+
+def _unit(rows):
+    # By the largest entry first: squares neither overflow nor vanish.
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    rows = rows / np.where(largest > 0, largest, 1.0)
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norm > 0, norm, 1.0)
+
+
+def _entry(item):
+    """One class in a dict: its texts as a tuple, or its vectors as an array of shape (n_vectors, n_features)."""
+    label, value = item
+    if isinstance(value, str):
+        return (str(value),)
+    if isinstance(value, list | tuple) and len(value) and all(isinstance(text, str) for text in value):
+        return tuple(str(text) for text in value)
+    vectors = _as_numbers(value)
+    if vectors is None or vectors.ndim not in (1, 2) or not vectors.size:
+        raise ValueError(f"`class_texts` holds {value!r:.60} for the class {label!r}: expected a text, a list of texts "
+                         "or a vector.")
+    _check_finite(vectors, f" for the class {label!r}")
+    return np.atleast_2d(vectors)
+
+
+def _as_numbers(value):
+    """An array of float64, or None where the value holds no numbers."""
+    try:
+        array = np.asarray(value)
+        return array.astype(np.float64) if array.dtype.kind in "fiu" else None
+    except Exception:       # ragged lists
+        return None
+
+
+def _check_finite(vectors, where):
+    if not np.isfinite(vectors).all():
+        raise ValueError(f"`class_texts` holds NaN or infinity{where}. Give finite vectors.")

@@ -1,0 +1,157 @@
+"""From ``X`` to numbers: which encoder, what it may learn from, and errors that say whose fault it is."""
+
+from contextlib import contextmanager
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from skicl._row_selection import take_rows
+
+
+def choose_encoder(encoder, device, *, of_texts):
+    """An encoder of one's own, not fitted.
+
+    Parameters
+    ----------
+    encoder : "auto", None, str or transformer
+        The parameter of :class:`~skicl.TartClassifier`.
+    device : str, torch.device or None
+        For an encoder made here.
+    of_texts : bool
+        Whether there are texts to encode.
+
+    Returns
+    -------
+    transformer or None
+        None where numbers are used as they are.
+    """
+    if encoder is None or (isinstance(encoder, str) and encoder == "auto" and not of_texts):
+        return None
+    if isinstance(encoder, str):
+        from skicl.encoders import SentenceEncoder
+
+        model = {} if encoder == "auto" else {"model": encoder}
+        return SentenceEncoder(**model, device=device)
+    return clone(encoder)
+
+
+def fit_encode(encoder, X, labels, labelled):
+    """Fit an encoder and encode the rows that it was fitted on.
+
+    Parameters
+    ----------
+    encoder : transformer
+        It is fitted here.
+    X : object
+        Rows as the user gave them.
+    labels : ndarray of shape (n_labelled,)
+        Labels of the labelled rows.
+    labelled : ndarray of shape (n_samples,), dtype bool
+        Which rows these are.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features)
+        An encoder that learns from labels is fitted on the labelled rows; any other on all of them.
+    """
+    if labelled.all():
+        return _fit_transform(encoder, X, labels)
+    if not learns_from_labels(encoder):
+        return _fit_transform(encoder, X, None)
+    if not labelled.any():
+        raise ValueError(f"`encoder` {type(encoder).__name__} learns from labels, and no row has one. Label some rows, "
+                         "or wrap a fitted encoder in a FrozenEstimator.")
+    rows, others = np.flatnonzero(labelled), np.flatnonzero(~labelled)
+    known = check_encoded(encoder, _fit_transform(encoder, take_rows(X, rows), labels))
+    unknown = check_encoded(encoder, encoder.transform(take_rows(X, others)))
+    encoded = np.empty((len(labelled), known.shape[1]), dtype=np.result_type(known, unknown))
+    encoded[rows], encoded[others] = known, unknown
+    return encoded
+
+
+def fit_on_texts(encoder, texts):
+    """Fit an encoder where there are no rows: on the texts of the classes, unless it needs no fit.
+
+    Parameters
+    ----------
+    encoder : transformer
+        It is fitted here.
+    texts : list of str
+        Texts of the classes; may be empty.
+    """
+    try:
+        check_is_fitted(encoder)
+    except NotFittedError:
+        if not texts or learns_from_labels(encoder):
+            raise ValueError(f"`encoder` {type(encoder).__name__} is not fitted, and there are no rows to fit it on. "
+                             "Wrap a fitted one in a FrozenEstimator, or give rows.") from None
+        encoder.fit(texts)
+
+
+def learns_from_labels(encoder):
+    """Whether a transformer, or anything inside of it, needs ``y`` to be fitted, by its tags.
+
+    Parameters
+    ----------
+    encoder : transformer
+        Maybe a pipeline.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.neighbors import NeighborhoodComponentsAnalysis
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skicl._encoding import learns_from_labels
+    >>> learns_from_labels(PCA()), learns_from_labels(make_pipeline(PCA(), NeighborhoodComponentsAnalysis()))
+    (False, True)
+    """
+    parts = encoder.get_params(deep=True).values() if hasattr(encoder, "get_params") else []
+    estimators = [part for part in (encoder, *parts) if isinstance(part, BaseEstimator)]
+    return any(get_tags(part).target_tags.required for part in estimators)
+
+
+def check_encoded(encoder, X):
+    """Refuse what is no dense array of numbers, and blame the encoder.
+
+    Parameters
+    ----------
+    encoder : transformer
+        What made it.
+    X : object
+        Its output.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features)
+        In float64 or float32.
+    """
+    if hasattr(X, "toarray"):
+        raise TypeError(f"`encoder` {type(encoder).__name__} gave a sparse matrix; TartClassifier needs dense "
+                        "vectors. Add a TruncatedSVD after it in a pipeline.")
+    return check_array(X, dtype=[np.float64, np.float32], input_name=f"the output of {type(encoder).__name__}")
+
+
+@contextmanager
+def explained_if_text():
+    """Say what to do where strings come in a form that is neither numbers nor one collection of texts."""
+    try:
+        yield
+    except ValueError as error:
+        if "could not convert string to float" not in str(error):
+            raise
+        raise ValueError("`X` holds strings where numbers were expected. Give texts as one list, array or column to "
+                         "both fit and predict; for a table with several columns pass `encoder`, for instance a "
+                         f"ColumnTransformer. ({error})") from error
+
+
+def _fit_transform(encoder, X, y):
+    if hasattr(encoder, "fit_transform"):
+        return encoder.fit_transform(X, y)
+    return encoder.fit(X, y).transform(X)       # FrozenEstimator

@@ -1,0 +1,103 @@
+"""Encoders: which one, what it is fitted on, and whose fault an error is."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_selection import SelectFromModel
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NeighborhoodComponentsAnalysis
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from skicl._encoding import (
+    check_encoded,
+    choose_encoder,
+    explained_if_text,
+    fit_encode,
+    fit_on_texts,
+    learns_from_labels,
+)
+from skicl.encoders import SentenceEncoder
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(20, 5))
+LABELLED = np.arange(20) % 4 > 0
+LABELS = np.arange(20)[LABELLED] % 2
+
+
+def test_which_encoder():
+    assert choose_encoder("auto", None, of_texts=False) is None
+    assert choose_encoder(None, None, of_texts=True) is None
+    made = choose_encoder("auto", "cpu", of_texts=True)
+    assert isinstance(made, SentenceEncoder)
+    assert made.device == "cpu"
+    assert choose_encoder("some/model", None, of_texts=False).model == "some/model"
+    scaler = StandardScaler().fit(X)
+    chosen = choose_encoder(scaler, None, of_texts=False)
+    assert chosen is not scaler
+    assert not hasattr(chosen, "mean_")
+    frozen = FrozenEstimator(scaler)
+    assert choose_encoder(frozen, None, of_texts=False) is frozen
+
+
+@pytest.mark.parametrize(("encoder", "expected"), [
+    (PCA(), False), (make_pipeline(StandardScaler(), PCA()), False), (FunctionTransformer(), False),
+    (SentenceEncoder(), False), (NeighborhoodComponentsAnalysis(), True),
+    (make_pipeline(NeighborhoodComponentsAnalysis(), PCA()), True),
+    (LinearDiscriminantAnalysis(), True), (make_pipeline(PCA(), SelectFromModel(LogisticRegression())), True),
+])
+def test_who_learns_from_labels(encoder, expected):
+    assert learns_from_labels(encoder) is expected
+
+
+def test_an_encoder_without_labels_is_fitted_on_all_rows():
+    encoder = PCA(2)
+    encoded = fit_encode(encoder, X, LABELS, LABELLED)
+    np.testing.assert_allclose(encoder.mean_, X.mean(axis=0))
+    np.testing.assert_allclose(encoded, PCA(2).fit_transform(X))
+
+
+def test_an_encoder_that_needs_labels_is_fitted_on_the_labelled_rows():
+    encoder = LinearDiscriminantAnalysis()
+    encoded = fit_encode(encoder, X, LABELS, LABELLED)
+    np.testing.assert_allclose(encoded, LinearDiscriminantAnalysis().fit(X[LABELLED], LABELS).transform(X))
+    every = np.ones(20, bool)
+    np.testing.assert_allclose(fit_encode(LinearDiscriminantAnalysis(), X, np.arange(20) % 2, every),
+                               LinearDiscriminantAnalysis().fit(X, np.arange(20) % 2).transform(X))
+    with pytest.raises(ValueError, match="`encoder` LinearDiscriminantAnalysis learns from labels"):
+        fit_encode(LinearDiscriminantAnalysis(), X, LABELS[:0], np.zeros(20, bool))
+
+
+def test_a_frozen_encoder_is_left_alone():
+    frozen = FrozenEstimator(StandardScaler().fit(X[:5]))
+    np.testing.assert_array_equal(fit_encode(frozen, X, LABELS, LABELLED), frozen.transform(X))
+    fit_on_texts(frozen, [])
+    np.testing.assert_array_equal(frozen.transform(X), StandardScaler().fit(X[:5]).transform(X))
+
+
+def test_without_rows_an_encoder_is_fitted_on_the_texts_of_the_classes():
+    encoder = make_pipeline(TfidfVectorizer(), TruncatedSVD(1))
+    fit_on_texts(encoder, ["some text", "another text"])
+    assert encoder.transform(["text"]).shape == (1, 1)
+    with pytest.raises(ValueError, match="no rows to fit it on"):
+        fit_on_texts(PCA(), [])
+    with pytest.raises(ValueError, match="no rows to fit it on"):
+        fit_on_texts(LinearDiscriminantAnalysis(), ["some text"])
+
+
+def test_errors_blame_the_encoder():
+    with pytest.raises(TypeError, match="`encoder` TfidfVectorizer gave a sparse matrix"):
+        check_encoded(TfidfVectorizer(), TfidfVectorizer().fit_transform(["some text"]))
+    with pytest.raises(ValueError, match="output of PCA"):
+        check_encoded(PCA(), np.array([[np.nan]]))
+    assert check_encoded(PCA(), np.ones((1, 1), dtype=np.float32)).dtype == np.float32
+
+
+def test_only_errors_about_strings_are_explained():
+    with pytest.raises(ValueError, match="`X` holds strings"), explained_if_text():
+        float("a string")
+    with pytest.raises(ValueError, match=r"^another$"), explained_if_text():
+        raise ValueError("another")
