@@ -47,7 +47,8 @@ def main(arguments=None):
         rates = {device: best_rates(device) for device in devices}
         parts.append(
             "Best rates, measured: "
-            + "; ".join(f"{device} {r.flops / 1e9:.0f} GFLOP/s, {r.bytes / 1e9:.0f} GB/s" for device, r in rates.items())
+            + "; ".join(f"{device} {best.flops / 1e9:.0f} GFLOP/s, {best.bytes / 1e9:.0f} GB/s"
+                        for device, best in rates.items())
             + " (float32). The floor is the larger of operations and bytes at these rates; bytes are those of every "
             "operation run on its own, as PyTorch runs them."
         )
