@@ -42,15 +42,13 @@ def main(arguments=None):
     parts.append("### Fit on 512 rows and predict 600, of 384 columns\n\n" + markdown_table(CLASSIFIER_HEADER, rows))
     if not options.skip_pretraining:
         devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-        rows = [workload_row(name, device) for device in devices for name in WORKLOADS]
+        best = {device: best_rates(device) for device in devices}
+        rows = [workload_row(name, device, best[device]) for device in devices for name in WORKLOADS]
         parts.append("### Pretraining\n\n" + markdown_table(PRETRAINING_HEADER, rows))
-        rates = {device: best_rates(device) for device in devices}
+        rates = [f"{d} {r.flops / 1e9:.0f} GFLOP/s and {r.bytes / 1e9:.0f} GB/s" for d, r in best.items()]
         parts.append(
-            "Best rates, measured: "
-            + "; ".join(f"{device} {best.flops / 1e9:.0f} GFLOP/s, {best.bytes / 1e9:.0f} GB/s"
-                        for device, best in rates.items())
-            + " (float32). The floor is the larger of operations and bytes at these rates; bytes are those of every "
-            "operation run on its own, as PyTorch runs them."
+            f"Best rates, measured in float32: {'; '.join(rates)}. The floor is the larger of operations and bytes at "
+            "these rates; the bytes are those of every operation run on its own, as PyTorch runs them."
         )
     text = "\n\n".join(parts)
     print(text)
@@ -139,14 +137,14 @@ PRETRAINING_HEADER = [
 ]
 
 
-def workload_row(name, device):
+def workload_row(name, device, best):
     """One line: tasks a second of whole steps (tasks drawn, forward, backward, update) against the floor."""
     n_tasks, *sizes = WORKLOADS[name]
     n_tasks *= GPU_FACTOR if device == "cuda" else 1
     prior = FixedSizes((n_tasks, *sizes))
     rate = n_tasks / step_seconds(prior, device)
     cost = step_cost(prior, device)
-    floor = n_tasks / cost.floor_seconds(best_rates(device))
+    floor = n_tasks / cost.floor_seconds(best)
     shape = ", ".join(map(str, (n_tasks, *sizes)))
     per_task = [f"{cost.flops / n_tasks / 1e9:.3f}", f"{cost.bytes / n_tasks / 1e6:.0f}"]
     return [device, name, shape, f"{rate:.1f}", *per_task, f"{floor:.1f}", f"{100 * rate / floor:.0f} %"]
