@@ -127,7 +127,7 @@ def test_a_run_is_continued_and_reported(tmp_path, monkeypatch, capsys):
     assert {row["method"] for row in rows} == {"tuned-lr", "lda"}
     assert len(rows) == 2 * 2
     text = markdown.read_text(encoding="utf-8")
-    assert text.count("\n| ") == (2 + 2) + (2 + 3) - 2
+    assert text.count("\n| ") == (2 + 2) + (2 + 3)
     assert text.count("0 of 2") == 3
 
     def refuse():
