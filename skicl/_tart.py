@@ -42,6 +42,7 @@ from skicl._labels import (
     split_labels,
 )
 from skicl._prior_scores import ask, check_prior, consult, is_ready, log_scores
+from skicl._reach import pull_in, take_reach
 from skicl._row_selection import count_rows
 from skicl._scaling import column_scaling
 from skicl._side_scores import side_scores, take_guide
@@ -50,6 +51,8 @@ from skicl.reasoning import Evidence, Reasoner, load_reasoner, reasoner_path
 
 # Rows of the context are processed so many (row, class) pairs at a time, to bound memory.
 PAIRS_AT_A_TIME = 200_000
+# Queries likewise; larger buffers than these are taken from the system anew for every operation, which costs more.
+QUERIES_AT_A_TIME = 8192
 # Log-probabilities of two classes differ by at most this, so that no probability is 0 or 1.
 LARGEST_LOG_ODDS = 16.0
 # A query so many times farther out than any labelled row is as far as one can be; its squares stay finite.
@@ -431,7 +434,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         check_class_texts(self.class_texts)
         check_prior(self.prior)
         resolve_device(self.device)
-        self._find_reasoner()       # fails now, not after the texts are encoded
+        self._find_reasoner(np.float32)     # fails now, not after the texts are encoded
 
     def _declare(self, classes, fitted):
         """The label space: what the user lists, or the keys of a dict of names, or None where labels decide."""
@@ -550,7 +553,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
     def _compile(self):
         """Turn the stored rows into a context for the reasoner, which is all that ``predict`` needs."""
-        self._network, digest = self._find_reasoner()
+        self._network, digest = self._find_reasoner(self._rows[0].dtype)
         if self._digest not in (None, digest):
             warnings.warn("This classifier was fitted with another version of the reasoner than the one installed "
                           "now; its probabilities may differ slightly. Fit it again to be sure.", stacklevel=4)
@@ -564,6 +567,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         X, _, _ = self._rows
         scaling = column_scaling(X.astype(np.float64, copy=False), self._weights(), self.standardize)
         self._shift, self._factor, self.standardized_ = scaling
+        self._reach = take_reach(self._scaled(X), self._weights())
         self._guide = self._take_guide()
 
     def _rows_at_a_time(self, n_contexts):
@@ -629,7 +633,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
     def _log_proba(self, X, opinions):
         with torch.inference_mode():
-            batches = (slice(i, i + self.batch_size) for i in range(0, len(X), self.batch_size))
+            size = min(self.batch_size, max(1, QUERIES_AT_A_TIME // len(self.classes_)))
+            batches = (slice(i, i + size) for i in range(0, len(X), size))
             logits = [self._network.score(self._context, *self._queries(X, opinions, batch)).cpu() for batch in batches]
             return _normalise(torch.cat(logits, 1))[0].numpy()
 
@@ -638,7 +643,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         if self._vectors is None and opinions is None:
             return None
         rows = self._tensor(self._rows[0])[0]
-        names = None if self._vectors is None else self._tensor(self._vectors)[0]
+        names = None if self._vectors is None else torch.from_numpy(self._scaled(self._vectors)).to(rows)
         return take_guide(rows, torch.from_numpy(self._weights()).to(rows), names, self._scores(opinions, rows))
 
     def _side(self, rows, opinions):
@@ -650,23 +655,27 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     def _scores(self, opinions, like):
         return None if opinions is None else torch.from_numpy(log_scores(opinions, self.classes_)).to(like)
 
-    def _find_reasoner(self):
+    def _find_reasoner(self, dtype):
+        """The network in the precision of the rows, and its fingerprint; a live one stays as it is."""
         if isinstance(self.reasoner, Reasoner):
             return self.reasoner, "live"
         path = reasoner_path(self.reasoner)
         state = path.stat()
-        return _shared_reasoner(path.resolve(), (state.st_mtime_ns, state.st_size), resolve_device(self.device))
+        return _shared_reasoner(path.resolve(), (state.st_mtime_ns, state.st_size), resolve_device(self.device),
+                                np.dtype(dtype) == np.float32)
 
     def _where(self):
         """Device of the decompositions, which are in float64: mps has none, the CPU takes them there."""
         parameter = next(self._network.parameters(), None)
         return torch.device("cpu") if parameter is None or parameter.device.type == "mps" else parameter.device
 
+    def _scaled(self, rows):
+        return (rows.astype(np.float64, copy=False) - self._shift) / self._factor
+
     def _tensor(self, rows):
-        """Rows on the scale of the context, as a batch of one task."""
-        scaled = (rows.astype(np.float64, copy=False) - self._shift) / self._factor
-        scaled = np.clip(scaled, -FARTHEST, FARTHEST)
-        return torch.from_numpy(scaled)[None].to(self._where())
+        """Rows on the scale and within the reach of the context, as a batch of one task."""
+        rows = np.clip(pull_in(self._scaled(rows), self._reach), -FARTHEST, FARTHEST)
+        return torch.from_numpy(rows)[None].to(self._where())
 
     def __getstate__(self):
         state = super().__getstate__().copy()
@@ -682,8 +691,8 @@ def _normalise(logits):
 
 
 @lru_cache(maxsize=8)
-def _shared_reasoner(path, state, device):
-    """One copy of a reasoner per process, state of its file and device, with its fingerprint."""
+def _shared_reasoner(path, state, device, single):
+    """One copy of a reasoner per process, state of its file, device and precision, with its fingerprint."""
     reasoner = load_reasoner(path)
     digest = sha256(b"".join(t.numpy().tobytes() for t in reasoner.state_dict().values())).hexdigest()
-    return (reasoner if device.type == "mps" else reasoner.double()).to(device), digest
+    return (reasoner if single or device.type == "mps" else reasoner.double()).to(device), digest

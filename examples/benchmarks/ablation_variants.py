@@ -83,6 +83,13 @@ class OneView(EquivariantReasoner):
         return rows._replace(coordinates=(z, torch.zeros_like(kernel_z)), features=rows.features * read)
 
 
+class BlindFilters(EquivariantReasoner):
+    """Filters do not see where along the spectrum the labels show."""
+
+    def _align(self, *evidence):
+        return [torch.zeros_like(alignment) for alignment in super()._align(*evidence)]
+
+
 def _share_layers(reasoner):
     reasoner.layers = nn.ModuleList([reasoner.layers[0]] * len(reasoner.layers))
 
@@ -94,6 +101,10 @@ def _hear_themselves(reasoner):
 
 def _one_view(reasoner):
     reasoner.__class__ = OneView
+
+
+def _no_alignment(reasoner):
+    reasoner.__class__ = BlindFilters
 
 
 def _no_residuals(reasoner):
@@ -178,6 +189,14 @@ def _only(make):
     return {**kinds, "_logistic": _in_place_of_logistic(make)}
 
 
+def _no_topics(draw, y, n_classes, spread):
+    return 0.0
+
+
+def _diffuse(draw, relevance, most, share):
+    return relevance
+
+
 def _true_labels(draw, y, n_classes):
     return y
 
@@ -205,6 +224,7 @@ VARIANTS = (
     Variant("no-residual", "no residuals among the values", NETWORK, alter=_no_residuals),
     Variant("no-kernel", "no kernel view", NETWORK, alter=_one_view),
     Variant("no-filter", "filters without their network", NETWORK, alter=_no_learned_filters),
+    Variant("no-alignment", "filters that do not see the labels", NETWORK, alter=_no_alignment),
     Variant("no-loo", "rows hear themselves", NETWORK, alter=_hear_themselves),
     Variant("layers-3", "3 layers", NETWORK, {"n_layers": 3}),
     Variant("layers-9", "9 layers", NETWORK, {"n_layers": 9}),
@@ -213,6 +233,8 @@ VARIANTS = (
     Variant("shared-layers", "one layer used six times", NETWORK, alter=_share_layers),
     Variant("muon", "Muon for the hidden matrices", OPTIMIZER, optimizer=muon),
     Variant("no-noise", "no label noise", PRIOR, prior={"flip_labels": _true_labels}),
+    Variant("no-topics", "no topics that classes share", PRIOR, prior={"topics": _no_topics}),
+    Variant("no-concentration", "signal in all directions", PRIOR, prior={"concentrate": _diffuse}),
     Variant("only-softmax", "softmax-linear labels only", PRIOR, prior=_only(_priors._softmax_linear)),
     Variant("only-gaussian", "Gaussian classes only", PRIOR, prior=_only(_priors._gaussian_classes)),
     Variant("any-spectra", "no spectra like those of embeddings", PRIOR, prior={"sample_spectra": _any_spectra}),

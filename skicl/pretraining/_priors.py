@@ -123,10 +123,10 @@ class EmbeddingPrior:
     Rows have a spectrum that is flat up to a knee, then a power law with an exponential tail, and most of
     the signal lies in the leading directions, as measured on sentence embeddings. Labels come from a
     softmax-linear model, from class-conditional Gaussians (one or several clusters a class, classes in
-    groups, shared or separate spectra, neighbours confused), or from a random network; with label noise,
-    imbalance, heavy tails, a common offset and unit-length rows in a part of the tasks. A few are the
-    Gaussian logistic tasks of TART [1]_. Side scores are what honest, useless or lying names of the
-    classes would give.
+    groups, shared or separate spectra, neighbours confused, topics that classes share), or from a random
+    network; with label noise, imbalance, heavy tails, a common offset and unit-length rows in a part of
+    the tasks. A few are the Gaussian logistic tasks of TART [1]_. Side scores are what honest, useless or
+    lying names of the classes would give.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class EmbeddingPrior:
         Most unlabelled rows, in the share of batches that has any.
     n_queries : int, default=48
         Queries a task.
-    n_features : tuple of int, default=(2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384)
+    n_features : tuple of int, default=(2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384, 768)
         Numbers of features to choose from.
     max_classes : int, default=64
         Most classes.
@@ -167,7 +167,7 @@ class EmbeddingPrior:
     max_labelled: int = 512
     max_unlabelled: int = 300
     n_queries: int = 48
-    n_features: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384)
+    n_features: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384, 768)
     max_classes: int = 64
     unlabelled_share: float = 0.3
     side_share: float = 0.35
@@ -235,8 +235,8 @@ def sample_tasks(draw, sizes, with_side):
         p_gaussian = 0.65 + 0.2 * few
         make = (_gaussian_classes if kind < p_gaussian else
                 _softmax_linear if kind < 0.4 + 0.6 * p_gaussian else _random_network)
-        if make is not _gaussian_classes:
-            relevance = concentrate(draw, relevance, max(2, sizes.n_labelled // 2))
+        share = 0.35 if make is _gaussian_classes else 0.67
+        relevance = concentrate(draw, relevance, max(2, sizes.n_labelled // 2), share)
         X, y = make(draw, sizes, n_pool, spread, relevance)
         X = roughen(draw, X)
         y = flip_labels(draw, y, sizes.n_classes)
@@ -287,12 +287,12 @@ def sample_relevance(draw, spread):
     return kind * leading + (1 - kind) * diffuse
 
 
-def concentrate(draw, relevance, most):
-    """Keep the relevance of the first few directions only, up to ``most`` of them, in two tasks of three."""
+def concentrate(draw, relevance, most, share):
+    """Keep the relevance of the first few directions only, up to ``most`` of them, in a share of the tasks."""
     n_tasks, n_features = relevance.shape
     index = torch.arange(n_features, device=draw.device)[None]
     kept = (index < draw.log_uniform(n_tasks, 1, low=1.0, high=float(most))).float()
-    kept = torch.maximum(kept, 1 - draw.chance(n_tasks, 1, p=0.67))
+    kept = torch.maximum(kept, 1 - draw.chance(n_tasks, 1, p=share))
     return relevance * kept
 
 
@@ -375,7 +375,30 @@ def _gaussian_classes(draw, sizes, n_pool, spread, relevance):
     separate = draw.chance(n_tasks, 1, 1, p=0.6)
     stretch = (separate * stretch + (1 - separate)).gather(1, y[..., None].expand(-1, -1, n_features))
     X = centre + draw.normal(n_tasks, n_pool, n_features) * spread[:, None] * stretch
+    if draw.scalar() < 0.4:
+        X = X + topics(draw, y, n_classes, spread)
     return X, confuse(draw, y, centres.mean(2))
+
+
+def topics(draw, y, n_classes, spread):
+    """What rows have in common across classes, (B, P, D): some factors, each with a vector for each of its values.
+
+    A text has a topic, a style and a length beside its class. Values may be more frequent in one class than in
+    another, and then they are evidence of it; else they are clusters that mean nothing.
+    """
+    n_tasks, n_features = spread.shape
+    X = 0.0
+    for _ in range(draw.integer(1, 4)):
+        n_values = draw.integer(2, 24)
+        logits = draw.uniform(n_tasks, 1, 1, high=2.0) * draw.normal(n_tasks, 1, n_values)
+        telling = draw.uniform(n_tasks, 1, 1, high=1.5) * draw.chance(n_tasks, 1, 1, p=0.6)
+        logits = logits + telling * draw.normal(n_tasks, n_classes, n_values)
+        of_row = logits.gather(1, y[..., None].expand(-1, -1, n_values)).softmax(-1)
+        ratio = draw.log_uniform(n_tasks, 1, low=0.5, high=100.0)
+        scale = spread * (sample_relevance(draw, spread) * ratio).sqrt()
+        vectors = draw.normal(n_tasks, n_values, n_features) * scale[:, None]
+        X = X + vectors.gather(1, draw.categorical(of_row)[..., None].expand(-1, -1, n_features))
+    return X
 
 
 def confuse(draw, y, centres):
@@ -395,7 +418,8 @@ def confuse(draw, y, centres):
 def _draw_n_clusters(draw, n_features):
     if draw.scalar() < 0.5:
         return 1
-    return draw.integer(2, 8 if n_features <= 16 else 3)
+    # Many clusters in many dimensions need many rows: seldom.
+    return draw.integer(2, 8 if n_features <= 16 or draw.scalar() < 0.25 else 3)
 
 
 def roughen(draw, X):

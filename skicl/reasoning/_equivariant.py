@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from skicl.reasoning._alignment import centred_labels, label_alignment, label_moments
 from skicl.reasoning._base import Reasoner
 from skicl.reasoning._layers import (
     N_ROW_FEATURES,
@@ -244,7 +245,7 @@ class EquivariantReasoner(Reasoner):
             views, rows = self._look(X, weight, n_landmarks or self.config.n_landmarks)
             # The decomposition may be on another device and in another precision than the network.
             like = self.readout.weight
-            views = tuple(v._replace(axes=v.axes._replace(spectrum=v.axes.spectrum.to(like))) for v in views)
+            views = tuple(_in_precision_of(view, like) for view in views)
             weight, y = weight.to(like), y.to(like.device)
             classes, side = self._describe_classes(evidence._replace(y=y), weight, views)
             labelled = (y >= 0).to(like)
@@ -252,11 +253,14 @@ class EquivariantReasoner(Reasoner):
             rows = Rows(coordinates, _row_features(coordinates, None, labelled), side)
             one_hot = F.one_hot(y.clamp_min(0), evidence.n_classes).to(like) * labelled[..., None]
         n_layers, total = len(self.layers), weight.sum(1)[:, None, None]
-        filters = tuple(torch.cat([layer.filters[number](view.axes, classes.task) for layer in self.layers], -1) / total
-                        for number, view in enumerate(views))
         size = chunk_rows or X.shape[1]
         chunks = [(i, min(i + size, X.shape[1])) for i in range(0, X.shape[1], size)]
         parts = [rows.slice(*chunk) for chunk in chunks]
+        with torch.no_grad():
+            alignments = self._align(views, parts, chunks, one_hot, labelled, weight)
+        filters = tuple(
+            torch.cat([layer.filters[number](view.axes, alignment, classes.task) for layer in self.layers], -1) / total
+            for number, (view, alignment) in enumerate(zip(views, alignments)))
         own_leverages = [leverages(part, filters, n_layers) for part in parts]
         labels = [Labels(one_hot, labelled, weight).slice(*chunk) for chunk in chunks]
         states = [self._start(part, own, classes) for part, own in zip(parts, labels)]
@@ -271,6 +275,17 @@ class EquivariantReasoner(Reasoner):
             memories.append(memory._replace(offset=offset))
             fit = memory.fit
         return EquivariantContext(classes, views, filters, tuple(memories))
+
+    def _align(self, views, parts, chunks, one_hot, labelled, weight):
+        """How well the labels show along the spectrum of every view: a list of (B, r, N_ALIGNMENTS)."""
+        targets = centred_labels(one_hot, labelled, weight)
+        n_degrees = ((weight * labelled)[..., None] * one_hot).sum(1).gt(0).sum(1).to(weight) - 1
+        alignments = []
+        for number, view in enumerate(views):
+            sums = [label_moments(part.coordinates[number], targets[:, start:stop], weight[:, start:stop])
+                    for part, (start, stop) in zip(parts, chunks)]
+            alignments.append(label_alignment(view.axes.spectrum, *map(sum, zip(*sums)), n_degrees))
+        return alignments
 
     def _states(self, context, X, side):
         """States of queries after every layer."""
@@ -301,15 +316,14 @@ class EquivariantReasoner(Reasoner):
     def _query_rows(self, views, X, side):
         linear, kernel = views
         like = self.readout.weight
-        z, off = project(linear.axes, X.to(linear.axes.mean.dtype))
+        z, off = project(linear.axes, X.to(linear.axes.mean))
         kernel_features = expand(kernel.landmarks, z)
         # Distance to the landmarks also counts what lies off the axes of the context.
         kernel_features = kernel_features * torch.exp(-off)[..., None]
         kernel_z, _ = project(kernel.axes, kernel_features)
         novelty = (1.0 - kernel_features.square().sum(-1)).clamp_min(0.0)
-        coordinates = (z.to(like), kernel_z.to(like))
-        features = _row_features(coordinates, (off.to(like), novelty.to(like)), None)
-        return Rows(coordinates, features, None if side is None else side.to(like))
+        features = _row_features((z, kernel_z), (off, novelty), None)
+        return Rows((z, kernel_z), features, None if side is None else side.to(like))
 
     def _describe_classes(self, evidence, weight, views):
         counts = count_classes(evidence, weight)
@@ -355,6 +369,13 @@ class EquivariantReasoner(Reasoner):
         seen = logits.masked_fill(absent, -torch.inf).logsumexp(2, keepdim=True)
         log_total = 5.0 * classes.task[:, 1, None, None]
         return torch.where(absent, seen - F.softplus(log_total), logits)
+
+
+def _in_precision_of(view, like):
+    """A view as the network needs it; means stay as exact as the rows, or a common offset would drown them."""
+    axes = view.axes._replace(directions=view.axes.directions.to(like), spectrum=view.axes.spectrum.to(like))
+    landmarks = None if view.landmarks is None else Landmarks(*(part.to(like) for part in view.landmarks))
+    return View(axes, landmarks)
 
 
 def _row_features(coordinates, off, labelled):

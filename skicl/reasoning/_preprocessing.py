@@ -88,7 +88,7 @@ def principal_axes(X, weight, *, tolerance):
 
 def project(axes, X):
     """Coordinates of rows on the axes, (B, Q, r), and their squared norm off the axes, (B, Q)."""
-    centred = (X - axes.mean) / axes.scale
+    centred = ((X - axes.mean) / axes.scale).to(axes.directions)
     coordinates = centred @ axes.directions
     off = (centred.square().sum(-1) - coordinates.square().sum(-1)).clamp_min(0.0)
     return coordinates, off
