@@ -30,10 +30,12 @@ MAY_IMPORT = {
     "_labels": set(),
     "_prior_scores": {"_row_selection"},
     "_row_selection": set(),
+    "_reach": set(),
     "_scaling": set(),
     "_side_scores": set(),
     "_tables": set(),
-    "_tart": {"_class_texts", "_encoding", "_labels", "_prior_scores", "_row_selection", "_scaling", "_side_scores"}
+    "_tart": {"_class_texts", "_encoding", "_labels", "_prior_scores", "_reach", "_row_selection", "_scaling",
+             "_side_scores"}
     | {"_influence", "reasoning"},
     "_validation": set(),
     "datasets": set(),

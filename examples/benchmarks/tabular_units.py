@@ -7,10 +7,19 @@ changes nothing for a classifier that handles units well. Half of the rows, at m
 """
 
 import argparse
+import warnings
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_circles, make_moons
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_iris,
+    load_wine,
+    make_circles,
+    make_classification,
+    make_moons,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -27,6 +36,10 @@ SETS = {
     "digits": load_digits(return_X_y=True),
     "moons": make_moons(600, noise=0.25, random_state=0),
     "circles": make_circles(600, noise=0.1, factor=0.6, random_state=0),
+    "hypercube, 2 classes": make_classification(600, 20, n_informative=5, flip_y=0.05, random_state=0),
+    "hypercube, 4 classes": make_classification(
+        600, 30, n_informative=8, n_redundant=4, n_classes=4, n_clusters_per_class=1, random_state=0
+    ),
 }
 
 
@@ -69,6 +82,8 @@ def main():
     )
     parser.add_argument("--markdown", type=Path, help="also write the table to this file")
     options = parser.parse_args()
+    # scikit-learn 1.9 takes leave of SVC(probability=True), which older versions need.
+    warnings.filterwarnings("ignore", message="The `probability` parameter", category=FutureWarning)
     lines = ["| set | " + " | ".join(METHODS) + " |", "|---|" + "---|" * len(METHODS)]
     for name, (X, y) in SETS.items():
         for units in ("raw", "scrambled"):

@@ -137,7 +137,7 @@ class EmbeddingPrior:
         Most unlabelled rows, in the share of batches that has any.
     n_queries : int, default=48
         Queries a task.
-    n_features : tuple of int, default=(2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384, 768)
+    n_features : tuple of int, default=(2, 4, 8, 16, 16, 32, 64, 128, 256, 256, 384, 384, 768)
         Numbers of features to choose from.
     max_classes : int, default=64
         Most classes.
@@ -167,7 +167,7 @@ class EmbeddingPrior:
     max_labelled: int = 512
     max_unlabelled: int = 300
     n_queries: int = 48
-    n_features: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384, 768)
+    n_features: tuple[int, ...] = (2, 4, 8, 16, 16, 32, 64, 128, 256, 256, 384, 384, 768)
     max_classes: int = 64
     unlabelled_share: float = 0.3
     side_share: float = 0.35
@@ -229,7 +229,7 @@ def sample_tasks(draw, sizes, with_side):
     # Nobody labels eight rows of a task that takes a thousand: from few rows most tasks can be learned.
     few = min(1.0, 16 / max(1, sizes.n_labelled))
     kind = draw.scalar()
-    if kind < 0.06 - 0.04 * few:
+    if kind < 0.14 - 0.1 * few:
         X, y = _logistic(draw, sizes, n_pool)
     else:
         p_gaussian = 0.65 + 0.2 * few
