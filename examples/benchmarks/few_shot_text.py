@@ -6,7 +6,8 @@ reads every set in the folder (texts, images, recordings: see ``data_sets.py`` f
 fits every classifier on the same nested contexts of k labelled examples, and prints accuracy / log-loss / calibration
 error / seconds per set and size, then the means over the text sets and over the others, mean ranks and differences to
 tuned logistic regression. With ``--out`` the run can be killed and started again: it continues. ``--methods names``
-and ``--methods unlabelled`` add what can be read beside labels: the names of the classes, and rows without a label.
+and ``--methods unlabelled`` add what can be read beside labels: the names of the classes, and rows without a label;
+``--methods misleading`` gives TartClassifier names that lie or say nothing.
 Seconds are wall-clock; set ``OMP_NUM_THREADS=1`` for those of one core.
 """
 
@@ -19,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from data_sets import HALVES, TEXT, embed, find_sets, half_of, read_set
 from few_shot_figure import draw_figure
-from methods import DEFAULT, GROUPS, methods
+from methods import DEFAULT, EXCHANGED, GROUPS, TRUE, UNRELATED, methods
+from side_information import unrelated_words
 from sklearn.exceptions import ConvergenceWarning
 from tables import mean_sections, set_section, setting
 
@@ -59,7 +61,7 @@ def run_set(name, kind, options):
     plan = defaultdict(list)  # methods that run at the same sizes with the same rows
     for method in options.methods:
         ks = tuple(k for k in sizes if method.affords(k, n_classes))
-        if ks and (kind == TEXT or not method.reads_names):
+        if ks and (kind == TEXT or method.names is None):
             plan[ks, method.n_unlabelled].append(method)
     if not plan:
         print(f"{name}: {n_classes} classes and {len(train.y)} rows allow none of the sizes, left out.\n")
@@ -102,11 +104,16 @@ def ignore_warnings_of_few_rows():
 
 
 def names_of_classes(name, y, options):
-    """Vectors of the labels as they are in the files, by label; None if no method reads them."""
-    if not any(method.reads_names for method in options.methods):
-        return None
-    classes = np.unique(y)
-    return dict(zip(classes.tolist(), encoded(classes.tolist(), f"{name}.names", options)))
+    """Vectors of what the methods take for names of the classes: for every kind a dict by label."""
+    kinds = {method.names for method in options.methods} - {None}
+    labels = np.unique(y).tolist()
+    found = {}
+    if kinds & {TRUE, EXCHANGED}:
+        found[TRUE] = dict(zip(labels, encoded(labels, f"{name}.names", options)))
+        found[EXCHANGED] = dict(zip(labels, np.roll(list(found[TRUE].values()), 1, axis=0)))
+    if UNRELATED in kinds:
+        found[UNRELATED] = dict(zip(labels, encoded(unrelated_words(len(labels)), f"{name}.unrelated", options)))
+    return found
 
 
 def encoded(texts, stem, options):

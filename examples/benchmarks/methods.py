@@ -8,15 +8,17 @@ import competitors
 import numpy as np
 import side_information
 
-DEFAULT, NAMES, UNLABELLED = "default", "names", "unlabelled"
-GROUPS = (DEFAULT, NAMES, UNLABELLED)
+DEFAULT, NAMES, MISLEADING, UNLABELLED = "default", "names", "misleading", "unlabelled"
+GROUPS = (DEFAULT, NAMES, MISLEADING, UNLABELLED)
+# What a method is given as the names of the classes: the labels, the labels of other classes, unrelated words.
+TRUE, EXCHANGED, UNRELATED = "true", "exchanged", "unrelated"
 
 
 class Method(NamedTuple):
     """One line of the tables: key on the command line, name for people, and how to build the classifier.
 
-    `build()` makes the classifier; one that `reads_names` is made by `build(names)`, the names being a dict from
-    class to the vector of its name. `max_k` and `max_pairs` bound the context, in rows and in rows times classes.
+    `build()` makes the classifier; one that reads `names` of some kind is made by `build(names)`, a dict from class to
+    the vector of its name. `max_k` and `max_pairs` bound the context, in rows and in rows times classes.
     """
 
     key: str
@@ -25,14 +27,15 @@ class Method(NamedTuple):
     group: str = DEFAULT
     max_k: float = np.inf
     max_pairs: float = np.inf
-    reads_names: bool = False
+    names: str | None = None
     n_unlabelled: int = 0
 
     def affords(self, k, n_classes):
         return k <= self.max_k and k * n_classes <= self.max_pairs
 
     def make(self, names):
-        return self.build(names) if self.reads_names else self.build()
+        """The classifier; `names` holds the vectors of every kind, by class."""
+        return self.build() if self.names is None else self.build(names[self.names])
 
 
 def methods(reasoners=()):
@@ -43,6 +46,7 @@ def methods(reasoners=()):
         *plain,
         *(arm for arm in arms if arm.group == NAMES),
         *_competitors_with_names(),
+        *(arm for arm in arms if arm.group == MISLEADING),
         *(arm for arm in arms if arm.group == UNLABELLED),
         *_competitors_with_unlabelled_rows(),
     )
@@ -65,8 +69,8 @@ def _competitors():
 
 def _competitors_with_names():
     return [
-        Method("lr+names", "Tuned LR + names", side_information.NamesAsExamples, NAMES, reads_names=True),
-        Method("nearest-name", "Nearest name", side_information.NearestName, NAMES, reads_names=True),
+        Method("lr+names", "Tuned LR + names", side_information.NamesAsExamples, NAMES, names=TRUE),
+        Method("nearest-name", "Nearest name", side_information.NearestName, NAMES, names=TRUE),
     ]
 
 
@@ -96,7 +100,9 @@ def _tart_arms(path=None):
 
     return [
         Method(key, label, build),
-        Method(f"{key}+names", f"{label} + names", build, NAMES, reads_names=True),
+        Method(f"{key}+names", f"{label} + names", build, NAMES, names=TRUE),
+        Method(f"{key}+exchanged", f"{label} + names of other classes", build, MISLEADING, names=EXCHANGED),
+        Method(f"{key}+unrelated", f"{label} + unrelated words", build, MISLEADING, names=UNRELATED),
         Method(f"{key}+U100", f"{label} + 100 unlabelled", build, UNLABELLED, n_unlabelled=100),
         Method(f"{key}+U1000", f"{label} + 1000 unlabelled", build, UNLABELLED, n_unlabelled=1000),
         Method(
@@ -104,7 +110,7 @@ def _tart_arms(path=None):
             f"{label} + names + 200 unlabelled",
             build,
             UNLABELLED,
-            reads_names=True,
+            names=TRUE,
             n_unlabelled=200,
         ),
     ]

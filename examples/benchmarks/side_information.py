@@ -14,6 +14,17 @@ from tuning import choose, dealt_folds, goodness, probabilities
 
 # Sentence encoders are trained on the softmax of cosines times 20 (MultipleNegativesRankingLoss).
 COSINE_SCALE = 20.0
+WORDS = (
+    "violin", "harbour", "cement", "orchid", "ladder", "pepper", "glacier", "button", "falcon", "velvet", "kettle",
+    "tunnel", "amber", "walnut", "compass", "drizzle", "marble", "saddle", "lantern", "thistle", "anchor", "copper",
+    "meadow", "needle",
+)  # fmt: skip
+
+
+def unrelated_words(n_classes):
+    """Names that say nothing: so many different words, or pairs of words."""
+    n = len(WORDS)
+    return [WORDS[i] if i < n else f"{WORDS[i // n]} {WORDS[i % n]}" for i in range(n_classes)]
 
 
 class NearestName(ClassifierMixin, BaseEstimator):

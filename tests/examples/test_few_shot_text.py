@@ -29,8 +29,8 @@ def load(name):
         sys.path.remove(str(FOLDER))
 
 
-few_shot_text, few_shot_figure, methods, tables, data_sets, log_mel = map(
-    load, ("few_shot_text", "few_shot_figure", "methods", "tables", "data_sets", "log_mel")
+few_shot_text, few_shot_figure, methods, tables, data_sets, log_mel, side_information = map(
+    load, ("few_shot_text", "few_shot_figure", "methods", "tables", "data_sets", "log_mel", "side_information")
 )
 COMPETITORS = "tuned-lr,tuned-lr-accuracy,lr,lda,centroid,knn,svm,gp,forest"
 
@@ -361,6 +361,17 @@ class TestOptions:
         assert found == ["tuned-lr", "tart+names", "lr+names", "nearest-name"]
         assert set(self.chosen(data, "--methods", "all")) == {method.key for method in methods.methods()}
 
+    def test_names_that_mislead(self, data):
+        found = self.chosen(data, "--methods", "misleading")
+        assert found == ["tart+exchanged", "tart+unrelated"]
+        estimators = {m.key: m for m in methods.methods() if m.key in found}
+        vectors = {kind: {"a": [float(i)], "b": [i + 0.5]} for i, kind in enumerate((methods.TRUE, methods.EXCHANGED,
+                                                                                     methods.UNRELATED))}
+        assert estimators["tart+exchanged"].make(vectors).class_texts == vectors[methods.EXCHANGED]
+        assert estimators["tart+unrelated"].make(vectors).class_texts == vectors[methods.UNRELATED]
+        words = side_information.unrelated_words(600 - 24)
+        assert len(set(words)) == len(words)
+
     def test_weights_get_names_of_their_own(self, data, tmp_path):
         weights = tmp_path / "step-1000.safetensors"
         weights.touch()
@@ -372,9 +383,10 @@ class TestOptions:
 
     def test_weights_are_those_of_the_file(self, tmp_path):
         path = tmp_path / "a.safetensors"
+        names = dict.fromkeys((methods.TRUE, methods.EXCHANGED, methods.UNRELATED), {"x": np.ones(2)})
         for method in methods.methods([path]):
             if method.key.startswith("tart"):
-                assert method.make({"x": np.ones(2)}).reasoner == (path if ":a" in method.key else None)
+                assert method.make(names).reasoner == (path if ":a" in method.key else None)
 
 
 class Spy(ClassifierMixin, BaseEstimator):
