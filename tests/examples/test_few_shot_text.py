@@ -383,7 +383,7 @@ class TestOptions:
 
     def test_weights_are_those_of_the_file(self, tmp_path):
         path = tmp_path / "a.safetensors"
-        names = dict.fromkeys((methods.TRUE, methods.EXCHANGED, methods.UNRELATED), {"x": np.ones(2)})
+        names = {kind: {"x": np.ones(2)} for kind in (methods.TRUE, methods.EXCHANGED, methods.UNRELATED)}
         for method in methods.methods([path]):
             if method.key.startswith("tart"):
                 assert method.make(names).reasoner == (path if ":a" in method.key else None)
