@@ -189,8 +189,31 @@ def _only(make):
     return {**kinds, "_logistic": _in_place_of_logistic(make)}
 
 
-def _no_topics(draw, y, n_classes, spread):
-    return 0.0
+def _topics(draw, y, n_classes, spread):
+    """What rows have in common across classes, (B, P, D): some factors, each with a vector for each of its values.
+
+    A text has a topic, a style and a length beside its class. Values may be more frequent in one class than in
+    another, and then they are evidence of it; else they are clusters that mean nothing.
+    """
+    n_tasks, n_features = spread.shape
+    X = 0.0
+    for _ in range(draw.integer(1, 4)):
+        n_values = draw.integer(2, 24)
+        logits = draw.uniform(n_tasks, 1, 1, high=2.0) * draw.normal(n_tasks, 1, n_values)
+        telling = draw.uniform(n_tasks, 1, 1, high=1.5) * draw.chance(n_tasks, 1, 1, p=0.6)
+        logits = logits + telling * draw.normal(n_tasks, n_classes, n_values)
+        of_row = logits.gather(1, y[..., None].expand(-1, -1, n_values)).softmax(-1)
+        ratio = draw.log_uniform(n_tasks, 1, low=0.5, high=100.0)
+        scale = spread * (_priors.sample_relevance(draw, spread) * ratio).sqrt()
+        vectors = draw.normal(n_tasks, n_values, n_features) * scale[:, None]
+        X = X + vectors.gather(1, draw.categorical(of_row)[..., None].expand(-1, -1, n_features))
+    return X
+
+
+def _gaussian_classes_with_topics(draw, sizes, n_pool, spread, relevance, plain=_priors._gaussian_classes):
+    """Gaussian classes, in two tasks of five with topics beside them."""
+    X, y = plain(draw, sizes, n_pool, spread, relevance)
+    return (X + _topics(draw, y, sizes.n_classes, spread) if draw.scalar() < 0.4 else X), y
 
 
 def _diffuse(draw, relevance, most, share):
@@ -233,7 +256,9 @@ VARIANTS = (
     Variant("shared-layers", "one layer used six times", NETWORK, alter=_share_layers),
     Variant("muon", "Muon for the hidden matrices", OPTIMIZER, optimizer=muon),
     Variant("no-noise", "no label noise", PRIOR, prior={"flip_labels": _true_labels}),
-    Variant("no-topics", "no topics that classes share", PRIOR, prior={"topics": _no_topics}),
+    Variant(
+        "topics", "topics that classes share", PRIOR, prior={"_gaussian_classes": _gaussian_classes_with_topics}
+    ),
     Variant("no-concentration", "signal in all directions", PRIOR, prior={"concentrate": _diffuse}),
     Variant("only-softmax", "softmax-linear labels only", PRIOR, prior=_only(_priors._softmax_linear)),
     Variant("only-gaussian", "Gaussian classes only", PRIOR, prior=_only(_priors._gaussian_classes)),

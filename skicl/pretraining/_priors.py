@@ -123,10 +123,10 @@ class EmbeddingPrior:
     Rows have a spectrum that is flat up to a knee, then a power law with an exponential tail, and most of
     the signal lies in the leading directions, as measured on sentence embeddings. Labels come from a
     softmax-linear model, from class-conditional Gaussians (one or several clusters a class, classes in
-    groups, shared or separate spectra, neighbours confused, topics that classes share), or from a random
-    network; with label noise, imbalance, heavy tails, a common offset and unit-length rows in a part of
-    the tasks. A few are the Gaussian logistic tasks of TART [1]_. Side scores are what honest, useless or
-    lying names of the classes would give.
+    groups, shared or separate spectra, neighbours confused), or from a random network; with label noise,
+    imbalance, heavy tails, a common offset and unit-length rows in a part of the tasks. A few are the
+    Gaussian logistic tasks of TART [1]_. Side scores are what honest, useless or lying names of the
+    classes would give.
 
     Parameters
     ----------
@@ -375,30 +375,7 @@ def _gaussian_classes(draw, sizes, n_pool, spread, relevance):
     separate = draw.chance(n_tasks, 1, 1, p=0.6)
     stretch = (separate * stretch + (1 - separate)).gather(1, y[..., None].expand(-1, -1, n_features))
     X = centre + draw.normal(n_tasks, n_pool, n_features) * spread[:, None] * stretch
-    if draw.scalar() < 0.4:
-        X = X + topics(draw, y, n_classes, spread)
     return X, confuse(draw, y, centres.mean(2))
-
-
-def topics(draw, y, n_classes, spread):
-    """What rows have in common across classes, (B, P, D): some factors, each with a vector for each of its values.
-
-    A text has a topic, a style and a length beside its class. Values may be more frequent in one class than in
-    another, and then they are evidence of it; else they are clusters that mean nothing.
-    """
-    n_tasks, n_features = spread.shape
-    X = 0.0
-    for _ in range(draw.integer(1, 4)):
-        n_values = draw.integer(2, 24)
-        logits = draw.uniform(n_tasks, 1, 1, high=2.0) * draw.normal(n_tasks, 1, n_values)
-        telling = draw.uniform(n_tasks, 1, 1, high=1.5) * draw.chance(n_tasks, 1, 1, p=0.6)
-        logits = logits + telling * draw.normal(n_tasks, n_classes, n_values)
-        of_row = logits.gather(1, y[..., None].expand(-1, -1, n_values)).softmax(-1)
-        ratio = draw.log_uniform(n_tasks, 1, low=0.5, high=100.0)
-        scale = spread * (sample_relevance(draw, spread) * ratio).sqrt()
-        vectors = draw.normal(n_tasks, n_values, n_features) * scale[:, None]
-        X = X + vectors.gather(1, draw.categorical(of_row)[..., None].expand(-1, -1, n_features))
-    return X
 
 
 def confuse(draw, y, centres):

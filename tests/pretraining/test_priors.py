@@ -16,7 +16,6 @@ from skicl.pretraining._priors import (
     sample_spectra,
     sample_tasks,
     side_scores,
-    topics,
 )
 
 
@@ -109,21 +108,6 @@ def test_concentrated_relevance_keeps_the_first_directions_of_most_tasks():
     assert (concentrate(draw(), relevance, 8, 0.67)[:, 0] > 0).all()
     assert ((kept <= 8) | (kept == 32)).all()
     assert 0.55 < (kept <= 8).float().mean() < 0.8
-
-
-def test_topics_are_shared_by_the_classes_and_tell_of_them_in_some_tasks():
-    y = torch.randint(0, 2, (200, 400), generator=torch.Generator().manual_seed(0))
-    for seed in range(5):
-        X = topics(draw(seed), y, 2, torch.ones(200, 6))
-        assert X.shape == (200, 400, 6)
-        n_values = [len(rows.unique(dim=0)) for rows in X[:20]]
-        assert max(n_values) < 400                                  # rows repeat: clusters, no noise
-        one = (y == 1).float()[..., None]
-        means = [(X * part).sum(1) / part.sum(1) for part in (one, 1 - one)]
-        apart = (means[0] - means[1]).square().sum(1) / X.var(1).sum(1)
-        chance = 4 / 400
-        assert (apart < 3 * chance).float().mean() > 0.2
-        assert (apart > 10 * chance).float().mean() > 0.1
 
 
 def test_logistic_tasks_have_the_noise_of_the_paper():
