@@ -83,13 +83,6 @@ class OneView(EquivariantReasoner):
         return rows._replace(coordinates=(z, torch.zeros_like(kernel_z)), features=rows.features * read)
 
 
-class BlindFilters(EquivariantReasoner):
-    """Filters do not see where along the spectrum the labels show."""
-
-    def _align(self, *evidence):
-        return [torch.zeros_like(alignment) for alignment in super()._align(*evidence)]
-
-
 def _share_layers(reasoner):
     reasoner.layers = nn.ModuleList([reasoner.layers[0]] * len(reasoner.layers))
 
@@ -101,10 +94,6 @@ def _hear_themselves(reasoner):
 
 def _one_view(reasoner):
     reasoner.__class__ = OneView
-
-
-def _no_alignment(reasoner):
-    reasoner.__class__ = BlindFilters
 
 
 def _no_residuals(reasoner):
@@ -216,8 +205,10 @@ def _gaussian_classes_with_topics(draw, sizes, n_pool, spread, relevance, plain=
     return (X + _topics(draw, y, sizes.n_classes, spread) if draw.scalar() < 0.4 else X), y
 
 
-def _diffuse(draw, relevance, most, share):
-    return relevance
+def _gaussian_classes_in_few_directions(draw, sizes, n_pool, spread, relevance, plain=_priors._gaussian_classes):
+    """Gaussian classes, in two tasks of three with all signal in the leading directions."""
+    relevance = _priors.concentrate(draw, relevance, max(2, sizes.n_labelled // 2))
+    return plain(draw, sizes, n_pool, spread, relevance)
 
 
 def _true_labels(draw, y, n_classes):
@@ -247,7 +238,6 @@ VARIANTS = (
     Variant("no-residual", "no residuals among the values", NETWORK, alter=_no_residuals),
     Variant("no-kernel", "no kernel view", NETWORK, alter=_one_view),
     Variant("no-filter", "filters without their network", NETWORK, alter=_no_learned_filters),
-    Variant("no-alignment", "filters that do not see the labels", NETWORK, alter=_no_alignment),
     Variant("no-loo", "rows hear themselves", NETWORK, alter=_hear_themselves),
     Variant("layers-3", "3 layers", NETWORK, {"n_layers": 3}),
     Variant("layers-9", "9 layers", NETWORK, {"n_layers": 9}),
@@ -259,7 +249,12 @@ VARIANTS = (
     Variant(
         "topics", "topics that classes share", PRIOR, prior={"_gaussian_classes": _gaussian_classes_with_topics}
     ),
-    Variant("no-concentration", "signal in all directions", PRIOR, prior={"concentrate": _diffuse}),
+    Variant(
+        "few-directions",
+        "Gaussian classes in few directions",
+        PRIOR,
+        prior={"_gaussian_classes": _gaussian_classes_in_few_directions},
+    ),
     Variant("only-softmax", "softmax-linear labels only", PRIOR, prior=_only(_priors._softmax_linear)),
     Variant("only-gaussian", "Gaussian classes only", PRIOR, prior=_only(_priors._gaussian_classes)),
     Variant("any-spectra", "no spectra like those of embeddings", PRIOR, prior={"sample_spectra": _any_spectra}),

@@ -137,7 +137,7 @@ class EmbeddingPrior:
         Most unlabelled rows, in the share of batches that has any.
     n_queries : int, default=48
         Queries a task.
-    n_features : tuple of int, default=(2, 4, 8, 16, 16, 32, 64, 128, 256, 256, 384, 384, 768)
+    n_features : tuple of int, default=(2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384)
         Numbers of features to choose from.
     max_classes : int, default=64
         Most classes.
@@ -167,7 +167,7 @@ class EmbeddingPrior:
     max_labelled: int = 512
     max_unlabelled: int = 300
     n_queries: int = 48
-    n_features: tuple[int, ...] = (2, 4, 8, 16, 16, 32, 64, 128, 256, 256, 384, 384, 768)
+    n_features: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384)
     max_classes: int = 64
     unlabelled_share: float = 0.3
     side_share: float = 0.35
@@ -229,14 +229,14 @@ def sample_tasks(draw, sizes, with_side):
     # Nobody labels eight rows of a task that takes a thousand: from few rows most tasks can be learned.
     few = min(1.0, 16 / max(1, sizes.n_labelled))
     kind = draw.scalar()
-    if kind < 0.14 - 0.1 * few:
+    if kind < 0.06 - 0.04 * few:
         X, y = _logistic(draw, sizes, n_pool)
     else:
         p_gaussian = 0.65 + 0.2 * few
         make = (_gaussian_classes if kind < p_gaussian else
                 _softmax_linear if kind < 0.4 + 0.6 * p_gaussian else _random_network)
-        share = 0.35 if make is _gaussian_classes else 0.67
-        relevance = concentrate(draw, relevance, max(2, sizes.n_labelled // 2), share)
+        if make is not _gaussian_classes:
+            relevance = concentrate(draw, relevance, max(2, sizes.n_labelled // 2))
         X, y = make(draw, sizes, n_pool, spread, relevance)
         X = roughen(draw, X)
         y = flip_labels(draw, y, sizes.n_classes)
@@ -287,12 +287,12 @@ def sample_relevance(draw, spread):
     return kind * leading + (1 - kind) * diffuse
 
 
-def concentrate(draw, relevance, most, share):
-    """Keep the relevance of the first few directions only, up to ``most`` of them, in a share of the tasks."""
+def concentrate(draw, relevance, most):
+    """Keep the relevance of the first few directions only, up to ``most`` of them, in two tasks of three."""
     n_tasks, n_features = relevance.shape
     index = torch.arange(n_features, device=draw.device)[None]
     kept = (index < draw.log_uniform(n_tasks, 1, low=1.0, high=float(most))).float()
-    kept = torch.maximum(kept, 1 - draw.chance(n_tasks, 1, p=share))
+    kept = torch.maximum(kept, 1 - draw.chance(n_tasks, 1, p=0.67))
     return relevance * kept
 
 
@@ -395,8 +395,7 @@ def confuse(draw, y, centres):
 def _draw_n_clusters(draw, n_features):
     if draw.scalar() < 0.5:
         return 1
-    # Many clusters in many dimensions need many rows: seldom.
-    return draw.integer(2, 8 if n_features <= 16 or draw.scalar() < 0.25 else 3)
+    return draw.integer(2, 8 if n_features <= 16 else 3)
 
 
 def roughen(draw, X):

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skicl.reasoning._alignment import centred_labels, label_alignment, label_moments
 from skicl.reasoning._base import Reasoner
 from skicl.reasoning._layers import (
     N_ROW_FEATURES,
@@ -253,14 +252,11 @@ class EquivariantReasoner(Reasoner):
             rows = Rows(coordinates, _row_features(coordinates, None, labelled), side)
             one_hot = F.one_hot(y.clamp_min(0), evidence.n_classes).to(like) * labelled[..., None]
         n_layers, total = len(self.layers), weight.sum(1)[:, None, None]
+        filters = tuple(torch.cat([layer.filters[number](view.axes, classes.task) for layer in self.layers], -1) / total
+                        for number, view in enumerate(views))
         size = chunk_rows or X.shape[1]
         chunks = [(i, min(i + size, X.shape[1])) for i in range(0, X.shape[1], size)]
         parts = [rows.slice(*chunk) for chunk in chunks]
-        with torch.no_grad():
-            alignments = self._align(views, parts, chunks, one_hot, labelled, weight)
-        filters = tuple(
-            torch.cat([layer.filters[number](view.axes, alignment, classes.task) for layer in self.layers], -1) / total
-            for number, (view, alignment) in enumerate(zip(views, alignments)))
         own_leverages = [leverages(part, filters, n_layers) for part in parts]
         labels = [Labels(one_hot, labelled, weight).slice(*chunk) for chunk in chunks]
         states = [self._start(part, own, classes) for part, own in zip(parts, labels)]
@@ -275,17 +271,6 @@ class EquivariantReasoner(Reasoner):
             memories.append(memory._replace(offset=offset))
             fit = memory.fit
         return EquivariantContext(classes, views, filters, tuple(memories))
-
-    def _align(self, views, parts, chunks, one_hot, labelled, weight):
-        """How well the labels show along the spectrum of every view: a list of (B, r, N_ALIGNMENTS)."""
-        targets = centred_labels(one_hot, labelled, weight)
-        n_degrees = ((weight * labelled)[..., None] * one_hot).sum(1).gt(0).sum(1).to(weight) - 1
-        alignments = []
-        for number, view in enumerate(views):
-            sums = [label_moments(part.coordinates[number], targets[:, start:stop], weight[:, start:stop])
-                    for part, (start, stop) in zip(parts, chunks)]
-            alignments.append(label_alignment(view.axes.spectrum, *map(sum, zip(*sums)), n_degrees))
-        return alignments
 
     def _states(self, context, X, side):
         """States of queries after every layer."""

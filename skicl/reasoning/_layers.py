@@ -10,12 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skicl.reasoning._alignment import N_ALIGNMENTS
-
 N_VIEWS = 2             # the features themselves, and a radial kernel over them
 N_ROW_FEATURES = 6
 N_TASK_FEATURES = 5
-N_FILTER_FEATURES = 7 + N_ALIGNMENTS
+N_FILTER_FEATURES = 7
 WORST_FIT = -6.0        # nats; a single absurd row must not drown what the others say
 
 
@@ -77,21 +75,20 @@ def participation(spectrum):
     return 1.0 / spectrum.square().sum(1).clamp_min(1e-12)
 
 
-def describe_spectrum(axes, alignment, task):
+def describe_spectrum(axes, task):
     """Inputs of the spectral filter: (B, r, N_FILTER_FEATURES)."""
     spectrum = axes.spectrum.clamp_min(1e-12)
     absolute = spectrum.log()
     relative = (spectrum / spectrum[:, :1]).log()
     own = torch.stack([0.2 * absolute, 0.2 * relative], -1)
-    return torch.cat([own, task[:, None].expand(-1, own.shape[1], -1), alignment], -1)
+    return torch.cat([own, task[:, None].expand(-1, own.shape[1], -1)], -1)
 
 
 class SpectralFilter(nn.Module):
     """A learned preconditioner: a positive number for every direction and value channel.
 
     ``g = (s + l)^-a exp(f(...))`` with ``s`` the variance relative to the largest one; ridge
-    regression and Newton steps are the case ``a = 1``, one gradient step the case ``a = 0``. ``f`` sees where
-    along the spectrum the labels show (:mod:`skicl.reasoning._alignment`): directions without signal can be left out.
+    regression and Newton steps are the case ``a = 1``, one gradient step the case ``a = 0``.
     """
 
     def __init__(self, n_values):
@@ -101,9 +98,9 @@ class SpectralFilter(nn.Module):
         self.hidden = nn.Linear(N_FILTER_FEATURES, 32)
         self.out = nn.Linear(32, n_values)
 
-    def forward(self, axes, alignment, task):
+    def forward(self, axes, task):
         relative = (axes.spectrum / axes.spectrum[:, :1].clamp_min(1e-12))[..., None]   # (B, r, 1)
-        learned = self.out(F.silu(self.hidden(describe_spectrum(axes, alignment, task))))
+        learned = self.out(F.silu(self.hidden(describe_spectrum(axes, task))))
         learned = 6.0 * torch.tanh(learned / 6.0)
         base = -self.power * torch.log(relative + self.ridge.exp())
         # Directions at the edge of the numerical rank fade out instead of breaking off.

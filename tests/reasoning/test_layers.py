@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from skicl.reasoning import EquivariantConfig
-from skicl.reasoning._alignment import N_ALIGNMENTS
 from skicl.reasoning._equivariant import _fit_of_others, _run_layer
 from skicl.reasoning._layers import (
     N_ROW_FEATURES,
@@ -47,8 +46,7 @@ def classes(generator):
 @pytest.fixture
 def filters(layer, classes):
     spectrum = torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64).expand(B, -1)
-    alignment = torch.rand(B, RANK, N_ALIGNMENTS, dtype=torch.float64)
-    return [f(Axes(None, None, None, spectrum), alignment, classes.task) / N for f in layer.filters]
+    return [f(Axes(None, None, None, spectrum), classes.task) / N for f in layer.filters]
 
 
 @pytest.fixture
@@ -149,8 +147,7 @@ def test_absent_classes_send_nothing_and_do_not_count(layer, labels, classes, ge
 
 def test_filters_are_positive_and_fade_at_the_edge_of_the_rank(generator):
     spectrum = torch.tensor([[1.0, 1e-3, 0.0]])
-    alignment = torch.zeros(1, 3, N_ALIGNMENTS)
-    out = SpectralFilter(5)(Axes(None, None, None, spectrum), alignment, torch.zeros(1, N_TASK_FEATURES))
+    out = SpectralFilter(5)(Axes(None, None, None, spectrum), torch.zeros(1, N_TASK_FEATURES))
     assert (out[:, :2] > 0).all()
     assert (out[:, 2] == 0).all()
 
