@@ -4,8 +4,6 @@ import os
 import warnings
 from collections.abc import Mapping
 from copy import copy
-from functools import lru_cache
-from hashlib import sha256
 from numbers import Integral
 
 import numpy as np
@@ -47,7 +45,8 @@ from skicl._row_selection import count_rows
 from skicl._scaling import column_scaling
 from skicl._side_scores import side_scores, take_guide
 from skicl._validation import is_text, resolve_device
-from skicl.reasoning import Evidence, Reasoner, load_reasoner, reasoner_path
+from skicl.reasoning import Evidence, Reasoner, reasoner_path
+from skicl.reasoning._shared import shared_reasoner
 
 # Rows of the context are processed so many (row, class) pairs at a time, to bound memory.
 PAIRS_AT_A_TIME = 200_000
@@ -57,6 +56,8 @@ QUERIES_AT_A_TIME = 8192
 LARGEST_LOG_ODDS = 16.0
 # A query so many times farther out than any labelled row is as far as one can be; its squares stay finite.
 FARTHEST = 1e6
+# In nats a row, times the root of the number of labelled rows.
+CLEARLY_BETTER = 1.0
 FLOATS = [np.float64, np.float32]
 
 
@@ -95,7 +96,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     standardize : "auto" or bool, default="auto"
         Whether columns are scaled to unit variance. "auto" does so if they look like quantities in
         different units: the largest range is more than ten times the median range, or the median
-        more than ten times the first decile (constant columns set aside). Embeddings are left alone.
+        more than ten times the first decile (constant columns set aside), unless the labelled rows then
+        predict each other clearly worse. Embeddings are left alone.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with ``sample_weight``. "balanced" gives every class the
         same total weight. None means one. Rows without a label belong to no class.
@@ -369,11 +371,12 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
         Notes
         -----
-        The numbers equal those of fitting again without the row, to rounding error: scaling of the columns, weights
-        that depend on the class, and the centre from which names are looked at are taken anew. What stays: the
-        classes (one that loses its only row is kept, as if declared in ``classes``), an encoder that learns from rows,
-        and what a ``prior`` that was fitted here thinks of other rows and of queries. Where nothing would remain to
-        tell the classes apart, all are equally probable without the row.
+        The numbers equal those of fitting again without the row, to rounding error (float32 rows: about 1e-6): scales
+        of the columns, weights that depend on the class, and the centre from which names are looked at are taken anew.
+        What stays: that columns of unlike ranges were left alone, the classes (one that loses its only row is kept, as
+        if declared in ``classes``), an encoder that learns from rows, and what a ``prior`` that was fitted here thinks
+        of other rows and of queries. Where nothing would remain to tell the classes apart, all are equally probable
+        without the row.
 
         The context is read once again without each row, whatever the number of queries: this takes about as long as
         ``n_rows`` calls of ``fit`` on encoded rows, and a fraction of it for small contexts, of which many are read
@@ -559,13 +562,30 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
                           "now; its probabilities may differ slightly. Fit it again to be sure.", stacklevel=4)
         self._digest = digest
         with torch.inference_mode():
-            self._scale()
-            self._context = self._network.encode(self._evidence(), chunk_rows=self._rows_at_a_time(1))
+            self._read_context(self.standardize)
+            if self.standardized_ and isinstance(self.standardize, str):
+                self._try_without_standardising()
 
-    def _scale(self):
+    def _read_context(self, standardize):
+        self._scale(standardize)
+        self._context = self._network.encode(self._evidence(), chunk_rows=self._rows_at_a_time(1))
+
+    def _try_without_standardising(self):
+        """Leave columns of unlike ranges as they are after all, if the rows then predict each other clearly better."""
+        before, with_scale = dict(vars(self)), self._network.context_fit(self._context)
+        self._read_context(False)
+        without = self._network.context_fit(self._context)
+        _, codes, _ = self._rows
+        n_labelled = self._weights()[codes >= 0].sum()
+        better = without is not None and n_labelled > 0
+        if not (better and float(without - with_scale) > CLEARLY_BETTER * n_labelled**-0.5):
+            vars(self).update(before)
+
+    def _scale(self, standardize):
         """Take from the stored rows what lies between them and the reasoner: scale of the columns, side scores."""
         X, _, _ = self._rows
-        scaling = column_scaling(X.astype(np.float64, copy=False), self._weights(), self.standardize)
+        self._rule = standardize
+        scaling = column_scaling(X.astype(np.float64, copy=False), self._weights(), standardize)
         self._shift, self._factor, self.standardized_ = scaling
         self._reach = take_reach(self._scaled(X), self._weights())
         self._guide = self._take_guide()
@@ -583,7 +603,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         other._network, other._rows = self._network, (X, codes, weight)
         other._weight_of_class = class_weights(self.class_weight, self.classes_, self.classes_[codes[labelled]],
                                                weight[labelled])
-        other._scale()
+        other._scale(self._rule)
         return other
 
     def _log_proba_without(self, rows, X, opinions):
@@ -659,10 +679,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         """The network in the precision of the rows, and its fingerprint; a live one stays as it is."""
         if isinstance(self.reasoner, Reasoner):
             return self.reasoner, "live"
-        path = reasoner_path(self.reasoner)
-        state = path.stat()
-        return _shared_reasoner(path.resolve(), (state.st_mtime_ns, state.st_size), resolve_device(self.device),
-                                np.dtype(dtype) == np.float32)
+        precision = torch.float32 if dtype == np.float32 else torch.float64
+        return shared_reasoner(reasoner_path(self.reasoner), resolve_device(self.device), precision)
 
     def _where(self):
         """Device of the decompositions, which are in float64: mps has none, the CPU takes them there."""
@@ -688,11 +706,3 @@ def _normalise(logits):
     """Log-probabilities of logits (..., C), none of them so small that the probability would be zero."""
     floor = logits.amax(-1, keepdim=True) - LARGEST_LOG_ODDS
     return torch.maximum(logits, floor).double().log_softmax(-1)
-
-
-@lru_cache(maxsize=8)
-def _shared_reasoner(path, state, device, single):
-    """One copy of a reasoner per process, state of its file, device and precision, with its fingerprint."""
-    reasoner = load_reasoner(path)
-    digest = sha256(b"".join(t.numpy().tobytes() for t in reasoner.state_dict().values())).hexdigest()
-    return (reasoner if single or device.type == "mps" else reasoner.double()).to(device), digest

@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_moons
+from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
@@ -23,7 +24,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skicl import SentenceEncoder, TartClassifier
-from skicl.reasoning import EquivariantReasoner, Reasoner, load_reasoner, save_reasoner
+from skicl._scaling import has_mixed_units
+from skicl.reasoning import EquivariantConfig, EquivariantReasoner, Reasoner, load_reasoner, save_reasoner
 
 
 @parametrize_with_checks([TartClassifier()])
@@ -334,9 +336,9 @@ def test_another_version_of_the_reasoner_is_noticed_when_a_pickle_is_loaded(tmp_
     with torch.no_grad():
         other.readout.bias += 1
     save_reasoner(path, other)
-    from skicl import _tart
+    from skicl.reasoning import _shared
 
-    _tart._shared_reasoner.cache_clear()
+    _shared._load.cache_clear()
     with pytest.warns(UserWarning, match="another version of the reasoner"):
         pickle.loads(data).predict(X)
 
@@ -562,6 +564,28 @@ def test_names_of_standardised_columns_have_their_units():
     assert plain.standardized_
     scaled = TartClassifier(class_texts=names * units).fit(X[::5] * units, y[::5])
     assert_same(scaled.predict_proba(X * units), plain.predict_proba(X))
+
+
+def test_principal_components_are_not_blown_up():
+    """Ranges that differ by more than ten, not because of units: the rows themselves tell."""
+    X, y = load_digits(return_X_y=True)
+    Z = PCA().fit_transform(X)
+    assert has_mixed_units(Z[:64])
+    for n in (32, 64, 128):
+        plain = TartClassifier(standardize=False).fit(Z[:n], y[:n])
+        assert not TartClassifier().fit(Z[:n], y[:n]).standardized_
+        assert_same(TartClassifier().fit(Z[:n], y[:n]).predict_proba(Z[-100:]), plain.predict_proba(Z[-100:]))
+
+
+def test_a_reasoner_that_cannot_tell_leaves_it_to_the_ranges():
+    class Silent(EquivariantReasoner):
+        def context_fit(self, context):
+            return None
+
+    X, y = load_digits(return_X_y=True)
+    Z = PCA().fit_transform(X)[:40]
+    reasoner = Silent(EquivariantConfig(n_layers=1))
+    assert TartClassifier(reasoner=reasoner).fit(Z, y[:40]).standardized_
 
 
 @pytest.fixture

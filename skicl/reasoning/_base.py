@@ -93,6 +93,22 @@ class Reasoner(nn.Module):
             Logits, to be normalised by a softmax over the classes.
         """
 
+    def context_fit(self, context) -> torch.Tensor | None:
+        """How well the labelled rows of a context are predicted by the others.
+
+        Parameters
+        ----------
+        context : tuple
+            What :meth:`encode` returned.
+
+        Returns
+        -------
+        Tensor of shape (B,) or None
+            Mean log-probability above chance, in nats, estimated without queries; None where a reasoner cannot tell,
+            as is the case unless a final class says otherwise.
+        """
+        return None
+
     def forward(self, evidence: Evidence, X, side=None) -> torch.Tensor:
         """Encode the context and score the queries in one call.
 

@@ -235,6 +235,22 @@ class EquivariantReasoner(Reasoner):
         return [self._read_out(state, memory.fit, context.classes)
                 for state, memory in zip(self._states(context, X, side), context.layers)]
 
+    def context_fit(self, context):
+        """How well the labelled rows of a context are predicted by the others.
+
+        Parameters
+        ----------
+        context : EquivariantContext
+            What :meth:`encode` returned.
+
+        Returns
+        -------
+        Tensor of shape (B,)
+            Nats above chance: the largest fit among the channels of the last layer, which leave out each row's own
+            message.
+        """
+        return context.layers[-1].fit.amax(-1)
+
     # -- the steps, in order of use -------------------------------------------------------------
 
     def _run_context(self, evidence, chunk_rows, n_landmarks):

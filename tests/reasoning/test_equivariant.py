@@ -142,6 +142,23 @@ def test_labels_are_read(reasoner):
     assert accuracy["scrambled"] < 0.6
 
 
+def test_the_fit_tells_signal_from_noise_and_counts_copies():
+    reasoner = load_reasoner().double()
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(60)[None] % 3
+    X = torch.randn(1, 60, 8, generator=generator, dtype=torch.float64)
+    clear = X.clone()
+    clear[..., :3] += 4 * torch.nn.functional.one_hot(y, 3)
+    fits = [reasoner.context_fit(reasoner.encode(Evidence(rows, y, 3))) for rows in (clear, X)]
+    assert fits[0].shape == (1,)
+    assert fits[0] > 0.8 > 0.2 > fits[1]                # chance is log(3) = 1.1 nats
+    weight = torch.randint(1, 4, (1, 60), generator=generator)
+    repeated = [t[0].repeat_interleave(weight[0], 0)[None] for t in (clear, y)]
+    by_copies = reasoner.context_fit(reasoner.encode(Evidence(*repeated, 3)))
+    by_weight = reasoner.context_fit(reasoner.encode(Evidence(clear, y, 3, weight.double())))
+    torch.testing.assert_close(by_copies, by_weight)
+
+
 def test_an_untrained_reasoner_follows_its_generator_and_leaves_the_global_one_alone():
     state = torch.get_rng_state()
     first = EquivariantReasoner(EquivariantConfig(n_layers=1))
