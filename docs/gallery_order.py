@@ -1,6 +1,9 @@
 """The order in which the gallery shows the examples of a folder."""
 
-READING_ORDER = ["plot_text_classification.py", "plot_model_selection.py", "plot_composition.py"]
+READING_ORDER = [
+    "plot_text_classification.py", "plot_model_selection.py", "plot_composition.py",
+    "plot_image.py", "plot_audio.py", "plot_mixed_modality.py", "plot_language_model.py", "plot_own_encoder.py",
+]  # fmt: skip
 
 
 class ReadingOrder:

@@ -41,15 +41,101 @@ def check_texts(X, *, parameter="X"):
     >>> check_texts(np.array([["where is my card"], ["top up failed"]]))
     ['where is my card', 'top up failed']
     """
-    items, labels = _items(X, parameter)
-    if not items:
-        raise ValueError(f"`{parameter}` is empty: found 0 texts while a minimum of 1 is required.")
+    items, labels = list_items(X, parameter=parameter)
     if all(type(item) is str for item in items):
         return items
     for position, item in enumerate(items):
         if not isinstance(item, str):
             _refuse_item(item, position, labels, parameter)
     return [str(item) for item in items]  # subclasses such as numpy.str_ become plain strings
+
+
+def list_items(X, *, parameter="X", one="text", many="strings"):
+    """Return the items of a collection as a list, whatever they are.
+
+    Parameters
+    ----------
+    X : list, tuple or other sequence, 1-D array, Series, one-column frame, or array of shape (n, 1)
+        The collection.
+    parameter : str, default="X"
+        The name the caller gave to the argument; it stands in the error messages.
+    one, many : str, default="text", "strings"
+        What the items should be, for the messages.
+
+    Returns
+    -------
+    items : list
+        The items in the order given.
+    labels : sequence or None
+        The index of a Series or frame of pandas.
+
+    Raises
+    ------
+    TypeError
+        If `X` is no such collection.
+    ValueError
+        If `X` is a bare string, is empty or has more than one column.
+
+    Examples
+    --------
+    >>> from skicl._validation import list_items
+    >>> list_items(("a.png", b"bytes"), one="image", many="images")
+    (['a.png', b'bytes'], None)
+    """
+    items, labels = _unpack(X, parameter, one, many)
+    if not items:
+        raise ValueError(f"`{parameter}` is empty: found 0 {one}s while a minimum of 1 is required.")
+    return items, labels
+
+
+def is_missing(item):
+    """Whether an item stands for a missing value: None, NaN, NA or NaT.
+
+    Parameters
+    ----------
+    item : object
+        Anything.
+
+    Returns
+    -------
+    missing : bool
+
+    Examples
+    --------
+    >>> from skicl._validation import is_missing
+    >>> is_missing(None), is_missing(float("nan")), is_missing("")
+    (True, True, False)
+    """
+    if item is None or type(item).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(item, float | np.floating) and item != item
+
+
+def position_of(position, labels=None):
+    """Where an item stands, for an error message.
+
+    Parameters
+    ----------
+    position : int
+        Counted from 0.
+    labels : sequence or None, default=None
+        The index of the collection, as :func:`list_items` returns it.
+
+    Returns
+    -------
+    where : str
+        With the label of the index where that is another.
+
+    Examples
+    --------
+    >>> from skicl._validation import position_of
+    >>> position_of(1), position_of(1, ["a", "b"])
+    ('position 1', "position 1 (index label 'b')")
+    """
+    where = f"position {position}"
+    if labels is not None and not callable(labels) and labels[position] != position:
+        where += f" (index label {labels[position]!r})"
+    return where
 
 
 def is_text(X):
@@ -93,7 +179,7 @@ def is_text(X):
         X = _only_column(X)
     elif isinstance(X, np.ndarray):
         X = X.ravel()
-    first = next((item for item in X if not _is_missing(item)), None)
+    first = next((item for item in X if not is_missing(item)), None)
     return isinstance(first, str)
 
 
@@ -210,25 +296,25 @@ def _resolve_cuda(device, torch):
     return torch.device("cuda", index)
 
 
-def _items(X, parameter):
+def _unpack(X, parameter, one, many):
     """The items of a collection as a list, and the labels of its index where it has one."""
     if isinstance(X, str):
         raise ValueError(
-            f"`{parameter}` is a bare string ({_short(X)}): expected a collection of strings, {_ACCEPTED}. "
-            f"Wrap a single text in a list: [{parameter}]."
+            f"`{parameter}` is a bare string ({_short(X)}): expected a collection of {many}, {_ACCEPTED}. "
+            f"Wrap a single {one} in a list: [{parameter}]."
         )
     if _is_frame(X):
         if len(X.columns) != 1:
             raise ValueError(
                 f"`{parameter}` is a frame with {len(X.columns)} columns ({_short(list(X.columns))}): expected one "
-                "column of texts. Select it, for example X['message'], or use a ColumnTransformer."
+                f"column of {one}s. Select it, for example X[{X.columns[0]!r}], or use a ColumnTransformer."
             )
         X = _only_column(X)
     shape = getattr(X, "shape", None)
     if isinstance(X, np.ndarray):
         if X.ndim == 0 or X.ndim > 2 or (X.ndim == 2 and X.shape[1] != 1):
             raise ValueError(
-                f"`{parameter}` is an array of shape {shape}: expected texts in shape (n_samples,) or (n_samples, 1)."
+                f"`{parameter}` is an array of shape {shape}: expected {one}s in shape (n_samples,) or (n_samples, 1)."
             )
         return X.ravel().tolist(), None
     if isinstance(X, Sequence) and not isinstance(X, bytes | bytearray):
@@ -238,7 +324,7 @@ def _items(X, parameter):
             if hasattr(X, name):
                 return getattr(X, name)(), getattr(X, "index", None)
     raise TypeError(
-        f"`{parameter}` is of type {type(X).__name__}: expected a collection of strings, {_ACCEPTED}. "
+        f"`{parameter}` is of type {type(X).__name__}: expected a collection of {many}, {_ACCEPTED}. "
         "Turn a generator or a set into a list first."
     )
 
@@ -251,17 +337,9 @@ def _only_column(X):
     return X.iloc[:, 0] if hasattr(X, "iloc") else X.to_series(0)
 
 
-def _is_missing(item):
-    if item is None or type(item).__name__ in {"NAType", "NaTType"}:
-        return True
-    return isinstance(item, float | np.floating) and item != item
-
-
 def _refuse_item(item, position, labels, parameter):
-    where = f"position {position}"
-    if labels is not None and not callable(labels) and labels[position] != position:
-        where += f" (index label {labels[position]!r})"
-    if _is_missing(item):
+    where = position_of(position, labels)
+    if is_missing(item):
         raise ValueError(
             f"`{parameter}` has a missing value ({item}) at {where}: expected a string. "
             "Drop the row or replace the value, for example by ''."

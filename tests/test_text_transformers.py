@@ -1,15 +1,22 @@
 """The battery of text_battery.py, applied to every text transformer of the project."""
 
+from pathlib import Path
+
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 from text_battery import TRANSFORMER_CHECKS, name_of
 
 from skicl import SentenceEncoder
+from skicl.encoders import EmbeddingCache
 
 TRANSFORMERS = {
     "sentence": lambda folder: SentenceEncoder(folder, device="cpu"),
     "sentence with options": lambda folder: SentenceEncoder(
         folder, device="cpu", prompt="topic: ", truncate_dim=8, normalize=True, batch_size=5, max_length=64
+    ),
+    "sentence with a cache in memory": lambda folder: SentenceEncoder(folder, device="cpu", cache=EmbeddingCache()),
+    "sentence with a cache in a folder": lambda folder: SentenceEncoder(
+        folder, device="cpu", cache=Path(folder).parent / "cache"
     ),
 }
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from skicl._validation import check_texts, import_optional, is_text, resolve_device
+from skicl._validation import check_texts, import_optional, is_text, list_items, resolve_device
 
 TEXTS = ["where is my card", "", "top up failed"]
 
@@ -213,3 +213,21 @@ def test_error_inside_an_optional_module_is_passed_on(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="another_absent_module"):
         import_optional("broken_module", extra="audio")
+
+
+@pytest.mark.parametrize("form", [tuple, pd.Series, lambda items: pd.DataFrame({"item": items})])
+def test_items_of_any_kind_are_listed(form):
+    items = [b"bytes", 3, None]
+    assert list_items(form(items))[0] == items
+
+
+def test_messages_about_items_name_their_kind():
+    for wrong, error, message in [
+        ("a.png", ValueError, r"bare string \('a.png'\): expected a collection of images, .* single image in a list"),
+        ([], ValueError, "`X` is empty: found 0 images"),
+        (pd.DataFrame({"a": [1], "b": [2]}), ValueError, r"expected one column of images. Select it, .* X\['a'\]"),
+        (np.zeros((2, 2)), ValueError, "expected images in shape"),
+        (None, TypeError, "type NoneType: expected a collection of images"),
+    ]:
+        with pytest.raises(error, match=message):
+            list_items(wrong, one="image", many="images")

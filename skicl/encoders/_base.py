@@ -1,6 +1,7 @@
-"""What all encoders share: batches, order, duplicates, and the contract with scikit-learn."""
+"""What all encoders share: batches, order, duplicates, the cache, and the contract with scikit-learn."""
 
 from abc import ABC, abstractmethod
+from contextlib import closing
 from numbers import Integral
 
 import numpy as np
@@ -8,6 +9,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._validation import check_texts, resolve_device
+from skicl.encoders._cache import Rows, cached_vectors, content_digest, keys_of, resolve_cache
+from skicl.encoders._pipelining import progress_bar, work_ahead
+from skicl.encoders._precision import check_dtype
 
 # A batch of so many items ends before an item smaller than this fraction of its largest.
 SMALLEST_BATCH = 16
@@ -18,12 +22,42 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
     """Abstract scikit-learn transformer from raw items to float32 vectors.
 
     A final class takes `batch_size` and `device` among its parameters and writes two methods: ``_load(device)``
-    returns the frozen model, which must come from :func:`~skicl.encoders._weights.shared_model` so that it is
-    loaded once, and ``_encode(model, batch)`` turns a list of items into an array of shape (n_items, n_features).
-    It may refine ``_check_parameters``, ``_read``, ``_size`` and ``_inspect``.
+    returns the frozen model, which must come from :func:`~skicl.encoders.shared_model` so that it is loaded
+    once, and ``_encode(model, batch)`` turns a list of items into an array of shape (n_items, n_features).
+
+    If it also takes `dtype`, `cache` or `verbose`, these are checked and used here. A `cache` needs
+    ``_fingerprint(model)``: all that changes a vector beside the item. For items that are not texts it writes
+    ``_read`` and ``_content``. It may refine ``_check_parameters``, ``_size``, ``_sizes``, ``_inspect`` and
+    ``_prepare``.
 
     Equal items are encoded once in a call, batches hold items of similar length, and rows come back in the order
     of the input. No weights are stored in the encoder, hence none in a pickle.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Number of features of the vectors.
+
+    See Also
+    --------
+    skicl.encoders.shared_model : Loads a model once for all encoders of a process.
+
+    Examples
+    --------
+    >>> from skicl.encoders import BaseEncoder
+    >>> class VowelEncoder(BaseEncoder):
+    ...     def __init__(self, batch_size=64, device="cpu"):
+    ...         self.batch_size = batch_size
+    ...         self.device = device
+    ...
+    ...     def _load(self, device):
+    ...         return "aeiou"
+    ...
+    ...     def _encode(self, model, batch):
+    ...         return [[text.count(letter) for letter in model] for text in batch]
+    >>> VowelEncoder().fit_transform(["banana", "pie"])
+    array([[3., 0., 0., 0., 0.],
+           [0., 1., 1., 0., 0.]], dtype=float32)
     """
 
     def fit(self, X, y=None):
@@ -50,11 +84,40 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         ConnectionError
             If the model is not on this machine and the hub cannot be reached.
         """
-        self._check_parameters()
-        items = self._read(X)
-        model = self._load(resolve_device(self.device))
-        self.n_features_out_ = self._encode(model, [min(items, key=self._size)]).shape[1]
+        items, model = self._begin(X)
+        self.n_features_out_ = self._vectors(model, [min(items, key=self._size)]).shape[1]
         return self
+
+    def fit_transform(self, X, y=None):
+        """Fit and encode the same items.
+
+        Parameters
+        ----------
+        X : collection of n_samples items
+            What to encode.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        vectors : ndarray of shape (n_samples, n_features_out_), dtype float32
+            One row per item, in the order of `X`.
+
+        Raises
+        ------
+        ValueError, TypeError, ConnectionError
+            As `fit` does.
+
+        Warns
+        -----
+        UserWarning
+            If items are too long for the model and were truncated; the message counts them.
+        """
+        items, model = self._begin(X)
+        self._inspect(model, items)
+        vectors = self._vectors(model, items)
+        self.n_features_out_ = vectors.shape[1]
+        return vectors
 
     def transform(self, X):
         """Encode items.
@@ -81,13 +144,9 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
             If items are too long for the model and were truncated; the message counts them.
         """
         check_is_fitted(self, "n_features_out_")
-        self._check_parameters()
-        items = self._read(X)
-        model = self._load(resolve_device(self.device))
+        items, model = self._begin(X)
         self._inspect(model, items)
-        distinct, rows = distinct_items(items)
-        vectors = self._encode_all(model, distinct)
-        return vectors if len(distinct) == len(items) else vectors[rows]
+        return self._vectors(model, items)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features: the class in lower case and the number of the feature.
@@ -112,29 +171,97 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _encode(self, model, batch):
-        """Vectors of a list of items: an array of shape (n_items, n_features)."""
+        """Vectors of what ``_prepare`` returned for some items: an array of shape (n_items, n_features)."""
 
     def _check_parameters(self):
         """Refuse bad parameters, before any work."""
         check_integer(self.batch_size, "batch_size")
+        check_dtype(getattr(self, "dtype", None))
+        resolve_cache(getattr(self, "cache", None))
+        verbose = getattr(self, "verbose", False)
+        if not isinstance(verbose, bool | np.bool_ | Integral):
+            raise ValueError(f"`verbose` must be True or False, got {verbose!r}.")
 
     def _read(self, X):
-        """The input as a list of hashable items; texts unless a final class says otherwise."""
+        """The input as a list of items; texts unless a final class says otherwise."""
         return check_texts(X)
+
+    def _content(self, item):
+        """Bytes that are equal for equal items and for no others."""
+        return item.encode("utf-8", errors="surrogatepass")
+
+    def _fingerprint(self, model):
+        """All that changes a vector beside the item: a tuple of str, int, float and None.
+
+        For weights see :func:`~skicl.encoders._weights.weights_digest`. `batch_size` and `device` do not belong in.
+        """
+        raise TypeError(
+            f"`cache` was given, and {type(self).__name__} does not say what its vectors depend on. Write its method "
+            "_fingerprint(model), or set cache=None."
+        )
 
     def _size(self, item):
         """How long an item is, up to a factor; batches hold items of similar size."""
         return len(item)
 
+    def _sizes(self, model, items):
+        """Sizes of items by which they are put into batches."""
+        return [self._size(item) for item in items]
+
     def _inspect(self, model, items):
         """Called once per ``transform`` with all items, to warn about them."""
 
-    def _encode_all(self, model, items):
-        """Vectors of all items, in their order, from batches of similar size, the largest first."""
-        vectors = np.empty((len(items), self.n_features_out_), dtype=np.float32)
-        for batch in batches_of_similar_size([self._size(item) for item in items], self.batch_size):
-            vectors[batch] = self._encode(model, [items[i] for i in batch])
-        return vectors
+    def _prepare(self, model, batch):
+        """A list of items made ready for ``_encode``; on a GPU in a thread that works ahead, so without gradients,
+        random numbers or the network itself."""
+        return batch
+
+    def _begin(self, X):
+        """The items and the model, after all checks."""
+        self._check_parameters()
+        items = self._read(X)
+        return items, self._load(resolve_device(self.device))
+
+    def _vectors(self, model, items):
+        """Vectors of items in their order, each distinct one encoded once at most."""
+        first, rows = distinct_digests([content_digest(self._content(item)) for item in items])
+        distinct = [items[i] for i in first.values()]
+        cache = resolve_cache(getattr(self, "cache", None))
+
+        def encode(positions, choose):
+            return self._encoded(model, distinct, positions, choose)
+
+        if cache is None:
+            filled = Rows(len(distinct))
+            with closing(encode(range(len(distinct)), None)) as batches:
+                for batch, vectors in batches:
+                    filled.fill(batch, vectors)
+            vectors = filled.matrix
+        else:
+            vectors = cached_vectors(cache.open(), keys_of(list(first), self._fingerprint(model)), encode)
+        return vectors if len(distinct) == len(items) else vectors[rows]
+
+    def _encoded(self, model, items, positions, choose):
+        """Yield batches of similar size and their vectors, the largest items first.
+
+        ``choose`` leaves of a batch what is to be encoded; None means all.
+        """
+
+        def prepared():
+            sizes = self._sizes(model, [items[i] for i in positions])
+            for some in batches_of_similar_size(sizes, self.batch_size):
+                batch = [positions[i] for i in some]
+                chosen = batch if choose is None else choose(batch)
+                ready = self._prepare(model, [items[i] for i in chosen]) if chosen else None
+                yield batch, chosen, ready
+
+        ahead = resolve_device(self.device).type != "cpu"
+        verbose = bool(getattr(self, "verbose", False))
+        with progress_bar(len(positions), type(self).__name__, verbose) as bar, work_ahead(prepared(), ahead) as work:
+            for batch, chosen, ready in work:
+                if chosen:
+                    yield chosen, self._encode(model, ready)
+                bar.update(len(batch))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -145,30 +272,33 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         return tags
 
 
-def distinct_items(items):
-    """Split items into distinct ones and where each occurs.
+def distinct_digests(digests):
+    """Split digests into distinct ones and where each occurs.
 
     Parameters
     ----------
-    items : list of hashable
-        Any items.
+    digests : list of bytes
+        One for each item; equal where items are.
 
     Returns
     -------
-    distinct : list
-        Each item once, in the order of first occurrence.
+    first : dict of bytes to int
+        The position of the first occurrence of each, in the order of occurrence.
     rows : ndarray of shape (n_items,), dtype int64
-        ``distinct[rows[i]]`` equals ``items[i]``.
+        ``list(first)[rows[i]]`` equals ``digests[i]``.
 
     Examples
     --------
-    >>> from skicl.encoders._base import distinct_items
-    >>> distinct_items(["b", "a", "b"])
-    (['b', 'a'], array([0, 1, 0]))
+    >>> from skicl.encoders._base import distinct_digests
+    >>> distinct_digests([b"b", b"a", b"b", b"c"])
+    ({b'b': 0, b'a': 1, b'c': 3}, array([0, 1, 0, 2]))
     """
-    row_of = {}
-    rows = np.array([row_of.setdefault(item, len(row_of)) for item in items], dtype=np.int64)
-    return list(row_of), rows
+    first, row_of = {}, {}
+    rows = np.empty(len(digests), dtype=np.int64)
+    for i, digest in enumerate(digests):
+        first.setdefault(digest, i)
+        rows[i] = row_of.setdefault(digest, len(row_of))
+    return first, rows
 
 
 def batches_of_similar_size(sizes, batch_size):

@@ -26,13 +26,15 @@ def quiet_loading(name):
     """Keep transformers and sentence-transformers from printing while a model is loaded from local files.
 
     If their report says that weights were missing, so that the network would use random numbers in their place,
-    one ``UserWarning`` names them. The settings of the user are restored at the end.
+    one ``UserWarning`` names them. These numbers are the same whenever the files are, so that a checksum of the
+    weights is too. The settings and the random state of the user are restored at the end.
 
     Parameters
     ----------
     name : str
         The name of the model, for the warning.
     """
+    import torch
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging as transformers_logging
 
@@ -44,7 +46,9 @@ def quiet_loading(name):
     for logger in loggers:
         logger.handlers, logger.propagate = [collector], False
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(torch.Generator().manual_seed(0).get_state())
+            yield
     finally:
         for logger, (handlers, propagate) in zip(loggers, before):
             logger.handlers, logger.propagate = handlers, propagate

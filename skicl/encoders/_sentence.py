@@ -3,18 +3,22 @@
 import os
 import warnings
 from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 
 from skicl.encoders._base import BaseEncoder, check_integer
+from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._quiet import quiet_loading
 from skicl.encoders._resolution import DEFAULT_MODEL, find_model, folder_version, full_name, local_folder
-from skicl.encoders._weights import LiveModel, shared_model
+from skicl.encoders._weights import LiveModel, shared_model, weights_digest
 
 # Tokenizers of language models report this or more where there is no limit.
 _NO_LIMIT = 10**9
 # Tokens that a tokenizer may add around a text.
 _ADDED_TOKENS = 16
+# Texts whose tokens are counted at once.
+_COUNTED_AT_ONCE = 1024
 
 
 class SentenceEncoder(BaseEncoder):
@@ -52,6 +56,15 @@ class SentenceEncoder(BaseEncoder):
     max_length : int or None, default=None
         Longest text in tokens; what lies beyond is cut off, with a warning that counts the texts. None means the
         limit of the model.
+    dtype : {"float32", "bfloat16", "float16"}, torch.dtype or None, default=None
+        What the network computes in; vectors are float32 in any case. None means bfloat16 on CUDA devices whose
+        hardware computes in it and float32 elsewhere; a model in memory stays as it is.
+    cache : None, bool, int, str, path or EmbeddingCache, default=None
+        Where to keep vectors so that no text is encoded twice: True, the memory that all encoders of this process
+        share, or an int, one with at most so many bytes; a string or path, a folder for all processes, now and
+        later; an :class:`~skicl.encoders.EmbeddingCache`. None or False: nothing is kept between calls.
+    verbose : bool, default=False
+        Whether to show a progress bar at once. False shows one on a terminal after five seconds of work.
 
     Attributes
     ----------
@@ -66,13 +79,16 @@ class SentenceEncoder(BaseEncoder):
     See Also
     --------
     TartClassifier : Uses this encoder for texts.
+    skicl.encoders.EmbeddingCache : Keeps vectors in memory or in a folder.
     skicl.encoders.LiveModel : Handle of a model in memory.
     skicl.encoders.clear_model_cache : Frees the memory of loaded models.
 
     Notes
     -----
-    Vectors are computed in float32. Those of a text differ with the other texts in its batch by rounding only,
-    about 1e-7. With ``n_jobs`` every worker process loads the model for itself; on one GPU use ``n_jobs=1``.
+    The vector of a text differs with the other texts in its batch by rounding only, about 1e-7 in float32 and 1e-2
+    in bfloat16. On a GPU the next texts are tokenized while the network computes. With ``n_jobs`` every worker process
+    loads the model for itself and has its own memory for vectors; a `cache` in a folder is shared. On one GPU use
+    ``n_jobs=1``.
 
     References
     ----------
@@ -103,6 +119,9 @@ class SentenceEncoder(BaseEncoder):
         batch_size=64,
         device=None,
         max_length=None,
+        dtype=None,
+        cache=None,
+        verbose=False,
     ):
         self.model = model
         self.revision = revision
@@ -112,6 +131,9 @@ class SentenceEncoder(BaseEncoder):
         self.batch_size = batch_size
         self.device = device
         self.max_length = max_length
+        self.dtype = dtype
+        self.cache = cache
+        self.verbose = verbose
 
     def __setattr__(self, name, value):
         # scikit-learn would copy a bare model with every clone; its handle is shared instead.
@@ -133,28 +155,63 @@ class SentenceEncoder(BaseEncoder):
             )
         if self.revision is not None and not isinstance(self.model, str):
             raise ValueError("`revision` applies to models of the hub only. Set it to None for a path or a live model.")
+        if self.dtype is not None and isinstance(self.model, LiveModel):
+            raise ValueError(
+                f"`dtype`={self.dtype!r} does not apply to a model in memory, which stays as it is. Convert it by "
+                "model.to(dtype) and set dtype=None."
+            )
 
     def _load(self, device):
         if isinstance(self.model, LiveModel):
             return _settle(self.model, None if self.device is None else device)
+        dtype = resolve_dtype(self.dtype, device)
         folder = local_folder(self.model)
         if folder is not None:
             if self.revision is not None:
                 raise ValueError(f"`revision` applies to models of the hub only, and {self.model!r} is a folder.")
-            key = ("sentence", str(folder), None, str(device))
-            return shared_model(key, lambda: open_model(folder, device), version=folder_version(folder))
+            key = ("sentence", str(folder), None, str(device), str(dtype))
+            return shared_model(key, lambda: open_model(folder, device, dtype), version=folder_version(folder))
         name = full_name(self.model)
-        key = ("sentence", name, self.revision, str(device))
-        return shared_model(key, lambda: open_model(find_model(name, self.revision), device, name=name))
+        key = ("sentence", name, self.revision, str(device), str(dtype))
+        return shared_model(key, lambda: open_model(find_model(name, self.revision), device, dtype, name=name))
+
+    def _fingerprint(self, model):
+        network = model.model
+        if not network.state_dict():
+            raise ValueError(
+                f"`cache` does not work with {self.model!r}: its weights are not those of a torch module, so nobody "
+                "can tell whether they have changed. Set cache=None."
+            )
+        return (
+            "sentence",
+            weights_digest(model, network, network.tokenizer),
+            self._prompt(network),
+            self._limit(network),
+            self.truncate_dim or network.truncate_dim,
+            int(self.normalize),
+        )
+
+    def _sizes(self, model, items):
+        # Where letters decide which texts go together, a quarter of what a network on a CPU computes is padding.
+        # Counting tokens takes a hundredth of the time there; a GPU would have to wait for it.
+        network = model.model
+        if len(items) <= self.batch_size or network.device.type != "cpu" or not callable(network.tokenizer):
+            return super()._sizes(model, items)
+        with model.lock:
+            return token_counts(items, network.tokenizer, self._limit(network))
+
+    def _prepare(self, model, batch):
+        network = model.model
+        if not hasattr(network, "preprocess"):  # an older sentence-transformers, whose encode does it all
+            return batch
+        with self._limited(model):
+            return network.preprocess(batch, prompt=self._prompt(network))
 
     def _encode(self, model, batch):
-        with model.lock:
-            limit = model.model.max_seq_length
-            if self.max_length is not None:
-                self._check_max_length(model.model)
-                model.model.max_seq_length = self.max_length
-            try:
-                vectors = model.model.encode(
+        network = model.model
+        if isinstance(batch, list):
+            with self._limited(model):
+                vectors = network.encode(
                     batch,
                     prompt=self.prompt,
                     batch_size=len(batch),
@@ -163,15 +220,39 @@ class SentenceEncoder(BaseEncoder):
                     normalize_embeddings=bool(self.normalize),
                     truncate_dim=self.truncate_dim,
                 )
-            finally:
-                if self.max_length is not None:
-                    model.model.max_seq_length = limit
+        else:
+            vectors = _forward(network, batch, self.truncate_dim or network.truncate_dim, self.normalize)
         if self.truncate_dim is not None and self.truncate_dim > vectors.shape[1]:
             raise ValueError(
                 f"`truncate_dim`={self.truncate_dim} exceeds the {vectors.shape[1]} features of {self.model!r}. Use a "
                 "smaller number or None."
             )
         return vectors
+
+    def _prompt(self, network):
+        """What stands before every text: the prompt given, else the default of the model."""
+        if self.prompt is not None or network.default_prompt_name is None:
+            return self.prompt
+        return network.prompts.get(network.default_prompt_name)
+
+    def _limit(self, network):
+        """Most tokens of a text, or None."""
+        limit = self.max_length or network.max_seq_length
+        return None if limit is None or limit >= _NO_LIMIT else int(limit)
+
+    @contextmanager
+    def _limited(self, model):
+        """Texts are cut off at `max_length` inside; no other thread tokenizes meanwhile."""
+        with model.lock:
+            limit = model.model.max_seq_length
+            if self.max_length is not None:
+                self._check_max_length(model.model)
+                model.model.max_seq_length = self.max_length
+            try:
+                yield
+            finally:
+                if self.max_length is not None:
+                    model.model.max_seq_length = limit
 
     def _check_max_length(self, model):
         network = model.transformers_model
@@ -189,8 +270,8 @@ class SentenceEncoder(BaseEncoder):
 
     def _inspect(self, model, items):
         with model.lock:
-            limit = self.max_length or model.model.max_seq_length
-            cut = count_longer(items, limit, model.model.tokenizer, self.prompt)
+            limit = self._limit(model.model)
+            cut = count_longer(items, limit, model.model.tokenizer, self._prompt(model.model))
         if cut:
             warnings.warn(
                 f"{cut} of {len(items)} texts are longer than {limit} tokens and were truncated. Raise `max_length` if "
@@ -224,14 +305,50 @@ def count_longer(texts, limit, tokenizer, prompt=None):
         return 0
     room = limit - _ADDED_TOKENS - len((prompt or "").encode())
     suspects = Counter(text for text in texts if 4 * len(text) > room and len(text.encode()) > room)
-    if not suspects:
-        return 0
-    tokens = tokenizer([(prompt or "") + text for text in suspects], truncation=False, verbose=False)["input_ids"]
-    return sum(times for ids, times in zip(tokens, suspects.values()) if len(ids) > limit)
+    lengths = token_counts([(prompt or "") + text for text in suspects], tokenizer)
+    return sum(times for length, times in zip(lengths, suspects.values()) if length > limit)
 
 
-def open_model(folder, device, *, name=None):
-    """Load a SentenceTransformer from a folder, in float32 and without printing.
+def token_counts(texts, tokenizer, limit=None):
+    """Number of tokens of each text.
+
+    Parameters
+    ----------
+    texts : list of str
+        The texts.
+    tokenizer : callable
+        A tokenizer of transformers.
+    limit : int or None, default=None
+        Where texts are cut off. None means nowhere.
+
+    Returns
+    -------
+    counts : list of int
+        Those that the tokenizer adds included.
+    """
+    options = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+    counts = []
+    for start in range(0, len(texts), _COUNTED_AT_ONCE):
+        some = texts[start : start + _COUNTED_AT_ONCE]
+        ids = tokenizer(some, truncation=limit is not None, max_length=limit, **options)["input_ids"]
+        counts += [len(tokens) for tokens in ids]
+    return counts
+
+
+def _forward(network, features, truncate_dim, normalize):
+    """Vectors of texts that were tokenized, as SentenceTransformer.encode computes them."""
+    import torch
+
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        moved = {name: value.to(device) if torch.is_tensor(value) else value for name, value in features.items()}
+        vectors = network(moved)["sentence_embedding"].float()[:, :truncate_dim]
+        return (torch.nn.functional.normalize(vectors, dim=1) if normalize else vectors).cpu().numpy()
+
+
+def open_model(folder, device, dtype, *, name=None):
+    """Load a SentenceTransformer from a folder without printing.
 
     Parameters
     ----------
@@ -239,6 +356,8 @@ def open_model(folder, device, *, name=None):
         A complete model.
     device : torch.device
         Where to put it.
+    dtype : torch.dtype
+        Of its weights.
     name : str or None, default=None
         The name for messages. None means the folder.
 
@@ -252,21 +371,20 @@ def open_model(folder, device, *, name=None):
     ValueError
         If the folder holds no model that sentence-transformers can load.
     """
-    import torch
     from sentence_transformers import SentenceTransformer
 
     name = name or str(folder)
     try:
         with quiet_loading(name):
             model = SentenceTransformer(
-                str(folder), device=str(device), local_files_only=True, model_kwargs={"dtype": torch.float32}
+                str(folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype}
             )
     except Exception as error:  # each kind of damage has its own class of error
         raise ValueError(
             f"`model`={name!r} could not be loaded from {folder} ({type(error).__name__}: {error}). Expected a folder "
             "that SentenceTransformer.save wrote, or a model of the hub that sentence-transformers supports."
         ) from error
-    return model.float().eval()
+    return model.to(dtype).eval()
 
 
 def _is_live(model):

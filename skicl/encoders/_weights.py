@@ -1,6 +1,8 @@
 """The one cache of loaded models of this process, and the handle of a model that the user loaded."""
 
+import json
 import threading
+from hashlib import sha256
 from pickle import PicklingError
 
 _LOADED = {}
@@ -17,13 +19,17 @@ class LoadedModel:
         The model.
     version : object, default=None
         What tells that the files behind the key have changed; compared for equality.
+    live : bool, default=False
+        Whether others have the model in their hands too and may change its weights.
     """
 
-    __slots__ = ("lock", "model", "version")
+    __slots__ = ("digest", "live", "lock", "model", "version")
 
-    def __init__(self, model, version=None):
+    def __init__(self, model, version=None, *, live=False):
         self.model = model
         self.version = version
+        self.live = live
+        self.digest = None
         self.lock = threading.RLock()
 
 
@@ -63,6 +69,97 @@ def shared_model(key, load, *, version=None):
         if loaded is None or loaded.version != version:
             loaded = _LOADED[key] = LoadedModel(load(), version)
         return loaded
+
+
+def weights_digest(loaded, *parts):
+    """A checksum of all that a model computes with, wherever it was loaded from.
+
+    Computed once; of a live model, again whenever its options or the sums of its weights show that it has changed.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        The model; the checksum is kept in it.
+    *parts : torch.nn.Module, tokenizer, processor or str
+        What it consists of. Of a module count its structure, its configuration and its weights, but not the device;
+        of tokenizers and processors their settings and vocabulary.
+
+    Returns
+    -------
+    digest : str
+        Of 32 hexadecimal digits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skicl.encoders._weights import LoadedModel, weights_digest
+    >>> one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    >>> weights_digest(LoadedModel(one), one) == weights_digest(LoadedModel(other), other)
+    False
+    """
+    with loaded.lock:
+        state = tuple(_state(part) for part in parts) if loaded.live else None
+        if loaded.digest is None or loaded.digest[0] != state:
+            total = sha256()
+            for part in parts:
+                for content in _contents(part):
+                    # The lengths keep the borders of the parts apart.
+                    total.update(len(content).to_bytes(8, "big"))
+                    total.update(content)
+            loaded.digest = state, total.hexdigest()[:32]
+        return loaded.digest[1]
+
+
+def _state(part):
+    """Something that changes with a part, quicker than its checksum: its options and the sums of its weights."""
+    options = tuple(_options(part))
+    if not hasattr(part, "state_dict"):
+        return id(part), options
+    import torch
+
+    tensors = part.state_dict().values()
+    sums = [tensor.to(torch.float32).sum(dtype=torch.float64).item() for tensor in tensors]
+    return id(part), options, tuple(tensor.data_ptr() for tensor in tensors), tuple(sums)
+
+
+def _options(part):
+    """The bytes that identify a part but for its weights or its vocabulary."""
+    if hasattr(part, "state_dict"):
+        yield repr(part).encode()
+        for module in part.modules():
+            if hasattr(module, "config") and hasattr(module.config, "to_dict"):
+                yield _settings(module.config.to_dict())
+    elif isinstance(part, str):
+        yield part.encode()
+    elif hasattr(part, "get_vocab"):
+        sides = [getattr(part, side, None) for side in ("padding_side", "truncation_side", "model_max_length")]
+        special = getattr(part, "special_tokens_map", None)
+        size = part.get_vocab_size() if special is None else len(part)
+        yield f"{type(part).__name__} {size} {sides} {special}".encode()
+    elif not hasattr(part, "to_str"):
+        yield type(part).__name__.encode() + _settings(part.to_dict())
+
+
+def _contents(part):
+    """The bytes that identify a part, one after the other."""
+    yield from _options(part)
+    if hasattr(part, "state_dict"):
+        import torch
+
+        for name, tensor in part.state_dict().items():
+            yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+            yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    elif hasattr(part, "to_str"):  # of the library tokenizers
+        yield part.to_str().encode()
+    elif hasattr(part, "get_vocab"):
+        backend = getattr(part, "backend_tokenizer", None)
+        yield _settings(part.get_vocab()) if backend is None else backend.to_str().encode()
+
+
+def _settings(values):
+    # Where files lie and who wrote them does not change a vector.
+    kept = {key: value for key, value in values.items() if key not in ("_name_or_path", "transformers_version")}
+    return json.dumps(kept, sort_keys=True, default=str).encode()
 
 
 def clear_model_cache():
@@ -115,7 +212,7 @@ class LiveModel:
 
     def __init__(self, model):
         self.model = model
-        self.loaded = LoadedModel(model)
+        self.loaded = LoadedModel(model, live=True)
 
     def __sklearn_clone__(self):
         return self

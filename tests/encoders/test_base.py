@@ -7,7 +7,7 @@ from skicl.encoders._base import (
     BaseEncoder,
     batches_of_similar_size,
     check_integer,
-    distinct_items,
+    distinct_digests,
 )
 
 
@@ -92,10 +92,11 @@ def test_the_base_class_is_abstract():
         BaseEncoder()
 
 
-def test_distinct_items():
-    distinct, rows = distinct_items(["b", "a", "b", "c", "a"])
-    assert distinct == ["b", "a", "c"]
-    assert [distinct[row] for row in rows] == ["b", "a", "b", "c", "a"]
+def test_distinct_digests():
+    digests = [b"b", b"a", b"b", b"c", b"a"]
+    first, rows = distinct_digests(digests)
+    assert first == {b"b": 0, b"a": 1, b"c": 3}
+    assert [list(first)[row] for row in rows] == digests
 
 
 @pytest.mark.parametrize("n_items", [1, 5, 64, 65, 500])

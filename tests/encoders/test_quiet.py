@@ -2,6 +2,7 @@ import logging
 import warnings
 
 import pytest
+import torch
 from huggingface_hub.utils import are_progress_bars_disabled
 from transformers.utils import logging as transformers_logging
 
@@ -60,3 +61,13 @@ def test_progress_bars_that_the_user_switched_off_stay_off():
 def test_missing_weights_give_a_warning():
     with pytest.warns(UserWarning, match=r"'some model' lack 1 weights.*encoder\.layer"), quiet_loading("some model"):
         logging.getLogger("transformers.modeling_utils").warning(REPORT)
+
+
+def test_weights_that_are_missing_are_the_same_every_time_and_cost_the_user_no_random_numbers():
+    state = torch.get_rng_state()
+    drawn = []
+    for _ in range(2):
+        with quiet_loading("model"):
+            drawn.append(torch.nn.Linear(2, 3).weight)
+        torch.testing.assert_close(torch.get_rng_state(), state)
+    torch.testing.assert_close(drawn[0], drawn[1], rtol=0, atol=0)

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from skicl import SentenceEncoder
-from skicl.encoders import LiveModel, _sentence, clear_model_cache
+from skicl.encoders import EmbeddingCache, LiveModel, _sentence, clear_model_cache
 from skicl.encoders._sentence import count_longer
 
 TEXTS = ["where is my card", "card lost", "refund please", "", "no refund yet", "log in fails", "a", "card lost"]
@@ -27,9 +27,9 @@ def loads(monkeypatch):
     clear_model_cache()
     opened, original = [], _sentence.open_model
 
-    def open_model(folder, device, *, name=None):
+    def open_model(folder, device, dtype, *, name=None):
         opened.append(str(folder))
-        return original(folder, device, name=name)
+        return original(folder, device, dtype, name=name)
 
     monkeypatch.setattr(_sentence, "open_model", open_model)
     return opened
@@ -101,6 +101,163 @@ def test_missing_weights_are_reported(tiny_folder, tmp_path):
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.warns(UserWarning, match=r"lack 1 weights.*encoder\.layer\.0\.output\.dense\.weight"):
         encoder(tmp_path / "damaged").fit(TEXTS)
+
+
+def test_vectors_are_those_of_an_older_sentence_transformers_too(tiny_folder, tiny_model, monkeypatch):
+    """One without `preprocess`, where `encode` does it all."""
+    options = {"prompt": "query: ", "truncate_dim": 5, "normalize": True, "max_length": 12}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        expected = encoder(tiny_folder, **options).fit_transform(TEXTS)
+        monkeypatch.setattr(SentenceEncoder, "_prepare", lambda self, model, batch: batch)
+        vectors = encoder(tiny_folder, **options).fit_transform(TEXTS)
+    np.testing.assert_allclose(vectors, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_default_prompt_of_the_model_is_used(tiny_model):
+    tiny_model.prompts, tiny_model.default_prompt_name = {"query": "find "}, "query"
+    vectors = encoder(tiny_model).fit_transform(TEXTS)
+    np.testing.assert_allclose(vectors, tiny_model.encode(TEXTS), rtol=1e-4, atol=1e-5)
+    tiny_model.default_prompt_name = None
+    np.testing.assert_allclose(vectors, encoder(tiny_model, prompt="find ").fit_transform(TEXTS), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(vectors, encoder(tiny_model).fit_transform(TEXTS))
+
+
+def test_texts_can_be_tokenized_while_the_network_computes(tiny_folder, monkeypatch):
+    """As on a GPU, where the next texts are made ready in a thread of their own."""
+    from skicl.encoders import _base
+
+    original, threads = _base.work_ahead, set()
+    expected = encoder(tiny_folder, batch_size=2).fit_transform(TEXTS)
+    prepare = SentenceEncoder._prepare
+
+    def noted(self, model, batch):
+        threads.add(threading.current_thread())
+        return prepare(self, model, batch)
+
+    monkeypatch.setattr(_base, "work_ahead", lambda items, ahead: original(items, True))
+    monkeypatch.setattr(SentenceEncoder, "_prepare", noted)
+    np.testing.assert_array_equal(encoder(tiny_folder, batch_size=2).fit_transform(TEXTS), expected)
+    assert threads
+    assert threading.current_thread() not in threads
+
+
+def test_batches_hold_texts_of_as_many_tokens(tiny_folder, tiny_model, monkeypatch):
+    """Letters would put the wrong ones together: spaces are many and no tokens."""
+    texts = [letter * n + " " * (100 - 3 * n) for n in range(1, 11) for letter in "ab"]
+    widths, prepare = [], SentenceEncoder._prepare
+
+    def noted(self, model, batch):
+        features = prepare(self, model, batch)
+        widths.append(features["attention_mask"].sum(dim=1).tolist())
+        return features
+
+    monkeypatch.setattr(SentenceEncoder, "_prepare", noted)
+    vectors = encoder(tiny_folder, batch_size=2).fit_transform(texts)
+    assert all(len(set(width)) == 1 for width in widths)
+    np.testing.assert_allclose(vectors, tiny_model.encode(texts), rtol=1e-4, atol=1e-5)
+
+
+# -- number formats ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
+def test_half_precision_is_close(tiny_folder, loads, dtype):
+    expected = encoder(tiny_folder).fit_transform(TEXTS)
+    vectors = encoder(tiny_folder, dtype=dtype).fit_transform(TEXTS)
+    assert vectors.dtype == np.float32
+    cosines = (vectors * expected).sum(axis=1) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(expected, axis=1)
+    assert cosines.min() >= 0.999
+    assert not np.array_equal(vectors, expected)
+    assert len(loads) == 2, "weights in two formats are two models"
+
+
+def test_format_of_a_live_model_is_its_own(tiny_model):
+    with pytest.raises(ValueError, match=r"`dtype`='bfloat16' does not apply to a model in memory.*model\.to\(dtype\)"):
+        encoder(tiny_model, dtype="bfloat16").fit(TEXTS)
+    expected = encoder(tiny_model).fit_transform(TEXTS)
+    vectors = encoder(tiny_model.to(torch.bfloat16)).fit_transform(TEXTS)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, expected, atol=0.1)
+
+
+# -- the cache -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """All texts that the network was asked for."""
+    texts, prepare = [], SentenceEncoder._prepare
+
+    def noted(self, model, batch):
+        texts.extend(batch)
+        return prepare(self, model, batch)
+
+    monkeypatch.setattr(SentenceEncoder, "_prepare", noted)
+    return texts
+
+
+def test_grid_search_encodes_each_text_once(tiny_folder, encoded):
+    texts = [f"{word} {i}" for i in range(10) for word in ("card", "refund", "login")]
+    labels = ["card", "refund", "login"] * 10
+    pipeline = make_pipeline(encoder(tiny_folder, cache=EmbeddingCache()), LogisticRegression())
+    GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1, 10]}, cv=5, error_score="raise").fit(texts, labels)
+    assert sorted(encoded) == sorted(texts)
+
+
+def test_everything_that_changes_a_vector_is_part_of_the_key(tiny_folder, other_tiny_folder):
+    """Each variant of the encoder gets its own vectors from a cache that holds those of all variants before."""
+    cache, texts = EmbeddingCache(), ["where is my card and when", "refund please"]
+    variants = [
+        {}, {"prompt": "query: "}, {"prompt": "q: "}, {"truncate_dim": 5}, {"truncate_dim": 6}, {"normalize": True},
+        {"max_length": 8}, {"max_length": 12}, {"dtype": "bfloat16"}, {"model": other_tiny_folder},
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for variant in variants * 2:
+            options = {"model": tiny_folder, "device": "cpu", **variant}
+            cached = SentenceEncoder(**options, cache=cache).fit_transform(texts)
+            np.testing.assert_array_equal(cached, SentenceEncoder(**options).fit_transform(texts))
+    assert cache.stats[:3] == (len(variants) * 2, len(variants) * 2, len(variants) * 2)
+
+
+def test_what_does_not_change_a_vector_is_not(tiny_folder, tmp_path, encoded):
+    """Batch size, where the files are, and whether the model was loaded before."""
+    cache = EmbeddingCache()
+    shutil.copytree(tiny_folder, tmp_path / "copy")
+    for model in (tiny_folder, tmp_path / "copy", tiny_folder):
+        clear_model_cache()
+        for options in ({}, {"batch_size": 1}, {"prompt": None}, {"max_length": LIMIT}, {"verbose": False}):
+            encoder(model, cache=cache, **options).fit_transform(TEXTS)
+    encoder(tiny_folder, cache=cache, truncate_dim=None, dtype="float32").fit_transform(TEXTS)
+    assert sorted(encoded) == sorted(set(TEXTS))
+
+
+def test_live_model_that_is_trained_further_gets_new_vectors(tiny_model):
+    one = encoder(tiny_model, cache=EmbeddingCache()).fit(TEXTS)
+    before = one.transform(TEXTS)
+    weight = next(tiny_model.parameters())
+    for change in (lambda: weight.add_(0.1), lambda: weight.data.mul_(1.5), lambda: weight[3].zero_()):
+        with torch.no_grad():
+            change()
+        after = one.transform(TEXTS)
+        assert not np.array_equal(after, before)
+        np.testing.assert_array_equal(after, encoder(tiny_model).fit_transform(TEXTS))
+        before = after
+
+
+def test_live_model_without_weights_to_tell_it_by_has_no_cache(tiny_model, monkeypatch):
+    monkeypatch.setattr(type(tiny_model), "state_dict", lambda self: {})
+    encoder(tiny_model).fit(TEXTS)
+    with pytest.raises(ValueError, match="`cache` does not work with LiveModel"):
+        encoder(tiny_model, cache=True).fit(TEXTS)
+
+
+def test_progress_bar_if_asked_for(tiny_folder, capfd):
+    encoder(tiny_folder, verbose=True).fit(TEXTS).transform(TEXTS)
+    assert "SentenceEncoder: 100%" in capfd.readouterr().err
+    with pytest.raises(ValueError, match="`verbose` must be True or False, got 'yes'"):
+        encoder(tiny_folder, verbose="yes").fit(TEXTS)
 
 
 # -- one copy of the weights ---------------------------------------------------------------------
@@ -291,6 +448,8 @@ def test_count_longer_is_exact_where_letters_take_several_bytes(tiny_model):
         ({"truncate_dim": 0}, ValueError, "`truncate_dim` must be a positive integer or None, got 0"),
         ({"truncate_dim": 17}, ValueError, "`truncate_dim`=17 exceeds the 16 features"),
         ({"max_length": 1.5}, ValueError, "`max_length` must be a positive integer or None, got 1.5"),
+        ({"dtype": "double"}, ValueError, "`dtype` must be None or one of 'float32', 'bfloat16', 'float16', got 'dou"),
+        ({"cache": 3}, ValueError, "`cache` must be a number of bytes, at least 1048576"),
         ({"normalize": "l2"}, ValueError, "`normalize` must be True or False, got 'l2'"),
         ({"prompt": 3}, TypeError, "`prompt` must be a string or None, got 3"),
         ({"revision": 3}, TypeError, "`revision` must be a string or None, got 3"),

@@ -8,8 +8,8 @@ import weakref
 import pytest
 from sklearn.base import clone
 
-from skicl.encoders import LiveModel, clear_model_cache
-from skicl.encoders._weights import shared_model
+from skicl.encoders import LiveModel, _weights, clear_model_cache
+from skicl.encoders._weights import LoadedModel, shared_model, weights_digest
 
 
 class Model:
@@ -88,3 +88,99 @@ def test_a_live_model_is_its_own_clone_and_copy():
 def test_a_live_model_is_not_pickled():
     with pytest.raises(pickle.PicklingError, match=r"live Model is not pickled.*use model='path/to/folder'"):
         pickle.dumps(LiveModel(Model()))
+
+
+# -- checksums -----------------------------------------------------------------------------------
+
+
+def network(seed=0):
+    import torch
+    from torch import nn
+
+    net = nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.LayerNorm(4))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.normal_(generator=generator)
+    return net
+
+
+def digest(*parts, live=False):
+    return weights_digest(LoadedModel(parts[0], live=live), *parts)
+
+
+def test_equal_models_have_equal_checksums():
+    assert digest(network()) == digest(network()) == digest(network(), live=True)
+    assert len(digest(network())) == 32
+
+
+def test_whatever_changes_what_a_model_computes_changes_its_checksum():
+    import torch
+    from torch import nn
+
+    weight, order = network(), network()
+    with torch.no_grad():
+        weight[0].weight[1, 2] += 1e-6
+        order[0].bias.copy_(order[0].bias.flip(0))
+    activation = nn.Sequential(network()[0], nn.ReLU(), network()[2])
+    epsilon = network()
+    epsilon[2].eps = 1e-3
+    others = [network(1), weight, order, activation, epsilon, network().double(), network().bfloat16()]
+    digests = [digest(other) for other in [network(), *others]]
+    digests += [digest(network(), "some"), digest(network(), "so", "me"), digest("some", network())]
+    assert len(set(digests)) == len(digests)
+
+
+def test_configuration_counts_and_its_place_does_not(tiny_folder, tmp_path):
+    import shutil
+
+    from transformers import AutoModel
+
+    shutil.copytree(tiny_folder, tmp_path / "copy")
+    one, other = AutoModel.from_pretrained(tiny_folder), AutoModel.from_pretrained(tiny_folder)
+    copy_of_it = AutoModel.from_pretrained(tmp_path / "copy")
+    for model in (copy_of_it, other):
+        model.load_state_dict(one.state_dict())
+    assert digest(copy_of_it) == digest(one)
+    other.config.layer_norm_eps = 1e-3
+    assert digest(other) != digest(one)
+
+
+def test_tokenizer_counts(tiny_folder):
+    from transformers import AutoTokenizer
+
+    one, same, other = (AutoTokenizer.from_pretrained(tiny_folder) for _ in range(3))
+    assert digest(one) == digest(same)
+    other.add_tokens(["card"])
+    assert digest(other) != digest(one)
+
+
+def test_checksum_is_computed_once_unless_a_live_model_changes(monkeypatch):
+    import torch
+
+    asked, original = [], _weights._contents
+    monkeypatch.setattr(_weights, "_contents", lambda part: asked.append(part) or original(part))
+    for live in (False, True):
+        net = network()
+        loaded = LoadedModel(net, live=live)
+        del asked[:]
+        first = weights_digest(loaded, net)
+        assert weights_digest(loaded, net) == first
+        assert len(asked) == 1
+    with torch.no_grad():
+        net[0].weight[0, 0] += 1e-3
+    assert weights_digest(loaded, net) != first
+    assert len(asked) == 2
+    options = network()
+    loaded = LoadedModel(options, live=True)
+    first = weights_digest(loaded, options)
+    options[2].eps = 1e-2
+    assert weights_digest(loaded, options) != first
+
+
+def test_tokenizers_of_both_libraries_have_checksums():
+    from tokenizers import Tokenizer, models
+
+    one, other = (Tokenizer(models.WordLevel({"[UNK]": 0, word: 1}, unk_token="[UNK]")) for word in ("card", "refund"))
+    assert digest(one) == digest(Tokenizer.from_str(one.to_str()))
+    assert digest(one) != digest(other)

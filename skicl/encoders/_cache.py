@@ -1,0 +1,379 @@
+"""Embeddings that were computed before: one entry per item, in memory or in a folder."""
+
+import os
+import threading
+import time
+from contextlib import closing
+from hashlib import blake2b
+from itertools import count
+from numbers import Integral
+from pathlib import Path
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from skicl.encoders._memory_store import MemoryStore
+
+LEAST_BYTES = 2**20
+BYTES_IN_MEMORY = 2**29
+BYTES_IN_A_FOLDER = 2**33
+# Part of every key; to be raised when entries of older versions must not be used any more.
+KEY_VERSION = 1
+LOOKED_UP_AT_ONCE = 4096
+SECONDS_BETWEEN_LOOKS = (0.01, 0.2)
+
+# The places of all caches of this process; those that are to outlive the objects that refer to them are kept.
+_STORES = WeakValueDictionary()
+_KEPT = {}
+_OPENING = threading.Lock()
+_NUMBERS = count()
+_SHARED = "shared"
+
+
+class CacheStats(NamedTuple):
+    """What a cache holds and how often it helped.
+
+    Attributes
+    ----------
+    hits : int
+        Distinct items per call that were found, since this process started or ``clear`` was called.
+    misses : int
+        Distinct items per call that had to be encoded, likewise.
+    n_items : int
+        Vectors that it holds now.
+    n_bytes : int
+        Memory or disk space that they take.
+
+    Examples
+    --------
+    >>> from skicl.encoders import EmbeddingCache
+    >>> EmbeddingCache().stats
+    CacheStats(hits=0, misses=0, n_items=0, n_bytes=0)
+    """
+
+    hits: int
+    misses: int
+    n_items: int
+    n_bytes: int
+
+
+class EmbeddingCache:
+    """Vectors of items that were encoded before, in memory or in a folder.
+
+    Every encoder of skicl takes one as ``cache``. An entry belongs to one item and to all that changes its vector:
+    the weights, the layer, the prompt and so on. So encoders with any settings may share one cache, and a vector is
+    never mistaken for another. What is least recently used makes room for the new.
+
+    A cache in memory belongs to one process; every worker of ``n_jobs`` has its own. A folder is shared by all
+    processes that use it, now and later: what one of them is encoding the others wait for. Entries carry checksums;
+    a damaged one is encoded again, with a warning. If the folder cannot be written to (disk full, no permission), a
+    warning says so and vectors are computed without it.
+
+    Parameters
+    ----------
+    folder : str, path or None, default=None
+        Where to keep the vectors; made if it does not exist. It should be on a disk of this machine: locks are
+        unreliable on many network file systems. None means memory.
+    max_bytes : int or None, default=None
+        Most memory or disk space, at least 1 MiB. None means 512 MiB in memory and 8 GiB in a folder. A text of the
+        default encoder takes about 1.6 kB.
+
+    See Also
+    --------
+    SentenceEncoder : Takes a cache.
+
+    Notes
+    -----
+    A copy, a clone and a pickle refer to the same cache. A pickle holds the path of a folder but no vectors, so a
+    cache in memory is empty in another process.
+
+    Examples
+    --------
+    >>> from skicl import SentenceEncoder
+    >>> from skicl.encoders import EmbeddingCache
+    >>> cache = EmbeddingCache()
+    >>> encoder = SentenceEncoder(device="cpu", cache=cache)
+    >>> vectors = encoder.fit_transform(["where is my card", "refund please", "where is my card"])
+    >>> vectors = encoder.transform(["refund please", "I cannot log in"])
+    >>> cache.stats.hits, cache.stats.misses
+    (1, 3)
+    >>> cache.clear()
+    """
+
+    def __init__(self, folder=None, *, max_bytes=None):
+        self.folder = None if folder is None else _absolute(folder)
+        self.max_bytes = _checked_bytes(max_bytes, BYTES_IN_MEMORY if folder is None else BYTES_IN_A_FOLDER)
+        self._name = f"{os.getpid()}.{next(_NUMBERS)}"
+        self._opened = None
+
+    @classmethod
+    def shared(cls, max_bytes=None):
+        """The memory that all encoders of this process with ``cache=True`` share.
+
+        Parameters
+        ----------
+        max_bytes : int or None, default=None
+            None for that of ``cache=True``; a number for that of encoders with this number as `cache`.
+
+        Returns
+        -------
+        cache : EmbeddingCache
+            To look at its statistics, or to clear it.
+        """
+        cache = cls(max_bytes=max_bytes)
+        cache._name = _SHARED
+        return cache
+
+    @property
+    def stats(self):
+        """What the cache holds and how often it helped.
+
+        Returns
+        -------
+        stats : CacheStats
+            Numbers of hits, misses and items, and their size.
+        """
+        store = self.open()
+        return CacheStats(store.hits, store.misses, *store.size())
+
+    def clear(self):
+        """Forget all vectors and reset the statistics."""
+        self.open().clear()
+
+    def open(self):
+        """The place where vectors are, shared by all copies of this cache in this process.
+
+        Returns
+        -------
+        store : MemoryStore or FolderStore
+            With ``find``, ``put`` and ``claims``.
+        """
+        process = os.getpid()  # a forked process must not use the locks of its parent
+        if self._opened is None or self._opened[0] != process:
+            key = (process, self.folder or self._name, self.max_bytes)
+            with _OPENING:
+                store = _STORES.get(key)
+                if store is None:
+                    store = _STORES[key] = self._make()
+                # The memory of an object of this process goes with it. A worker keeps its own for the next task.
+                if self.folder is not None or not self._name.startswith(f"{process}."):
+                    _KEPT[key] = store
+            self._opened = process, store
+        return self._opened[1]
+
+    def _make(self):
+        if self.folder is None:
+            return MemoryStore(self.max_bytes)
+        from skicl.encoders._folder_store import FolderStore
+
+        return FolderStore(self.folder, self.max_bytes)
+
+    def __sklearn_clone__(self):
+        return self
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __getstate__(self):
+        return {**vars(self), "_opened": None}
+
+    def __repr__(self):
+        folder = "" if self.folder is None else f"{str(self.folder)!r}, "
+        return f"EmbeddingCache({folder}max_bytes={self.max_bytes})"
+
+
+def resolve_cache(cache):
+    """The cache that the parameter of an encoder means.
+
+    Parameters
+    ----------
+    cache : None, bool, int, str, path or EmbeddingCache
+        None or False: none. True: the memory that all encoders of this process share; an int: one like it with at
+        most so many bytes. A string or path: a folder.
+
+    Returns
+    -------
+    cache : EmbeddingCache or None
+        None where nothing is to be kept.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `cache` is anything else, or too small.
+
+    Examples
+    --------
+    >>> from skicl.encoders._cache import resolve_cache
+    >>> resolve_cache(True).open() is resolve_cache(True).open(), resolve_cache(False)
+    (True, None)
+    """
+    if cache is None or isinstance(cache, EmbeddingCache):
+        return cache
+    if isinstance(cache, bool | np.bool_):
+        return EmbeddingCache.shared() if cache else None
+    if isinstance(cache, Integral):
+        return EmbeddingCache.shared(_checked_bytes(int(cache), None, parameter="cache"))
+    if isinstance(cache, str | os.PathLike) and os.fspath(cache):
+        return EmbeddingCache(cache)
+    raise TypeError(
+        "`cache` must be None, True, False, a number of bytes, the path of a folder or an EmbeddingCache, got "
+        f"{cache!r}."
+    )
+
+
+def content_digest(content):
+    """Sixteen bytes that stand for the content of an item.
+
+    Parameters
+    ----------
+    content : bytes
+        All that tells the item from others.
+
+    Returns
+    -------
+    digest : bytes
+        Equal for equal contents, and in practice for no others.
+    """
+    return blake2b(content, digest_size=16).digest()
+
+
+def keys_of(digests, fingerprint):
+    """The keys of items encoded in one way.
+
+    Parameters
+    ----------
+    digests : list of bytes
+        What :func:`content_digest` gave for each item.
+    fingerprint : tuple of str, int, float or None
+        All else that the vectors depend on.
+
+    Returns
+    -------
+    keys : list of bytes
+        Sixteen bytes each.
+    """
+    way = blake2b(repr((KEY_VERSION, *fingerprint)).encode(errors="surrogatepass")).digest()
+    return [blake2b(digest, digest_size=16, key=way).digest() for digest in digests]
+
+
+class Rows:
+    """A float32 matrix that is filled row by row; its width is that of the first rows.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (n_rows, n_features) or None
+        None before the first rows.
+    """
+
+    def __init__(self, n_rows):
+        self.n_rows = n_rows
+        self.matrix = None
+
+    def fill(self, positions, vectors):
+        """Put vectors in their places.
+
+        Parameters
+        ----------
+        positions : list of int
+            Rows to fill.
+        vectors : list or array of shape (n_positions, n_features)
+            What to put there.
+        """
+        if len(positions):
+            if self.matrix is None:
+                self.matrix = np.empty((self.n_rows, len(vectors[0])), dtype=np.float32)
+            self.matrix[positions] = vectors
+
+
+def cached_vectors(store, keys, encode):
+    """Vectors of items, from a store where it has them; others are encoded, by nobody else at the same time.
+
+    Parameters
+    ----------
+    store : MemoryStore or FolderStore
+        Where vectors are kept.
+    keys : list of bytes
+        Keys of the items, all different.
+    encode : callable
+        ``encode(positions, choose)`` yields pairs of a batch (positions) and its vectors, for all batches that it
+        makes of the positions, of each only what ``choose(batch)`` returns.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n_keys, n_features), dtype float32
+        One row per key.
+    """
+    rows, left, encoded = Rows(len(keys)), range(len(keys)), 0
+    shortest, longest = SECONDS_BETWEEN_LOOKS
+    seconds = shortest
+    while True:
+        missing = _look_up(store, keys, left, rows)
+        left, done = _encode_unclaimed(store, keys, missing, rows, encode)
+        encoded += done
+        if not left:
+            break
+        # All that is left is being encoded by others; should they fail or be killed, their claims end too.
+        seconds = shortest if done else min(2 * seconds, longest)
+        time.sleep(seconds)
+    store.count(hits=len(keys) - encoded, misses=encoded)
+    return rows.matrix
+
+
+def _look_up(store, keys, positions, rows):
+    """Fill the rows that the store has; the positions of the others."""
+    missing = []
+    for start in range(0, len(positions), LOOKED_UP_AT_ONCE):
+        some = positions[start : start + LOOKED_UP_AT_ONCE]
+        found = store.find([keys[i] for i in some])
+        rows.fill([i for i in some if keys[i] in found], [found[keys[i]] for i in some if keys[i] in found])
+        missing += [i for i in some if keys[i] not in found]
+    return missing
+
+
+def _encode_unclaimed(store, keys, missing, rows, encode):
+    """Encode and store what nobody else is encoding; the positions of the rest, and the number encoded."""
+    claimed, left, encoded = set(), [], 0
+
+    def choose(batch):
+        taken = store.claims.take([keys[i] for i in batch])
+        claimed.update(taken)
+        left.extend(i for i in batch if keys[i] not in taken)
+        # Between the look-up and the claim another may have finished.
+        return _look_up(store, keys, [i for i in batch if keys[i] in taken], rows)
+
+    try:
+        with closing(encode(missing, choose)) as batches:
+            for batch, vectors in batches:
+                store.put([keys[i] for i in batch], np.asarray(vectors, dtype=np.float32))
+                rows.fill(batch, vectors)
+                encoded += len(batch)
+                done = {keys[i] for i in batch}
+                claimed -= done
+                store.claims.release(done)
+    finally:
+        store.claims.release(claimed)
+    return left, encoded
+
+
+def _absolute(folder):
+    path = Path(folder).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"`cache`={str(folder)!r} is a file. Expected a folder, which is made if it does not exist.")
+    return path
+
+
+def _checked_bytes(value, default, parameter="max_bytes"):
+    if value is None and default is not None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < LEAST_BYTES:
+        raise ValueError(f"`{parameter}` must be a number of bytes, at least {LEAST_BYTES} (1 MiB), got {value!r}.")
+    return int(value)

@@ -1,0 +1,132 @@
+"""The head of a causal language model, put on a network that encoders share, so that no model is in memory twice."""
+
+import json
+
+from skicl.encoders._networks import find_language_model, load_language_model
+from skicl.encoders._quiet import quiet_loading
+from skicl.encoders._resolution import local_folder
+from skicl.encoders._weights import LiveModel
+
+
+def load_causal_model(model, revision, device, dtype, *, stay=False):
+    """A causal language model with its head, loaded once for all encoders and classifiers of this process.
+
+    Parameters
+    ----------
+    model : str, path or LiveModel
+        As checked by :func:`~skicl.encoders._networks.check_model`.
+    revision : str or None
+        Branch, tag or commit on the hub.
+    device : torch.device
+        Where to put it.
+    dtype : str, torch.dtype or None
+        Number format of a model that is loaded here; None means the default of the device.
+    stay : bool, default=False
+        Leave a live model on the device where it is.
+
+    Returns
+    -------
+    loaded : LoadedModel
+        A :class:`~skicl.encoders._networks.LanguageModel` and its lock. Its attribute ``whole`` is the network with
+        the head; what is below the head is the same object as ``network``.
+
+    Raises
+    ------
+    ConnectionError
+        If the model is not on this machine and the hub cannot be reached.
+    ValueError
+        If it is no causal language model.
+    """
+    loaded = load_language_model(model, revision, device, dtype, stay=stay)
+    with loaded.lock:
+        whole = loaded.model.whole
+        if whole.get_output_embeddings() is None:
+            if isinstance(model, LiveModel):
+                raise ValueError(
+                    f"`model` holds a network without a head ({type(whole).__name__}), which gives no probabilities "
+                    "of tokens. Load it with AutoModelForCausalLM."
+                )
+            folder = local_folder(model) or find_language_model(model, revision)
+            whole = loaded.model.whole = put_head_on(loaded.model.network, folder, str(model))
+        if not loaded.model.causal:
+            raise ValueError(
+                f"`model` is a masked language model ({whole.config.model_type}). Expected a causal one, which "
+                "predicts the next token."
+            )
+        if whole.device != loaded.model.network.device or next(whole.parameters()).device != whole.device:
+            whole.to(loaded.model.network.device)
+        whole.eval()
+    return loaded
+
+
+def put_head_on(network, folder, name):
+    """A causal language model around a network, of which only the head is read from its files.
+
+    Parameters
+    ----------
+    network : transformers.PreTrainedModel
+        Without a head, loaded from the same folder.
+    folder : Path
+        The complete model.
+    name : str
+        Its name, for messages.
+
+    Returns
+    -------
+    whole : transformers.PreTrainedModel
+        In evaluation mode; what is below the head is `network` itself.
+
+    Raises
+    ------
+    ValueError
+        If transformers has no causal language model of this kind.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            whole = AutoModelForCausalLM.from_config(network.config)
+        _replace_body(whole, network)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"`model`={name!r} is no causal language model of transformers ({type(network).__name__}): {error}"
+        ) from error
+    whole.tie_weights()
+    missing = [key for key, value in whole.state_dict().items() if value.is_meta]
+    found = _read_tensors(folder, missing)
+    if len(found) < len(missing):       # weights in another format, or under other names
+        with quiet_loading(name):
+            whole = AutoModelForCausalLM.from_pretrained(str(folder), dtype=network.dtype, local_files_only=True)
+        _replace_body(whole, network)
+    else:
+        for key, value in found.items():
+            owner, _, last = key.rpartition(".")
+            parameter = torch.nn.Parameter(value.to(network.device, network.dtype), requires_grad=False)
+            setattr(whole.get_submodule(owner), last, parameter)
+    return whole.to(network.device).eval()
+
+
+def _replace_body(whole, network):
+    if type(whole.base_model) is not type(network):
+        raise TypeError(f"its body is a {type(whole.base_model).__name__}")
+    setattr(whole, whole.base_model_prefix, network)
+
+
+def _read_tensors(folder, keys):
+    """Those tensors of a model that its .safetensors files hold under these names."""
+    from safetensors import safe_open
+
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        place = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    else:
+        place = {key: "model.safetensors" for key in keys}
+    found = {}
+    for key in keys:
+        file = folder / place.get(key, "")
+        if file.is_file():
+            with safe_open(file, framework="pt") as tensors:
+                if key in tensors.keys():
+                    found[key] = tensors.get_tensor(key)
+    return found

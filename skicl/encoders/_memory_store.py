@@ -1,0 +1,101 @@
+"""Vectors kept in memory, the least recently used given up first."""
+
+import threading
+from collections import OrderedDict
+
+from skicl.encoders._claims import Claims
+
+# What Python needs for an entry beside the numbers: the array, the key, the slot.
+BYTES_OF_AN_ENTRY = 320
+
+
+class MemoryStore:
+    """Vectors by key, in this process.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Most memory to use.
+
+    Attributes
+    ----------
+    hits, misses : int
+        Items found and items encoded.
+    claims : Claims
+        Keys that a thread is encoding.
+    """
+
+    def __init__(self, max_bytes):
+        self.max_bytes = max_bytes
+        self.hits = self.misses = 0
+        self.claims = Claims()
+        self._vectors = OrderedDict()
+        self._bytes = 0
+        self._mutex = threading.Lock()
+
+    def find(self, keys):
+        """The vectors that are here.
+
+        Parameters
+        ----------
+        keys : list of bytes
+            Keys of items.
+
+        Returns
+        -------
+        found : dict of bytes to ndarray of shape (n_features,)
+            By key. The arrays are not to be changed.
+        """
+        with self._mutex:
+            found = {key: self._vectors[key] for key in keys if key in self._vectors}
+            for key in found:
+                self._vectors.move_to_end(key)
+            return found
+
+    def put(self, keys, vectors):
+        """Keep vectors, and give up others where room is short.
+
+        Parameters
+        ----------
+        keys : list of bytes
+            Keys of items.
+        vectors : ndarray of shape (n_keys, n_features)
+            Copied.
+        """
+        with self._mutex:
+            for key, vector in zip(keys, vectors):
+                if key not in self._vectors:
+                    self._vectors[key] = vector.copy()  # a view would keep the whole batch
+                    self._bytes += vector.nbytes + BYTES_OF_AN_ENTRY
+            while self._bytes > self.max_bytes:
+                _, vector = self._vectors.popitem(last=False)
+                self._bytes -= vector.nbytes + BYTES_OF_AN_ENTRY
+
+    def count(self, hits, misses):
+        """Add to the statistics.
+
+        Parameters
+        ----------
+        hits, misses : int
+            Items found and items encoded.
+        """
+        with self._mutex:
+            self.hits += hits
+            self.misses += misses
+
+    def clear(self):
+        """Forget everything."""
+        with self._mutex:
+            self._vectors.clear()
+            self._bytes = self.hits = self.misses = 0
+
+    def size(self):
+        """Number of vectors and of bytes.
+
+        Returns
+        -------
+        n_items, n_bytes : int
+            What is held now.
+        """
+        with self._mutex:
+            return len(self._vectors), self._bytes

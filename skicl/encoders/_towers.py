@@ -1,0 +1,177 @@
+"""Networks for images and sound with their processors: found, loaded, shared, settled on a device."""
+
+import os
+from collections.abc import Sequence
+
+from skicl.encoders._networks import find_language_model
+from skicl.encoders._precision import resolve_dtype
+from skicl.encoders._quiet import quiet_loading
+from skicl.encoders._resolution import folder_version, local_folder
+from skicl.encoders._weights import LiveModel, shared_model
+
+
+def live_handle(value, kind):
+    """Put a network and its processor in memory into a handle that clones share; return anything else as it is.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave as `model`.
+    kind : type
+        :class:`~skicl.encoders._image_networks.ImageModel` or :class:`~skicl.encoders._audio_networks.AudioModel`.
+
+    Returns
+    -------
+    object
+        A :class:`~skicl.encoders.LiveModel` for a pair of a network and a processor.
+    """
+    return LiveModel(kind(*value)) if _is_pair(value) else value
+
+
+def check_model(model, revision, dtype):
+    """Refuse what is neither the name nor the path of a model, nor a model in memory.
+
+    Parameters
+    ----------
+    model : object
+        What the user gave.
+    revision : str or None
+        What the user gave; it has a meaning for names only.
+    dtype : str, torch.dtype or None
+        What the user gave; it has none for a model in memory.
+
+    Raises
+    ------
+    TypeError
+        If `model` is anything else, or `revision` is no string.
+    ValueError
+        If there is a `revision` and `model` is no name, or a `dtype` and it is in memory.
+    """
+    if not isinstance(model, str | os.PathLike | LiveModel):
+        raise TypeError(
+            "`model` must be the name or the path of a model of transformers or a pair (network, processor), got "
+            f"{model!r}."
+        )
+    if not (revision is None or isinstance(revision, str)):
+        raise TypeError(f"`revision` must be a string or None, got {revision!r}.")
+    if revision is not None and not isinstance(model, str):
+        raise ValueError("`revision` applies to models of the hub only. Set it to None for a path or a live model.")
+    if dtype is not None and isinstance(model, LiveModel):
+        raise ValueError(
+            f"`dtype`={dtype!r} does not apply to a model in memory, which stays as it is. Convert it by "
+            "network.to(dtype) and set dtype=None."
+        )
+
+
+def load_tower(kind, model, revision, device, dtype, *, stay=False):
+    """The model that a parameter denotes, loaded once for all encoders of this process.
+
+    Parameters
+    ----------
+    kind : type
+        What it should be: made from a network and a processor, with a static method ``open(folder, dtype)`` that
+        gives them, and a method ``check`` that refuses others.
+    model : str, path or LiveModel
+        As checked by :func:`check_model`.
+    revision : str or None
+        Branch, tag or commit on the hub.
+    device : torch.device
+        Where to put it.
+    dtype : str, torch.dtype or None
+        Number format; None means the default of the device.
+    stay : bool, default=False
+        Leave a live model on the device where it is.
+
+    Returns
+    -------
+    loaded : LoadedModel
+        An instance of `kind` and its lock.
+
+    Raises
+    ------
+    ConnectionError
+        If the model is not on this machine and the hub cannot be reached.
+    ValueError, TypeError
+        If it is no such model.
+    """
+    if isinstance(model, LiveModel):
+        return _settle(model, kind, None if stay else device)
+    dtype = resolve_dtype(dtype, device)
+    folder = local_folder(model)
+    if folder is not None:
+        if revision is not None:
+            raise ValueError(f"`revision` applies to models of the hub only, and {model!r} is a folder.")
+        key, version = (kind.__name__, str(folder), None, str(device), str(dtype)), folder_version(folder)
+        return shared_model(key, lambda: open_tower(kind, folder, device, dtype), version=version)
+    key = (kind.__name__, model, revision, str(device), str(dtype))
+    return shared_model(
+        key, lambda: open_tower(kind, find_language_model(model, revision), device, dtype, name=model)
+    )
+
+
+def open_tower(kind, folder, device, dtype, *, name=None):
+    """Load a network and its processor from a folder, without printing.
+
+    Parameters
+    ----------
+    kind : type
+        As in :func:`load_tower`.
+    folder : Path
+        A complete model.
+    device : torch.device
+        Where to put it.
+    dtype : torch.dtype
+        Number format of the weights.
+    name : str or None, default=None
+        The name for messages. None means the folder.
+
+    Returns
+    -------
+    model : object
+        An instance of `kind`, in evaluation mode.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the folder holds no such model.
+    ImportError
+        If a package is missing that its processor needs.
+    """
+    name = name or str(folder)
+    try:
+        with quiet_loading(name):
+            model = kind.open(folder, dtype)
+    except ImportError:
+        raise
+    except Exception as error:  # each kind of damage has its own class of error
+        raise ValueError(
+            f"`model`={name!r} could not be loaded from {folder} ({type(error).__name__}: {error}). Expected a folder "
+            "with a network and its processor, both written by save_pretrained of transformers."
+        ) from error
+    model.check()
+    model.network.to(device).eval()
+    return model
+
+
+def _settle(handle, kind, device):
+    """The content of a handle, on the device that was asked for; None leaves it where it is."""
+    loaded = handle.loaded
+    with loaded.lock:
+        if _is_pair(loaded.model):  # the user made the handle
+            loaded.model = kind(*loaded.model)
+        if not isinstance(loaded.model, kind):
+            raise TypeError(
+                f"`model` holds an object of type {type(loaded.model).__name__}. Expected a pair (network, processor) "
+                "of transformers; use any other scikit-learn transformer in place of this encoder."
+            )
+        loaded.model.check()
+        if device is not None:
+            loaded.model.network.to(device)
+        loaded.model.network.eval()
+    return loaded
+
+
+def _is_pair(value):
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        return False
+    return hasattr(value[0], "forward")

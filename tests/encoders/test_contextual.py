@@ -1,0 +1,491 @@
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from encoders.tiny_language_models import (
+    CAUSAL,
+    FEATURES,
+    MASKED,
+    WITH_WINDOW,
+    make_network,
+    make_tokenizer,
+    save_tiny_model,
+)
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
+from text_battery import LABELS, TEXTS, TRANSFORMER_CHECKS, name_of
+
+from skicl import TartClassifier
+from skicl.encoders import ContextualEncoder, EmbeddingCache, LanguageModelEncoder, _contextual, _prompt_reading
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+LONG = 2048
+
+each_family = pytest.mark.parametrize("family", CAUSAL)
+with_context = pytest.mark.parametrize("embedding", ["loo", "vanilla"])
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("contextual")
+    return {family: save_tiny_model(family, root / family, positions=LONG) for family in [*CAUSAL, *MASKED]}
+
+
+@pytest.fixture(scope="module")
+def folder(folders):
+    """Of a model without a limit."""
+    return folders["bloom"]
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Numbers of tokens that the network was given."""
+    sizes, original = [], _prompt_reading.states_of
+
+    def states_of(network, layers, n_layers, **inputs):
+        sizes.append(inputs["input_ids"].numel())
+        return original(network, layers, n_layers, **inputs)
+
+    monkeypatch.setattr(_prompt_reading, "states_of", states_of)
+    return sizes
+
+
+def encoder(model, **options):
+    return ContextualEncoder(model, **{"device": "cpu", "window": LONG, **options})
+
+
+def prompts_by_hand(family, texts, labels, query, order):
+    """The states of a query's text and cue after labelled texts, by transformers alone, one prompt in one piece."""
+    network, tokenizer = make_network(family, positions=LONG), make_tokenizer(family)
+    pieces = [f"Sentence: {texts[i]}\nLabel: {labels[i]}\n" for i in order] + [f"Sentence: {query}\nLabel:"]
+    ids = tokenizer("")["input_ids"] + [
+        token for piece in pieces for token in tokenizer(piece, add_special_tokens=False)["input_ids"]
+    ]
+    last = tokenizer(pieces[-1], add_special_tokens=False, return_offsets_mapping=True)
+    n_span = sum(end > len("Sentence: ") for _, end in last["offset_mapping"])
+    with torch.inference_mode():
+        return network(input_ids=torch.tensor([ids])).last_hidden_state[0, -n_span:]
+
+
+# -- what the vectors are ------------------------------------------------------------------------
+
+
+@each_family
+def test_vectors_are_states_after_the_demonstrations(folders, family):
+    texts, labels, queries = TEXTS[:5], LABELS[:5], ["is my card here", "", "Label: card"]
+    one = encoder(folders[family]).fit(texts, labels)
+    order = [texts.index(text) for text, _ in one.demonstrations_]
+    assert sorted(order) == list(range(5))
+    for query, vector in zip(queries, one.transform(queries)):
+        states = prompts_by_hand(family, texts, labels, query, order)
+        np.testing.assert_allclose(vector, states.mean(0), **CLOSE)
+    left_out = one.fit_transform(texts, labels)
+    standing = encoder(folders[family], embedding="vanilla").fit_transform(texts, labels)
+    for i, text in enumerate(texts):
+        others = [j for j in order if j != i]
+        before = order[: order.index(i)]
+        np.testing.assert_allclose(left_out[i], prompts_by_hand(family, texts, labels, text, others).mean(0), **CLOSE)
+        np.testing.assert_allclose(standing[i], prompts_by_hand(family, texts, labels, text, before).mean(0), **CLOSE)
+
+
+@each_family
+def test_stream_is_the_language_model_encoder(folders, family):
+    one = encoder(folders[family], embedding="stream", pooling="last", layers=1)
+    expected = LanguageModelEncoder(folders[family], pooling="last", layers=1, device="cpu").fit_transform(TEXTS)
+    np.testing.assert_allclose(one.fit_transform(TEXTS, LABELS), expected, **CLOSE)
+    np.testing.assert_allclose(one.fit(TEXTS).transform(TEXTS), expected, **CLOSE)
+    assert not hasattr(one, "demonstrations_")
+
+
+@each_family
+def test_left_out_rows_are_new_texts_for_an_encoder_of_the_others(folders, family):
+    """The law of leave-one-out: row i of fit_transform is transform of an encoder fitted without row i."""
+    vectors = encoder(folders[family]).fit_transform(TEXTS[:9], LABELS[:9])
+    for i in range(9):
+        others = [j for j in range(9) if j != i]
+        fitted = encoder(folders[family]).fit([TEXTS[j] for j in others], [LABELS[j] for j in others])
+        np.testing.assert_allclose(vectors[i], fitted.transform([TEXTS[i]])[0], **CLOSE)
+
+
+@each_family
+@with_context
+def test_shared_keys_and_values_change_nothing(folders, family, embedding, monkeypatch):
+    one = encoder(folders[family], embedding=embedding, layers=[1, -1])
+    shared = one.fit_transform(TEXTS, LABELS), one.transform(TEXTS[:4])
+    monkeypatch.setattr(_prompt_reading, "shares_past", lambda model: False)
+    one.model = (make_network(family, positions=LONG), make_tokenizer(family))
+    whole = one.fit_transform(TEXTS, LABELS), one.transform(TEXTS[:4])
+    for a, b in zip(shared, whole):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@with_context
+def test_new_texts_get_the_same_vectors_either_way(folder, embedding):
+    """The two differ in how training rows are encoded only."""
+    fitted = encoder(folder, embedding=embedding).fit(TEXTS, LABELS)
+    expected = encoder(folder).fit(TEXTS, LABELS).transform(["a", "b"])
+    np.testing.assert_allclose(fitted.transform(["a", "b"]), expected, **CLOSE)
+
+
+@with_context
+def test_batches_and_rows_in_any_order_change_nothing(folder, embedding):
+    expected = encoder(folder, embedding=embedding).fit_transform(TEXTS, LABELS)
+    one_by_one = encoder(folder, embedding=embedding, batch_size=1).fit_transform(TEXTS, LABELS)
+    np.testing.assert_allclose(one_by_one, expected, **CLOSE)
+    order = np.random.default_rng(0).permutation(len(TEXTS))
+    permuted = encoder(folder, embedding=embedding).fit_transform([TEXTS[i] for i in order], np.array(LABELS)[order])
+    np.testing.assert_allclose(permuted, expected[order], **CLOSE)
+
+
+def test_random_state_chooses_the_order(folder):
+    orders = [encoder(folder, random_state=seed).fit(TEXTS, LABELS).demonstrations_ for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == sorted(orders[2])
+    generator = np.random.RandomState(0)
+    one = encoder(folder, random_state=generator)
+    assert one.fit(TEXTS, LABELS).demonstrations_ != one.fit(TEXTS, LABELS).demonstrations_
+
+
+def test_template_words_layers_and_pooling_count(folder):
+    words = {"card": "cards", "refund": "money", "login": "access"}
+    options = [{}, {"template": "{text} => {label}; "}, {"label_words": words}, {"layers": 1}, {"pooling": "last"}]
+    found = [encoder(folder, **one).fit_transform(TEXTS, LABELS) for one in options]
+    for i, one in enumerate(found):
+        for other in found[:i]:
+            assert not np.allclose(one, other, atol=1e-3)
+    assert {word for _, word in encoder(folder, label_words=words).fit(TEXTS, LABELS).demonstrations_} == {
+        "cards", "money", "access"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", [[0, 1] * 9, [True, False] * 9, np.array(["x", "y"] * 9), np.array([-3, 5] * 9)])
+def test_labels_of_any_type(folder, labels):
+    one = encoder(folder).fit(TEXTS, labels)
+    assert one.classes_.tolist() == sorted(set(np.asarray(labels).tolist()))
+    assert {word for _, word in one.demonstrations_} == {str(label) for label in np.asarray(labels).tolist()}
+
+
+# -- nothing leaks -------------------------------------------------------------------------------
+
+
+@each_family
+@with_context
+def test_no_row_sees_its_own_label(folders, family, embedding):
+    """Changing a label does not change that row; it does change others, and those of transform."""
+    one = encoder(folders[family], embedding=embedding)
+    before = one.fit_transform(TEXTS, LABELS)
+    leaky = one.transform(TEXTS)
+    looks_far_back = family not in WITH_WINDOW
+    moved = np.zeros(len(TEXTS), dtype=bool)
+    for i in range(0, len(TEXTS), 4):
+        labels = LABELS.copy()
+        labels[i] = {"card": "refund", "refund": "login", "login": "card"}[labels[i]]
+        after = one.fit_transform(TEXTS, labels)
+        np.testing.assert_allclose(after[i], before[i], rtol=1e-5, atol=1e-5)
+        moved |= np.abs(after - before).max(axis=1) > 1e-3
+        if looks_far_back:
+            assert np.abs(one.transform([TEXTS[i]])[0] - leaky[i]).max() > 1e-3
+    assert moved.all() if embedding == "loo" and looks_far_back else moved.any()
+
+
+@with_context
+def test_no_row_sees_its_own_label_through_what_fits(folder, embedding):
+    """The labels differ in length; the number of demonstrations must not tell which one a row has."""
+    words = {"card": "c", "refund": "a very long label word indeed", "login": "l"}
+    one = encoder(folder, embedding=embedding, window=260, label_words=words)
+    with pytest.warns(UserWarning, match="do not fit"):
+        before = one.fit_transform(TEXTS, LABELS)
+    for i in range(0, len(TEXTS), 3):
+        labels = LABELS.copy()
+        labels[i] = "login"
+        with pytest.warns(UserWarning, match="do not fit"):
+            after = clone(one).fit_transform(TEXTS, labels)
+        np.testing.assert_allclose(after[i], before[i], rtol=1e-5, atol=1e-5)
+
+
+@with_context
+def test_random_labels_stay_at_chance(folder, embedding):
+    rng = np.random.default_rng(0)
+    texts = [f"{a} {b}" for a in ("card", "refund", "login", "parcel", "bill") for b in "abcdefgh"]
+    scores = []
+    for _ in range(4):
+        labels = rng.permutation(np.repeat(["no", "yes"], len(texts) // 2))
+        pipeline = make_pipeline(encoder(folder, embedding=embedding), LogisticRegression(max_iter=1000))
+        scores += cross_val_score(pipeline, texts, labels, cv=4, error_score="raise").tolist()
+    # 160 predictions: the standard error at chance is 0.04.
+    assert abs(np.mean(scores) - 0.5) < 0.13
+
+
+def test_a_pipeline_encodes_training_rows_by_leave_one_out(folder):
+    one = encoder(folder)
+    pipeline = make_pipeline(clone(one), LogisticRegression()).fit(TEXTS, LABELS)
+    expected = LogisticRegression().fit(one.fit_transform(TEXTS, LABELS), LABELS)
+    np.testing.assert_allclose(pipeline[-1].coef_, expected.coef_, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        pipeline.predict_proba(["a", "b"]), expected.predict_proba(one.transform(["a", "b"])), rtol=1e-3, atol=1e-4
+    )
+
+
+@with_context
+def test_as_the_encoder_of_tart_classifier(folder, embedding):
+    one = encoder(folder, embedding=embedding)
+    queries = ["my card", "log in", "refund it"]
+    inside = TartClassifier(one).fit(TEXTS, LABELS)
+    pipeline = make_pipeline(clone(one), TartClassifier()).fit(TEXTS, LABELS)
+    by_hand = TartClassifier().fit(one.fit_transform(TEXTS, LABELS), LABELS)
+    expected = by_hand.predict_proba(one.transform(queries))
+    np.testing.assert_allclose(inside.predict_proba(queries), expected, **CLOSE)
+    np.testing.assert_allclose(pipeline.predict_proba(queries), expected, **CLOSE)
+    assert np.isfinite(cross_val_score(inside, TEXTS, LABELS, cv=3, error_score="raise")).all()
+
+
+def test_tart_classifier_reads_rows_without_a_label_as_new_texts(folder):
+    labels = np.array(LABELS, dtype=object)
+    labels[[2, 7]] = None
+    classifier = TartClassifier(encoder(folder)).fit(TEXTS, labels)
+    assert len(classifier.encoder_.demonstrations_) == len(TEXTS) - 2
+    assert classifier.n_context_ == len(TEXTS)
+
+
+# -- the window ----------------------------------------------------------------------------------
+
+
+@with_context
+def test_what_does_not_fit_is_dropped_as_a_whole_and_counted(folder, embedding, runs):
+    whole = encoder(folder).fit(TEXTS, LABELS)
+    window = 200
+    one = encoder(folder, embedding=embedding, window=window)
+    with pytest.warns(UserWarning, match="do not fit") as caught:
+        vectors = one.fit_transform(TEXTS, LABELS)
+    kept = len(one.demonstrations_)
+    assert 1 < kept < len(TEXTS)
+    message = str(caught[0].message)
+    assert message.startswith(f"{len(TEXTS) - kept} of {len(TEXTS)} demonstrations do not fit into the window")
+    assert caught[0].filename == __file__
+    assert one.demonstrations_ == whole.demonstrations_[:kept]
+    assert np.isfinite(vectors).all()
+    dropped = [text for text, _ in whole.demonstrations_[kept:]]
+    np.testing.assert_allclose(vectors[[TEXTS.index(text) for text in dropped]], one.transform(dropped), **CLOSE)
+
+
+def test_no_prompt_is_longer_than_the_window(folder, monkeypatch):
+    longest = []
+    original = _prompt_reading.states_of
+
+    def states_of(network, layers, n_layers, **inputs):
+        longest.append(inputs["attention_mask"].shape[1])
+        return original(network, layers, n_layers, **inputs)
+
+    monkeypatch.setattr(_prompt_reading, "states_of", states_of)
+    for window in (90, 150, 301):
+        one = encoder(folder, window=window)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            one.fit_transform(TEXTS, LABELS)
+            one.transform([*TEXTS, "refund " * 200])
+        assert max(longest) <= window
+        longest.clear()
+
+
+def test_class_without_a_demonstration_is_named(folder):
+    labels = [*["card"] * 9, *["refund"] * 8, "rare"]
+    dropped = 0
+    for seed in range(8):
+        one = encoder(folder, window=150, random_state=seed)
+        with pytest.warns(UserWarning, match="do not fit") as caught:
+            one.fit(TEXTS, labels)
+        lost = "rare" not in {word for _, word in one.demonstrations_}
+        assert ("None is left of 'rare'." in str(caught[0].message)) == lost
+        dropped += lost
+    assert dropped
+
+
+def test_long_texts_are_cut_and_counted(folder):
+    texts = [*TEXTS[:6], "refund " * 80]
+    one = encoder(folder, max_length=20)
+    with pytest.warns(UserWarning, match="1 of 7 texts are longer than 20 tokens and were truncated") as caught:
+        vectors = one.fit_transform(texts, LABELS[:7])
+    assert caught[0].filename == __file__
+    assert one.transform(["card"]).shape == (1, FEATURES)
+    with pytest.warns(UserWarning, match="1 of 1 texts are longer than 20 tokens") as caught:
+        one.transform(["refund " * 90])
+    assert caught[0].filename == __file__
+    short = next(text for text, _ in one.demonstrations_ if text.startswith("refund refund"))
+    np.testing.assert_allclose(encoder(folder).fit_transform([*TEXTS[:6], short], LABELS[:7]), vectors, **CLOSE)
+
+
+def test_impossible_windows(folders):
+    with pytest.raises(ValueError, match="Not one demonstration fits into 12 tokens beside the longest text"):
+        encoder(folders["bloom"], window=12).fit(["a", "b"], ["x", "y"])
+    with pytest.raises(ValueError, match=f"`window`={LONG + 1} exceeds the {LONG} positions of the model"):
+        encoder(folders["gpt2"], window=LONG + 1).fit(TEXTS, LABELS)
+
+
+def test_window_of_the_model_is_the_default(folders):
+    with pytest.warns(UserWarning, match="do not fit into the window"):
+        ContextualEncoder(folders["gpt2"], device="cpu").fit(TEXTS, LABELS)  # its tokenizer says 128
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ContextualEncoder(folders["bloom"], device="cpu").fit(TEXTS * 4, LABELS * 4)
+
+
+# -- work that is not done twice -----------------------------------------------------------------
+
+
+def test_the_prompt_is_read_once_for_all_batches_and_calls(folder, runs):
+    one = encoder(folder, batch_size=4, random_state=7).fit(TEXTS, LABELS)
+    queries = [f"text {i}" for i in range(20)]
+    one.transform(queries)
+    prompt = sum(size > 200 for size in runs)
+    one.transform(queries)
+    one.transform(["another"])
+    assert prompt == 1
+    assert sum(size > 200 for size in runs) == 1
+
+
+def test_leave_one_out_costs_half_of_reading_every_prompt(folder, runs):
+    one = encoder(folder, random_state=8)
+    one.fit_transform(TEXTS, LABELS)
+    with_sharing = sum(runs)
+    whole = len(one._prompt(one._load(torch.device("cpu")).model)[0])
+    assert with_sharing < 0.62 * whole * len(TEXTS)
+
+
+def test_vanilla_reads_one_prompt(folder, runs):
+    one = encoder(folder, embedding="vanilla", random_state=9)
+    one.fit_transform(TEXTS, LABELS)
+    assert sum(size > 100 for size in runs) == 1
+
+
+@with_context
+def test_cached_vectors_equal_those_that_are_not(folder, embedding):
+    cache = EmbeddingCache()
+    plain, cached = (encoder(folder, embedding=embedding, cache=one) for one in (None, cache))
+    for _ in range(2):
+        np.testing.assert_allclose(cached.fit_transform(TEXTS, LABELS), plain.fit_transform(TEXTS, LABELS), **CLOSE)
+        np.testing.assert_allclose(cached.transform(TEXTS), plain.transform(TEXTS), **CLOSE)
+    other = [*LABELS[1:], "card"]
+    np.testing.assert_allclose(cached.fit_transform(TEXTS, other), plain.fit_transform(TEXTS, other), **CLOSE)
+    for option in ({"template": "{text} => {label}; "}, {"pooling": "last"}, {"layers": 1}):
+        np.testing.assert_allclose(
+            clone(cached).set_params(**option).fit_transform(TEXTS, LABELS),
+            clone(plain).set_params(**option).fit_transform(TEXTS, LABELS),
+            **CLOSE,
+        )
+
+
+def test_grid_search_over_a_classifier_encodes_each_fold_once(folder):
+    cache = EmbeddingCache()
+    pipeline = make_pipeline(encoder(folder, cache=cache), LogisticRegression())
+    search = GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1.0, 10.0]}, cv=3, refit=False)
+    search.fit(TEXTS, LABELS)
+    assert cache.stats.misses == 3 * len(TEXTS)  # 12 training and 6 test rows in each of 3 folds
+    assert cache.stats.hits == 6 * len(TEXTS)
+
+
+def test_stream_shares_its_cache_with_the_language_model_encoder(folder):
+    cache = EmbeddingCache()
+    LanguageModelEncoder(folder, cache=cache, device="cpu").fit_transform(TEXTS)
+    misses = cache.stats.misses
+    encoder(folder, embedding="stream", cache=cache).fit_transform(TEXTS)
+    assert cache.stats.misses == misses
+
+
+# -- as a transformer of scikit-learn ------------------------------------------------------------
+
+# These call fit without labels, or expect fit_transform to equal fit and transform.
+NEED_NO_LABELS = {"fit_transform", "set_output", "pipeline_of_transformers", "column_transformer", "feature_names"}
+
+
+@pytest.mark.parametrize("embedding", ["loo", "vanilla", "stream"])
+@pytest.mark.parametrize("check", TRANSFORMER_CHECKS, ids=name_of)
+def test_battery(check, embedding, folder):
+    if embedding != "stream" and name_of(check) in NEED_NO_LABELS:
+        pytest.skip("calls fit without labels; the tests below say what holds instead")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        check(encoder(folder, embedding=embedding))
+
+
+@with_context
+def test_output_as_frames(folder, embedding):
+    import pandas as pd
+
+    expected = encoder(folder, embedding=embedding).fit_transform(TEXTS, LABELS)
+    one = encoder(folder, embedding=embedding).set_output(transform="pandas")
+    frame = one.fit_transform(pd.DataFrame({"message": TEXTS}, index=range(5, 5 + len(TEXTS))), LABELS)
+    assert list(frame.columns) == [f"contextualencoder{i}" for i in range(FEATURES)]
+    assert frame.index[0] == 5
+    np.testing.assert_allclose(frame.to_numpy(), expected, **CLOSE)
+
+
+def test_tags_say_whether_labels_are_needed(folder):
+    assert get_tags(encoder(folder)).target_tags.required
+    assert not get_tags(encoder(folder, embedding="stream")).target_tags.required
+    assert get_tags(encoder(folder, random_state=None)).non_deterministic
+
+
+def test_pickled_encoder_knows_its_demonstrations(folder):
+    one = encoder(folder).fit(TEXTS, LABELS)
+    data = pickle.dumps(one)
+    assert len(data) < 5000
+    np.testing.assert_allclose(pickle.loads(data).transform(["a"]), one.transform(["a"]), **CLOSE)
+
+
+def test_failed_fit_leaves_no_half_fitted_encoder(folder):
+    one = encoder(folder).fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match="Not one demonstration fits"):
+        one.set_params(window=12).fit(["a", "b"], ["x", "y"])
+    with pytest.raises(NotFittedError):
+        one.transform(["a"])
+    other = encoder(folder).fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match="`y` is None"):
+        other.fit(TEXTS)
+    other.transform(["a"])  # refused before any work: what was fitted stays
+
+
+@pytest.mark.parametrize("family", MASKED)
+def test_masked_models_are_refused_except_for_stream(folders, family):
+    with pytest.raises(ValueError, match=r"`embedding`='loo' needs a causal language model, and .* reads both ways"):
+        encoder(folders[family], window=None).fit(TEXTS, LABELS)
+    assert encoder(folders[family], window=None, embedding="stream").fit_transform(TEXTS).shape[1] == FEATURES
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "error", "message"),
+    [
+        ({}, None, ValueError, r"`y` is None, and embedding='loo' needs labels\."),
+        ({}, LABELS[:-1], ValueError, r"inconsistent numbers of samples"),
+        ({}, [None, *LABELS[1:]], ValueError, r"`y` has a missing label \(None\) at position 0\."),
+        ({}, [0.0, float("nan"), *range(16)], ValueError, r"`y` has a missing label \(nan\) at position 1\."),
+        ({}, np.linspace(0, 1, 18), ValueError, r"Unknown label type"),
+        ({"embedding": "LOO"}, LABELS, ValueError, r"`embedding` must be one of 'loo', 'vanilla', 'stream', got 'LOO'"),
+        ({"template": "{text}"}, LABELS, ValueError, r"`template` must be a string with"),
+        ({"label_words": ["a"]}, LABELS, TypeError, r"`label_words` must be a dict from labels to words or None"),
+        ({"label_words": {"card": "x"}}, LABELS, ValueError, r"`label_words` has no word for the label 'login'"),
+        ({"window": 0}, LABELS, ValueError, r"`window` must be a positive integer or None, got 0"),
+        ({"max_length": 0}, LABELS, ValueError, r"`max_length` must be a positive integer or None, got 0"),
+        ({"layers": 9}, LABELS, ValueError, r"the model has no layer 9"),
+        ({"pooling": "max"}, LABELS, ValueError, r"`pooling` must be one of"),
+        ({"random_state": "x"}, LABELS, ValueError, r"cannot be used to seed"),
+        ({"revision": "main"}, LABELS, ValueError, r"`revision` applies to models of the hub only"),
+        ({"model": 3}, LABELS, TypeError, r"`model` must be the name or the path of a model of transformers or a pair"),
+    ],
+)
+def test_bad_parameters_and_labels_are_refused(folder, options, labels, error, message):
+    with pytest.raises(error, match=message):
+        encoder(**{"model": folder, **options}).fit(TEXTS, labels)
+
+
+def test_parameters_are_checked_before_the_model_is_loaded(monkeypatch):
+    monkeypatch.setattr(_contextual, "load_language_model", lambda *_, **__: pytest.fail("the model was loaded"))
+    with pytest.raises(ValueError, match="bare string"):
+        encoder("someone/model").fit("text", LABELS)
+    with pytest.raises(ValueError, match="`embedding` must be"):
+        encoder("someone/model", embedding="x").fit(TEXTS, LABELS)
