@@ -7,9 +7,13 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-_WHERE = {"SentenceEncoder": "skicl.encoders", "TartClassifier": "skicl._tart"}
+_WHERE = {
+    "ICLClassifier": "skicl._icl",
+    "SentenceEncoder": "skicl.encoders",
+    "TartClassifier": "skicl._tart",
+}
 
-__all__ = ["SentenceEncoder", "TartClassifier", "__version__"]
+__all__ = ["ICLClassifier", "SentenceEncoder", "TartClassifier", "__version__"]
 
 
 def __getattr__(name):

@@ -100,7 +100,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
 
         Returns
         -------
-        vectors : ndarray of shape (n_samples, n_features_out_), dtype float32
+        vectors : ndarray of shape (n_samples, n_features), dtype float32
             One row per item, in the order of `X`.
 
         Raises
@@ -130,7 +130,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
 
         Returns
         -------
-        vectors : ndarray of shape (n_samples, n_features_out_), dtype float32
+        vectors : ndarray of shape (n_samples, n_features), dtype float32
             One row per item, in the order of `X`.
 
         Raises
@@ -158,7 +158,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
 
         Returns
         -------
-        names : ndarray of shape (n_features_out_,), dtype object
+        names : ndarray of shape (n_features,), dtype object
             Such as ``"sentenceencoder0"``.
         """
         check_is_fitted(self, "n_features_out_")

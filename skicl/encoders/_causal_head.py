@@ -53,7 +53,9 @@ def load_causal_model(model, revision, device, dtype, *, stay=False):
                 f"`model` is a masked language model ({whole.config.model_type}). Expected a causal one, which "
                 "predicts the next token."
             )
-        if whole.device != loaded.model.network.device or next(whole.parameters()).device != whole.device:
+        # Encoders move what is below the head only; a model spread over devices stays as it is.
+        here = whole.get_output_embeddings().weight.device
+        if here != loaded.model.network.device and getattr(whole, "hf_device_map", None) is None:
             whole.to(loaded.model.network.device)
         whole.eval()
     return loaded

@@ -259,7 +259,7 @@ class ContextualEncoder(BaseEncoder):
 
         Returns
         -------
-        vectors : ndarray of shape (n_samples, n_features_out_), dtype float32
+        vectors : ndarray of shape (n_samples, n_features), dtype float32
             One row per text, in the order of `X`. Not equal to ``fit(X, y).transform(X)``, unless for "stream".
 
         Raises
@@ -284,7 +284,7 @@ class ContextualEncoder(BaseEncoder):
 
         Returns
         -------
-        vectors : ndarray of shape (n_samples, n_features_out_), dtype float32
+        vectors : ndarray of shape (n_samples, n_features), dtype float32
             One row per text, in the order of `X`.
 
         Raises

@@ -89,6 +89,18 @@ def test_live_models_keep_their_head():
     assert loaded.model.whole is pair[0]
 
 
+def test_the_head_follows_the_body(monkeypatch):
+    network, tokenizer = pair_of("llama")
+    network.lm_head.to("meta")                      # the only other device that every machine has
+    moved = []
+    monkeypatch.setattr(network, "to", lambda device: moved.append(device))
+    load_causal_model(LiveModel((network, tokenizer)), None, CPU, None, stay=True)
+    assert moved == [CPU]
+    network.hf_device_map = {"lm_head": "meta", "": "cpu"}
+    load_causal_model(LiveModel((network, tokenizer)), None, CPU, None, stay=True)
+    assert moved == [CPU]
+
+
 def test_live_models_without_a_head_are_refused():
     network, tokenizer = pair_of("llama")
     with pytest.raises(ValueError, match=r"without a head \(LlamaModel\)"):

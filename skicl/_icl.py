@@ -1,0 +1,456 @@
+"""ICLClassifier: labelled rows as a prompt, classes scored by the language model that reads it."""
+
+import warnings
+from collections.abc import Sequence
+from numbers import Integral
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from skicl._labels import check_known, check_targets, label_space
+from skicl._validation import is_missing, resolve_device
+from skicl.encoders._base import check_integer
+from skicl.encoders._causal_head import load_causal_model
+from skicl.encoders._networks import check_model, live_handle
+from skicl.encoders._precision import check_dtype
+from skicl.prompting._calibration import resolve_calibration
+from skicl.prompting._ensemble import PromptEnsemble
+from skicl.prompting._plans import check_selector, resolve_selector
+from skicl.prompting._readouts import check_readout
+from skicl.prompting._records import is_records, read_records
+from skicl.prompting._task import PromptedTask, Recipe
+from skicl.prompting._template import PromptTemplate, choose_columns, multilabel_template
+from skicl.prompting._verbalizer import Verbalizer
+
+
+class ICLClassifier(ClassifierMixin, BaseEstimator):
+    """Classify by in-context learning with a causal language model and a prompt.
+
+    ``fit`` takes no gradient step: it chooses labelled rows as demonstrations, writes them out and lets the model read
+    what all prompts share, once. ``predict`` reads each query after that and compares the probabilities of the label
+    words: of all their tokens, tokenised together with the prompt, so they are exact, add up, and need no text to be
+    generated or parsed.
+
+    Parameters
+    ----------
+    model : str, path, pair (network, tokenizer) or LiveModel
+        A causal language model of transformers: a name on the Hugging Face hub, the path of a folder, or a network
+        with its head and its tokenizer in memory. Its weights are loaded once per process and device, shared with
+        clones and with a :class:`~skicl.encoders.LanguageModelEncoder` of the same model.
+    template : None, str or PromptTemplate, default=None
+        How rows are written out, with named fields: ``{text}`` for a collection of texts, the names of its columns
+        for a frame, x0, x1, ... for an array, and last ``{label}``. None means the default of
+        :class:`~skicl.prompting.PromptTemplate`.
+    verbalizer : None, dict, list or Verbalizer, default=None
+        Which words stand for each class: by class, or a list in the order of the sorted classes. None means the class
+        itself, as a string.
+    demonstrations : None, int or selector, default=None
+        Which labelled rows stand in the prompt. An int chooses so many, equally many of each class by turns, with a
+        fixed seed; 0 means none. None means 16. A selector, such as
+        :class:`~skicl.prompting.NearestDemonstrations`, may choose for every query anew, at the price of a prompt that
+        is read for every query.
+    calibration : None, {"contextual", "domain", "batch", "affine"} or calibrator, default=None
+        How the bias of the model towards labels is estimated in ``fit`` and taken off.
+    readout : {"label_words", "hidden_centroid", "knn"}, default="label_words"
+        What classes are read off: the probabilities of the label words; the distance of the last hidden state to the
+        means of those of labelled rows; the votes of the labelled rows after which the model says what is most
+        alike.
+    ensemble : None, int or PromptEnsemble, default=None
+        Ask with several prompts. An int means so many sets of demonstrations.
+    classes : array-like of shape (n_classes,) or None, default=None
+        The label space. It may hold classes without a labelled row. None means the labels in ``y``. For multi-label
+        ``y``, the names of its columns.
+    window : int or None, default=None
+        Most tokens of a prompt with a label. Demonstrations that do not fit are left out as a whole. None means the
+        limit of the model.
+    revision : str or None, default=None
+        Branch, tag or commit of a model on the hub.
+    batch_size : int, default=16
+        Rows read together. It affects speed and memory only, and halves where memory runs out.
+    device : str, torch.device or None, default=None
+        Where the model runs. None means cuda, else mps, else cpu; a model in memory stays where it is.
+    dtype : {"float32", "bfloat16", "float16"}, torch.dtype or None, default=None
+        What the network computes in. None means bfloat16 on CUDA devices whose hardware computes in it and float32
+        elsewhere; a model in memory stays as it is.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes, sorted; for multi-label ``y`` its columns.
+    demonstrations_ : ndarray of shape (n_demonstrations,) or None
+        Numbers of the rows in the prompt, in its order; of the first member of an ensemble and the first label. None
+        where they are chosen for every query.
+    multilabel_ : bool
+        Whether ``y`` was an indicator matrix.
+    n_features_in_ : int
+        Number of columns. Not defined for a collection of texts.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns. Only defined if ``X`` has names that are all strings.
+
+    See Also
+    --------
+    TartClassifier : Reads vectors of rows instead of a prompt, in any number.
+    skicl.prompting : Templates, label words, selectors, calibration.
+
+    Notes
+    -----
+    Memory holds keys and values of the shared part of the prompt once; a batch of queries has views of them. Networks
+    whose memory of a prompt cannot be taken apart (recurrent and mixed ones) read every prompt from its beginning: the
+    results are the same.
+
+    A pickle holds the labelled rows and no weights. A model in memory cannot be pickled. With ``n_jobs``, threads
+    share one model and take turns; every process loads its own. On one device ``n_jobs=1`` is as fast: rows are
+    batched.
+
+    Voting, stacking and bagging of scikit-learn number the classes before their members see them: there, give the
+    words as a list, or they are numbers. So does ``cross_val_predict`` with probabilities.
+
+    Text of the rows goes into the prompt as it is. A row that holds instructions or marks of a chat may sway the model.
+
+    Examples
+    --------
+    Any causal model of the hub will do:
+
+    >>> from skicl import ICLClassifier
+    >>> texts = ["where is my parcel?", "it has not arrived", "I was charged twice", "wrong amount on my bill"]
+    >>> labels = ["delivery", "delivery", "billing", "billing"]
+    >>> classifier = ICLClassifier("HuggingFaceTB/SmolLM2-360M", template="Message: {text}\\nTopic: {label}")
+    >>> classifier.fit(texts, labels)                                           # doctest: +SKIP
+    >>> classifier.predict(["my package is late"])                              # doctest: +SKIP
+    array(['delivery'], dtype='<U8')
+
+    A grid search sees the parts (these lines are not run either: they need the model):
+
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skicl.prompting import StratifiedDemonstrations
+    >>> classifier = ICLClassifier("HuggingFaceTB/SmolLM2-360M", demonstrations=StratifiedDemonstrations(k=4))
+    >>> search = GridSearchCV(classifier, {"demonstrations__k": [4, 8], "calibration": [None, "batch"]})
+    >>> search.fit(texts, labels)                                               # doctest: +SKIP
+    """
+
+    def __init__(self, model, *, template=None, verbalizer=None, demonstrations=None, calibration=None,
+                 readout="label_words", ensemble=None, classes=None, window=None, revision=None, batch_size=16,
+                 device=None, dtype=None):
+        self.model = model
+        self.template = template
+        self.verbalizer = verbalizer
+        self.demonstrations = demonstrations
+        self.calibration = calibration
+        self.readout = readout
+        self.ensemble = ensemble
+        self.classes = classes
+        self.window = window
+        self.revision = revision
+        self.batch_size = batch_size
+        self.device = device
+        self.dtype = dtype
+
+    def __setattr__(self, name, value):
+        # scikit-learn would copy bare weights with every clone; their handle is shared instead.
+        super().__setattr__(name, live_handle(value) if name == "model" else value)
+
+    def fit(self, X, y=None):
+        """Choose demonstrations, and let the model read what all prompts share.
+
+        Parameters
+        ----------
+        X : collection of n_samples texts, frame, array-like of shape (n_samples, n_features), or None
+            Labelled rows. None means that there is none: then ``y`` or `classes` say what the classes are.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Labels, or an indicator matrix of several labels for each row. Without ``X``, any list of the classes.
+
+        Returns
+        -------
+        self : ICLClassifier
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or an input is unusable; before the model reads anything.
+        ConnectionError
+            If the model is not on this machine and the hub cannot be reached.
+
+        Warns
+        -----
+        UserWarning
+            If demonstrations were left out because they do not fit into the window.
+        """
+        template, verbalizer, selector, calibrator = self._checked()
+        records = None if X is None else self._read(X, reset=True)
+        classes, codes, multilabel = self._targets(X, y, records)
+        if multilabel:
+            template = multilabel_template(template, () if records is None else records.columns)
+        columns = choose_columns(template, records)
+        template.parts(columns)
+        rows = [] if records is None else records.select(columns)
+        word_classes = [0, 1] if multilabel else classes.tolist()
+        if multilabel and verbalizer.words is None:
+            verbalizer = Verbalizer(**{**verbalizer.get_params(), "words": {0: "no", 1: "yes"}})
+        recipe = Recipe(template, verbalizer, verbalizer.words_of(word_classes), selector, calibrator, self.readout,
+                        window=self.window, batch_size=self.batch_size)
+        ensemble = PromptEnsemble(self.ensemble) if isinstance(self.ensemble, Integral) else self.ensemble
+        recipes = [recipe] if ensemble is None else ensemble.members(recipe, word_classes)
+        for member in recipes:
+            member.template.parts(columns)
+        candidates = [str(name) for name in classes] if multilabel else [None]
+        loaded, shared = self._load(), {}
+        with loaded.lock:
+            questions = []
+            for j, candidate in enumerate(candidates):
+                tasks = [PromptedTask(member._replace(candidate=candidate), columns) for member in recipes]
+                wanted = codes[:, j] if multilabel else codes
+                questions.append([task.fit(loaded.model, rows, wanted, shared) for task in tasks])
+        self._questions, self._ensemble, self._columns = questions, ensemble, columns
+        self._recipe, self.classes_, self.multilabel_ = recipe, classes, multilabel
+        first = questions[0][0]
+        self.demonstrations_ = None if first.plan_ is None else np.array(first.plan_, dtype=np.int64)
+        self._warn_of_dropped(first)
+        return self
+
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : collection of n_samples texts, frame or array-like of shape (n_samples, n_features)
+            Rows to classify, of the same form as in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In nats, in the order of ``classes_``. NaN for a row that the verbalizer abstains from. For multi-label,
+            of the presence of each label.
+        """
+        log_proba, mass = self._scores(X)
+        low = self._low(mass)
+        log_proba = [np.where(few[:, None], np.nan, some) for some, few in zip(log_proba, low.T)]
+        return np.stack([some[:, 1] for some in log_proba], axis=1) if self.multilabel_ else log_proba[0]
+
+    def predict_proba(self, X):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : collection of n_samples texts, frame or array-like of shape (n_samples, n_features)
+            Rows to classify, of the same form as in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Each row sums to one, in the order of ``classes_``. For multi-label, of the presence of each label.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def decision_function(self, X):
+        """Log-odds of the classes.
+
+        Parameters
+        ----------
+        X : collection of n_samples texts, frame or array-like of shape (n_samples, n_features)
+            Rows to classify, of the same form as in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes the log-odds of ``classes_[1]``; for more the log-probabilities; for multi-label the
+            log-odds of each label.
+        """
+        log_proba, mass = self._scores(X)
+        self._low(mass)
+        odds = [some[:, 1] - some[:, 0] if some.shape[1] == 2 else some for some in log_proba]
+        return np.stack(odds, axis=1) if self.multilabel_ else odds[0]
+
+    def predict(self, X):
+        """The most probable class of every row.
+
+        Parameters
+        ----------
+        X : collection of n_samples texts, frame or array-like of shape (n_samples, n_features)
+            Rows to classify, of the same form as in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels, as they were in ``y``; also for rows with a low mass. For multi-label an indicator matrix.
+        """
+        log_proba, mass = self._scores(X)
+        self._low(mass)
+        best = [some.argmax(axis=1) for some in log_proba]
+        return np.stack(best, axis=1) if self.multilabel_ else self.classes_[best[0]]
+
+    def label_mass(self, X):
+        """How much probability the model puts on any label word.
+
+        A low mass says that the model would rather say something else: the prompt or the words may not suit it.
+
+        Parameters
+        ----------
+        X : collection of n_samples texts, frame or array-like of shape (n_samples, n_features)
+            Rows to classify, of the same form as in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            From 0 to 1; the mean over the members of an ensemble.
+        """
+        _, mass = self._scores(X)
+        return mass if self.multilabel_ else mass[:, 0]
+
+    def _checked(self):
+        """Template, verbalizer, selector and calibrator, resolved; bad parameters are refused."""
+        check_model(self.model, self.revision, self.dtype)
+        check_dtype(self.dtype)
+        check_integer(self.batch_size, "batch_size")
+        check_integer(self.window, "window", optional=True)
+        check_readout(self.readout)
+        resolve_device(self.device)
+        template = PromptTemplate(self.template) if isinstance(self.template, str | None) else self.template
+        if not isinstance(template, PromptTemplate):
+            raise TypeError(f"`template` must be None, a string or a PromptTemplate, got {self.template!r}.")
+        template.check()
+        given = self.verbalizer
+        verbalizer = given if isinstance(given, Verbalizer) else Verbalizer(given)
+        verbalizer.check()
+        if isinstance(self.ensemble, Integral):
+            check_integer(self.ensemble, "ensemble")
+        elif self.ensemble is not None and not isinstance(self.ensemble, PromptEnsemble):
+            raise TypeError(f"`ensemble` must be None, an integer or a PromptEnsemble, got {self.ensemble!r}.")
+        else:
+            (self.ensemble or PromptEnsemble()).check()
+        selector = resolve_selector(self.demonstrations)
+        check_selector(selector)
+        return template, verbalizer, selector, resolve_calibration(self.calibration)
+
+    def _read(self, X, *, reset):
+        """``X`` as rows of named strings, after scikit-learn's checks where it is a table."""
+        if is_records(X) or not (isinstance(X, Sequence) or hasattr(X, "__array__") or hasattr(X, "shape")):
+            if hasattr(X, "columns") and X.shape[1] > 1:
+                if reset or hasattr(self, "n_features_in_"):
+                    validate_data(self, X, skip_check_array=True, reset=reset)
+            elif reset:
+                for name in ("n_features_in_", "feature_names_in_"):        # of an earlier fit on a table
+                    if hasattr(self, name):
+                        delattr(self, name)
+            return read_records(X)
+        if hasattr(self, "_columns") and not reset and not hasattr(self, "n_features_in_"):
+            self.n_features_in_ = 1
+            try:
+                array = validate_data(self, X, reset=False, dtype=None)
+            finally:
+                del self.n_features_in_
+        else:
+            array = validate_data(self, X, reset=reset, dtype=None)
+        return read_records(array, columns=getattr(self, "feature_names_in_", None))
+
+    def _targets(self, X, y, records):
+        """The classes, the number of the class of each row (or the indicators), and whether there are several each."""
+        declared = None if self.classes is None else label_space(self.classes)
+        if y is None and (X is not None or declared is None):
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. Without any row, "
+                "fit(None, y) or `classes` say what the classes are."
+            )
+        if y is None:
+            return self._enough(declared), np.zeros(0, dtype=np.int64), False
+        _check_no_missing(y)
+        if type_of_target(y, input_name="y") == "multilabel-indicator":
+            return self._indicators(y, records)
+        labels = column_or_1d(y, warn=True)
+        check_targets(labels)
+        if X is not None and len(labels) != len(records.rows):
+            raise ValueError(f"`X` and `y` need one entry for every row, got {len(records.rows)} and {len(labels)}.")
+        classes = np.unique(labels) if declared is None else declared
+        if classes.dtype.kind in "UO" and labels.dtype.kind in "iu":
+            raise ValueError(
+                f"`classes` are {classes.tolist()[:5]}, and `y` holds the numbers {np.unique(labels).tolist()[:5]}: "
+                "something before this classifier, as cross_val_predict does, has numbered the classes. List the "
+                "numbers in `classes`, and the words for them, in the same order, in `verbalizer`."
+            )
+        check_known(labels, classes, "classes")
+        codes = np.searchsorted(classes, labels) if X is not None else np.zeros(0, dtype=np.int64)
+        return self._enough(classes), codes, False
+
+    def _indicators(self, y, records):
+        matrix = np.asarray(y.toarray() if hasattr(y, "toarray") else y).astype(np.int64)
+        if records is None:
+            raise ValueError("`X` is None, and `y` is an indicator matrix. Give the rows that it belongs to.")
+        if len(matrix) != len(records.rows):
+            raise ValueError(f"`X` and `y` need one entry for every row, got {len(records.rows)} and {len(matrix)}.")
+        names = np.arange(matrix.shape[1]) if self.classes is None else np.asarray(self.classes)
+        if names.shape != (matrix.shape[1],):
+            raise ValueError(f"`classes` has shape {names.shape}, and `y` has {matrix.shape[1]} columns. Give one name "
+                             "for each column.")
+        return names, matrix, True
+
+    def _enough(self, classes):
+        if len(classes) < 2:
+            raise ValueError(f"The number of classes has to be greater than one; got {len(classes)} class "
+                             f"({classes.tolist()}). Add labelled rows of another class, or list the classes in "
+                             "`classes`.")
+        return classes
+
+    def _load(self):
+        device = resolve_device(self.device)
+        return load_causal_model(self.model, self.revision, device, self.dtype, stay=self.device is None)
+
+    def _scores(self, X):
+        """For every question log-probabilities of its classes, and masses (n_samples, n_questions)."""
+        check_is_fitted(self, "classes_")
+        records = self._read(X, reset=False)
+        rows = records.select(self._columns)
+        loaded = self._load()
+        log_proba, masses = [], []
+        with loaded.lock:
+            for tasks in self._questions:
+                scores = [task.scores(loaded.model, rows) for task in tasks]
+                every = [one.log_proba for one in scores]
+                log_proba.append(every[0] if self._ensemble is None else self._ensemble.combined(every))
+                masses.append(np.mean([one.mass for one in scores], axis=0))
+        # In float64 the rounding of the combination may leave a sum of one by more than users like to see.
+        log_proba = [some - logsumexp(some, axis=1, keepdims=True) for some in log_proba]
+        return log_proba, np.stack(masses, axis=1)
+
+    def _low(self, mass):
+        """Which masses are low enough to abstain, after a warning or an error where these are wanted."""
+        verbalizer = self._recipe.verbalizer
+        low = mass < verbalizer.min_mass
+        if low.any() and verbalizer.low_mass in ("warn", "raise"):
+            rows = np.flatnonzero(low.any(axis=1))
+            message = (
+                f"After {len(rows)} of {len(mass)} rows, first at position {rows[0]}, the model puts less than "
+                f"{verbalizer.min_mass} on all label words together. Name the words in the instruction, choose words "
+                "that suit the template, or lower `min_mass`."
+            )
+            if verbalizer.low_mass == "raise":
+                raise ValueError(message)
+            warnings.warn(message, stacklevel=3)
+        return low if verbalizer.low_mass == "nan" else np.zeros_like(low)
+
+    def _warn_of_dropped(self, task):
+        if getattr(task, "n_dropped_", 0):
+            total = task.n_dropped_ + len(task.plan_)
+            warnings.warn(
+                f"{task.n_dropped_} of {total} demonstrations were left out, so that the longest prompt fits into the "
+                "window. Take fewer demonstrations or shorter texts.",
+                stacklevel=3,
+            )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _check_no_missing(y):
+    """Refuse missing labels, which could not be sorted; NaN among numbers is for scikit-learn's checks to refuse."""
+    labels = y.tolist() if hasattr(y, "tolist") else y
+    if isinstance(labels, Sequence) and not isinstance(labels, str):
+        of_strings = any(isinstance(label, str) for label in labels)
+        for position, label in enumerate(labels):
+            if is_missing(label) and (of_strings or not isinstance(label, float)):
+                raise ValueError(f"`y` has a missing label ({label}) at position {position}. Drop the row: unlike "
+                                 "TartClassifier, a prompt has no use for rows without a label.")

@@ -1,0 +1,197 @@
+"""Tokens of prompts and of the labels after them, as the tokenizer splits both together.
+
+A label must get the tokens that it has in the text that follows the prompt: no begin-of-text token inside of it, the
+space before it where the tokenizer has it, and the same tokens of the prompt before it. So prompt and label are
+tokenised together and split at the last token boundary that the prompt has with every label and alone. To do so for
+every pair from the beginning of a long prompt would cost more than a small network; here only the end is tokenised
+again, after checks that its beginning did not change.
+"""
+
+from typing import NamedTuple
+
+# The end of a known text that is tokenised again is at least so many characters long,
+TAIL = 160
+# and so many of its first tokens must come out as they were.
+MARGIN = 8
+
+
+class TokenizedPrompt(NamedTuple):
+    """Tokens of a prompt and of all continuations.
+
+    Attributes
+    ----------
+    ids : tuple of int
+        Tokens of the prompt that it has whatever follows; those that begin a text come first.
+    continuations : tuple of tuple of int
+        What follows for each continuation. If the boundary between the two is no token boundary, they begin with what
+        is left of the prompt.
+    """
+
+    ids: tuple
+    continuations: tuple
+
+
+class AnchoredText:
+    """A text whose tokens are known, and which other texts will follow.
+
+    Parameters
+    ----------
+    encode : callable
+        From a list of strings to a list of lists of int, without special tokens.
+    text : str
+        The beginning of all texts.
+
+    Attributes
+    ----------
+    ids : list of int
+        Its tokens.
+    """
+
+    def __init__(self, encode, text):
+        self._encode, self._text = encode, text
+        self.ids = encode([text])[0] if text else []
+        self._tail, self._head, self._kept = text, [], None
+        cut = text.rfind("\n", 0, max(len(text) - TAIL, 0)) + 1
+        if cut > 0:
+            tail = encode([text[cut:]])[0]
+            common = _common_end(self.ids, tail)
+            skipped = len(tail) - common            # a tokenizer may put a space of its own before a text
+            if common >= 2 * MARGIN and skipped < MARGIN:
+                self._tail, self._head = text[cut:], self.ids[: len(self.ids) - common]
+                self._kept = (skipped, tail[: skipped + MARGIN])
+
+    def followed_by(self, texts):
+        """Tokens of this text and another after it.
+
+        Parameters
+        ----------
+        texts : list of str
+            What follows.
+
+        Returns
+        -------
+        rows : list of list of int
+            Tokens of the whole, one list for each.
+        """
+        rows = self._encode([self._tail + text for text in texts])
+        if self._kept is None:
+            return rows
+        skipped, known = self._kept
+        changed = [i for i, row in enumerate(rows) if row[: len(known)] != known]
+        rows = [self._head + row[skipped:] for row in rows]
+        for i, whole in zip(changed, self._encode([self._text + texts[i] for i in changed])):
+            rows[i] = whole
+        return rows
+
+
+def tokenize_jointly(encode, anchor, first, queries, cue, continuations):
+    """Tokens of prompts and of the continuations after each.
+
+    Parameters
+    ----------
+    encode : callable
+        From a list of strings to a list of lists of int, without special tokens.
+    anchor : AnchoredText
+        What all prompts begin with.
+    first : list of int
+        Tokens before every text.
+    queries : list of str
+        The rest of each prompt.
+    cue : str
+        What all queries end with.
+    continuations : list of str
+        What may follow, white space between included.
+
+    Returns
+    -------
+    prompts : list of TokenizedPrompt
+        In the order of the queries.
+    """
+    first = tuple(first)
+    known = _after_cue(encode, cue, continuations)
+    rows = anchor.followed_by(queries)
+    prompts = []
+    for number, (query, row) in enumerate(zip(queries, rows)):
+        quick = None if known is None else _known_split(row, *known)
+        if quick is None or number == 0:
+            exact = _split(row, anchor.followed_by([query + text for text in continuations]))
+            if quick is not None and quick != exact:
+                known = None                        # the cue alone does not tell the tokens of what follows
+            quick = exact
+        prompts.append(TokenizedPrompt(first + quick.ids, quick.continuations))
+    return prompts
+
+
+def encoder_of(backend):
+    """The function from strings to tokens that this module works with.
+
+    Parameters
+    ----------
+    backend : tokenizers.Tokenizer
+        That neither pads nor truncates.
+
+    Returns
+    -------
+    encode : callable
+    """
+
+    def encode(texts):
+        return [encoding.ids for encoding in backend.encode_batch(texts, add_special_tokens=False)]
+
+    return encode
+
+
+def shared_beginning(rows, most):
+    """How many tokens all rows begin with.
+
+    Parameters
+    ----------
+    rows : list of sequence of int
+        At least one.
+    most : sequence of int
+        What they are compared with.
+
+    Returns
+    -------
+    count : int
+
+    Examples
+    --------
+    >>> from skicl.prompting._joint_tokens import shared_beginning
+    >>> shared_beginning([(1, 2, 3), (1, 2, 4)], (1, 2, 3))
+    2
+    """
+    most = tuple(most)
+    count = len(most)
+    for row in rows:
+        if tuple(row[:count]) != most[:count]:
+            count = next((i for i in range(min(count, len(row))) if row[i] != most[i]), min(count, len(row)))
+    return count
+
+
+def _after_cue(encode, cue, continuations):
+    """Tokens of the cue and of what follows it; None where no token of the cue is sure."""
+    if not cue:
+        return None
+    alone, *joint = encode([cue, *(cue + text for text in continuations)])
+    sure = shared_beginning(joint, alone)
+    return (alone, sure, tuple(tuple(row[sure:]) for row in joint)) if sure else None
+
+
+def _known_split(row, alone, sure, continuations):
+    """The split read off the cue, if the prompt ends as the cue does, from a sure token on."""
+    left = len(alone) - sure
+    same = _common_end(row, alone)
+    return TokenizedPrompt(tuple(row[: len(row) - left]), continuations) if same > left else None
+
+
+def _split(row, joint):
+    sure = shared_beginning(joint, row)
+    return TokenizedPrompt(tuple(row[:sure]), tuple(tuple(one[sure:]) for one in joint))
+
+
+def _common_end(one, other):
+    count = 0
+    while count < min(len(one), len(other)) and one[-1 - count] == other[-1 - count]:
+        count += 1
+    return count

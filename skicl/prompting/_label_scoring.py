@@ -1,0 +1,185 @@
+"""Log-probabilities of all tokens of every label after every prompt, at the cost of reading what they share once.
+
+The tokens that all prompts begin with are read once (see _reading.py), each prompt once, and after it the labels as a
+tree: what two labels begin with is read once, and a label of one token costs nothing.
+
+Shapes: Q prompts, W labels.
+"""
+
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+
+from skicl.prompting._batching import in_batches
+from skicl.prompting._joint_tokens import shared_beginning
+from skicl.prompting._reading import Prefix, past_of, read_rows
+
+
+class LabelScores(NamedTuple):
+    """What a network says about labels.
+
+    Attributes
+    ----------
+    log_probs : ndarray of shape (Q, W)
+        Log-probability of all tokens of each label after each prompt, in nats.
+    lengths : ndarray of shape (Q, W), dtype int64
+        Number of tokens of each.
+    states : ndarray of shape (Q, D) or None
+        Last hidden states at the ends of the prompts.
+    vocabulary : ndarray of shape (Q, V) or None
+        Log-probabilities of all tokens there.
+    """
+
+    log_probs: np.ndarray
+    lengths: np.ndarray
+    states: np.ndarray | None = None
+    vocabulary: np.ndarray | None = None
+
+
+class LabelTree(NamedTuple):
+    """Labels as a tree of tokens.
+
+    Attributes
+    ----------
+    labels : tuple of tuple of int
+        The labels.
+    paths : list of tuple of int
+        What must be read after a prompt so that every token of every label but its last has been read.
+    wanted : list of list of (int, int, int)
+        For each path (position in it, token, label): what comes next there in the label. Each token of a label, the
+        first apart, is wanted once.
+    """
+
+    labels: tuple
+    paths: list
+    wanted: list
+
+
+def label_tree(labels):
+    """Arrange labels as a tree.
+
+    Parameters
+    ----------
+    labels : tuple of tuple of int
+        Tokens of the labels, at least one each.
+
+    Returns
+    -------
+    tree : LabelTree
+
+    Examples
+    --------
+    >>> from skicl.prompting._label_scoring import label_tree
+    >>> label_tree(((5,), (6, 7), (6, 8, 9))).paths
+    [(6, 8)]
+    """
+    inner = sorted({label[:-1] for label in labels if len(label) > 1})
+    # In sorted order a path is followed at once by those that go on from it.
+    paths = [path for path, after in zip(inner, [*inner[1:], ()]) if after[: len(path)] != path]
+    wanted = [[] for _ in paths]
+    for number, label in enumerate(labels):
+        if len(label) > 1:
+            home = next(i for i, path in enumerate(paths) if path[: len(label) - 1] == label[:-1])
+            wanted[home] += [(place, token, number) for place, token in enumerate(label[1:])]
+    return LabelTree(labels, paths, wanted)
+
+
+def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary=False):
+    """Score labels after prompts.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        With its head.
+    prefix : Prefix
+        What the prompts begin with. Tokens at its end that a prompt does not have are not used.
+    prompts : list of TokenizedPrompt
+        Each with the same number of labels.
+    batch_size : int
+        Most rows read together. It halves where memory runs out.
+    states, vocabulary : bool, default=False
+        Whether to return these.
+
+    Returns
+    -------
+    scores : LabelScores
+        In the order of the prompts.
+    """
+    n_kept = shared_beginning([prompt.ids for prompt in prompts], prefix.ids)
+    n_kept = min(n_kept, min(len(prompt.ids) for prompt in prompts) - 1)       # a row must have a token of its own
+    shape = (len(prompts), len(prompts[0].continuations))
+    found = LabelScores(
+        np.zeros(shape),
+        np.array([[len(label) for label in prompt.continuations] for prompt in prompts], dtype=np.int64),
+        {} if states else None,
+        {} if vocabulary else None,
+    )
+    by_labels = {}
+    for i, prompt in enumerate(prompts):
+        by_labels.setdefault(prompt.continuations, []).append(i)
+    for labels, numbers in by_labels.items():
+        rows = [prompts[i].ids[n_kept:] for i in numbers]
+        tree = label_tree(labels)
+
+        def run(batch, size, rows=rows, tree=tree, numbers=numbers):
+            places = [numbers[i] for i in batch]
+            _score_batch(model, prefix, n_kept, [rows[i] for i in batch], tree, size, places, found)
+
+        batch_size = in_batches([len(row) for row in rows], batch_size, run)
+    in_order = [
+        None if part is None else np.stack([part[i] for i in range(len(prompts))])
+        for part in (found.states, found.vocabulary)
+    ]
+    return LabelScores(found.log_probs, found.lengths, *in_order)
+
+
+def _score_batch(model, prefix, n_kept, rows, tree, size, numbers, found):
+    """Score the labels of a tree after some rows; what is found goes to the places `numbers`."""
+    first = [label[0] for label in tree.labels]
+    extra = {"states": found.states is not None, "vocabulary": found.vocabulary is not None}
+    wanted = [[(len(row) - 1, token) for token in first] for row in rows]
+    read = read_rows(model, prefix, n_kept, rows, wanted, keep=bool(tree.paths), **extra)
+    log_probs = np.stack(read.log_probs)
+    if tree.paths and prefix.shares:
+        _read_on(model, read.cache, n_kept, rows, tree, size, log_probs)
+    elif tree.paths:
+        _read_again(model, prefix, n_kept, rows, tree, size, log_probs)
+    found.log_probs[numbers] = log_probs
+    for place, part in ((found.states, read.states), (found.vocabulary, read.vocabulary)):
+        if place is not None:
+            place.update(zip(numbers, part.cpu().numpy()))
+
+
+def _read_on(model, cache, n_kept, rows, tree, size, log_probs):
+    """Add the tokens after the first, reading paths after the keys and values of the rows.
+
+    Rows of one length at a time: padding between a row and a path would move the path away from what a layer with a
+    window still sees.
+    """
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    for length, group in groupby(order, key=lambda i: len(rows[i])):
+        pairs = [(row, path) for row in group for path in range(len(tree.paths))]
+        for start in range(0, len(pairs), size):
+            some = pairs[start : start + size]
+            past = Prefix((), past_of(cache, [row for row, _ in some], n_kept + length), True)
+            paths = [tree.paths[path] for _, path in some]
+            wanted = [[(place, token) for place, token, _ in tree.wanted[path]] for _, path in some]
+            read = read_rows(model, past, n_kept + length, paths, wanted)
+            _add(log_probs, tree, some, read.log_probs)
+
+
+def _read_again(model, prefix, n_kept, rows, tree, size, log_probs):
+    """Add the tokens after the first where a network cannot read on: rows and paths are read from the beginning."""
+    pairs = [(row, path) for row in range(len(rows)) for path in range(len(tree.paths))]
+    for start in range(0, len(pairs), size):
+        some = pairs[start : start + size]
+        whole = [(*rows[row], *tree.paths[path]) for row, path in some]
+        wanted = [[(len(rows[row]) + place, token) for place, token, _ in tree.wanted[path]] for row, path in some]
+        _add(log_probs, tree, some, read_rows(model, prefix, n_kept, whole, wanted).log_probs)
+
+
+def _add(log_probs, tree, pairs, found):
+    for (row, path), values in zip(pairs, found):
+        for (_, _, label), value in zip(tree.wanted[path], values):
+            log_probs[row, label] += value

@@ -1,0 +1,338 @@
+"""Prompts of many rows: which demonstrations stand in each, their tokens, what of them is read once, what fits."""
+
+import warnings
+import weakref
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+
+from skicl.prompting._joint_tokens import AnchoredText, encoder_of, tokenize_jointly
+from skicl.prompting._label_scoring import LabelScores, score_labels
+from skicl.prompting._reading import Prefix, read_prefix, shares_prefix
+
+# Joining a label to a prompt may add so many tokens to those of the two.
+_SLACK = 2
+
+
+class Demonstrations(NamedTuple):
+    """Labelled rows that may stand in prompts.
+
+    Attributes
+    ----------
+    rows : list of tuple of str
+        Values of the columns.
+    words : list of str
+        The label word of each.
+    columns : tuple of str
+        Names of the columns.
+    """
+
+    rows: list
+    words: list
+    columns: tuple
+
+
+class _Opened(NamedTuple):
+    """The part that the prompts of one plan share."""
+
+    frame: object
+    anchor: AnchoredText
+    prefix: Prefix
+
+
+class Prompts:
+    """Prompts of one model, one template and one set of label words.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        With its head.
+    template : PromptTemplate
+        How rows are written out.
+    demonstrations : Demonstrations
+        Rows that plans choose from.
+    words : list of str
+        Label words to score, each once.
+    labels : sequence of str
+        What the instruction lists.
+    candidate : str or None
+        The name of the label that is asked about.
+    window : int or None
+        Most tokens of a prompt with a label; None means the limit of the model.
+    batch_size : int
+        Most rows read together.
+    shared : dict or None, default=None
+        What the model made of the beginnings of prompts, by their tokens; others put theirs there too.
+    """
+
+    def __init__(self, model, template, demonstrations, words, *, labels, candidate, window, batch_size, shared=None):
+        self._weak_model, self._template, self._demonstrations = weakref.ref(model), template, demonstrations
+        self._shared = {} if shared is None else shared
+        self._labels, self._candidate, self._batch_size = labels, candidate, batch_size
+        limits = [limit for limit in (window, model.limit) if limit is not None]
+        self._window = min(limits) if limits else None
+        self._encode, self._kept = encoder_of(model.backend), {}
+        frame = self._frame(())
+        # A word that begins another could not be told from its beginning without what ends a label.
+        end = frame.end if _some_begin_others(words) else ""
+        self._continuations = [frame.gap + word + end for word in words]
+        rows = self._encode([frame.gap + end, *self._continuations])
+        self._longest = max(map(len, rows)) + _SLACK
+        self._check_words(words, [row == rows[0] for row in rows[1:]])
+
+    @property
+    def model(self):
+        """The model, or None once it is no longer in memory: it is not kept alive from here."""
+        return self._weak_model()
+
+    def keep(self, plan):
+        """Read what the prompts of a plan share, now rather than with every call, and keep it.
+
+        Parameters
+        ----------
+        plan : tuple of int
+            Numbers of demonstrations, in the order of the prompt.
+        """
+        opened = self._open(plan, read=False)
+        ids = (*self._first(opened.frame), *opened.anchor.ids)
+        if ids not in self._shared:
+            self._shared[ids] = read_prefix(self.model, ids, known=self._shared.values())
+        self._kept[plan] = opened._replace(prefix=self._shared[ids])
+
+    def score(self, rows, plans, *, states=False, vocabulary=False):
+        """Log-probabilities of the label words after rows.
+
+        Parameters
+        ----------
+        rows : list of tuple of str
+            Values of the columns.
+        plans : list of tuple of int
+            For each row the numbers of its demonstrations, in the order of the prompt.
+        states, vocabulary : bool, default=False
+            Whether to return these.
+
+        Returns
+        -------
+        scores : LabelScores
+            In the order of the rows.
+
+        Raises
+        ------
+        ValueError
+            If a row does not fit into the window even without demonstrations; before anything is read.
+
+        Warns
+        -----
+        UserWarning
+            If demonstrations were left out of the prompts of some rows.
+        """
+        groups, shortened = self._tokenized(rows, plans)
+        if shortened:
+            warnings.warn(
+                f"{shortened} of {len(rows)} rows are too long for all demonstrations: some were left out of their "
+                f"prompts, so that these have at most {self._window} tokens. Take fewer demonstrations.",
+                stacklevel=2,
+            )
+        # Prompts of plans with one row have nothing to share; they are read together.
+        alone = [i for numbers, _ in groups.values() if len(numbers) == 1 for i in numbers]
+        jobs, prompt_of = [], {}
+        for plan, (numbers, prompts) in groups.items():
+            prompt_of.update(zip(numbers, prompts))
+            if len(numbers) > 1 or plan in self._kept:
+                jobs.append((self._open(plan, read=True).prefix, numbers))
+                alone = [i for i in alone if i not in numbers]
+        if alone:
+            jobs.append((Prefix((), None, shares_prefix(self.model)), alone))
+        found = []
+        for prefix, numbers in jobs:
+            prompts = [prompt_of[i] for i in numbers]
+            found.append(score_labels(self.model, prefix, prompts, batch_size=self._batch_size, states=states,
+                                      vocabulary=vocabulary))
+        back = np.argsort(np.concatenate([numbers for _, numbers in jobs]), kind="stable")
+        return LabelScores(*(None if part[0] is None else np.concatenate(part)[back] for part in zip(*found)))
+
+    def score_text(self, text):
+        """Log-probabilities of the label words after a text that stands alone.
+
+        Parameters
+        ----------
+        text : str
+            The text.
+
+        Returns
+        -------
+        log_probs : ndarray of shape (n_words,)
+        """
+        anchor = AnchoredText(self._encode, "")
+        prompts = self._joint(anchor, self.model.first_tokens, [text], "")
+        prefix = Prefix((), None, shares_prefix(self.model))
+        return score_labels(self.model, prefix, prompts, batch_size=1).log_probs[0]
+
+    def fitting(self, plan, rows, *, from_end):
+        """The demonstrations of a plan that leave room for nine of ten rows; rows that are longer get fewer.
+
+        Parameters
+        ----------
+        plan : tuple of int
+            Numbers of demonstrations.
+        rows : list of tuple of str
+            Rows, at least one.
+        from_end : bool
+            Whether demonstrations are dropped from the end of the prompt, or from its beginning.
+
+        Returns
+        -------
+        plan : tuple of int
+            The longest part that fits; maybe empty.
+        """
+        if self._window is None:
+            return plan
+        by_length = self._bodies_by_length(rows)
+        long_one = by_length[-(-9 * len(by_length) // 10) - 1]
+
+        def fits(n_kept):
+            return self._n_tokens(_part(plan, n_kept, from_end), long_one) <= self._window
+
+        if fits(len(plan)):
+            return plan
+        low, high = 0, len(plan) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle - 1)
+        return _part(plan, low, from_end)
+
+    def check_room(self, rows):
+        """Refuse a window into which no row fits, even without demonstrations.
+
+        Parameters
+        ----------
+        rows : list of tuple of str
+            Rows.
+
+        Raises
+        ------
+        ValueError
+            If the shortest one does not fit.
+        """
+        if self._window is None or not rows:
+            return
+        n_tokens = self._n_tokens((), self._bodies_by_length(rows)[0])
+        if n_tokens > self._window:
+            raise ValueError(
+                f"even the shortest row of `X` makes a prompt of {n_tokens} tokens without any demonstration, and "
+                f"{self._window} fit. Raise `window` if the model allows it, or shorten the texts or the instruction."
+            )
+
+    def _bodies_by_length(self, rows):
+        bodies = [self._template.body(row, self._demonstrations.columns, candidate=self._candidate) for row in rows]
+        return [body for _, body in sorted(zip(map(len, self._encode(bodies)), bodies))]
+
+    def _n_tokens(self, plan, body):
+        """Most tokens of a prompt with a label."""
+        frame = self._frame(plan)
+        prompt = self._encode([frame.head + body + frame.tail])[0]
+        return len(self._first(frame)) + len(prompt) + self._longest
+
+    def _tokenized(self, rows, plans):
+        """Numbers of rows and their prompts for every plan, all of which fit; and for how many rows some were cut."""
+        groups, waiting, shortened = {}, {}, 0
+        for i, plan in enumerate(plans):
+            waiting.setdefault(plan, []).append(i)
+        while waiting:
+            plan, numbers = waiting.popitem()
+            opened = self._open(plan, read=False)
+            frame = opened.frame
+            columns, candidate = self._demonstrations.columns, self._candidate
+            bodies = [self._template.body(rows[i], columns, candidate=candidate) + frame.tail for i in numbers]
+            prompts = self._joint(opened.anchor, self._first(frame), bodies, frame.tail)
+            for i, prompt in zip(numbers, prompts):
+                n_tokens = len(prompt.ids) + max(map(len, prompt.continuations))
+                if self._window is None or n_tokens <= self._window:
+                    known = groups.setdefault(plan, ([], []))
+                    known[0].append(i)
+                    known[1].append(prompt)
+                    continue
+                if not plan:
+                    raise ValueError(
+                        f"`X` has a row at position {i} whose prompt has {n_tokens} tokens without any demonstration, "
+                        f"and {self._window} fit. Shorten the text or the instruction."
+                    )
+                shortened += len(plan) == len(plans[i])
+                shorter = self.fitting(plan, [rows[i]], from_end=plan in self._kept)
+                shorter = shorter if len(shorter) < len(plan) else plan[1:]
+                waiting.setdefault(shorter, []).append(i)
+        return groups, shortened
+
+    def _joint(self, anchor, first, bodies, cue):
+        prompts = tokenize_jointly(self._encode, anchor, first, bodies, cue, self._continuations)
+        # The probability of a first token needs a token before it.
+        return [prompt if prompt.ids else prompt._replace(ids=(self.model.neutral_token,)) for prompt in prompts]
+
+    def _open(self, plan, *, read):
+        if plan in self._kept:
+            return self._kept[plan]
+        frame = self._frame(plan)
+        anchor = AnchoredText(self._encode, frame.head)
+        ids = (*self._first(frame), *anchor.ids)
+        return _Opened(frame, anchor, read_prefix(self.model, ids) if read else None)
+
+    def _frame(self, plan):
+        rows, words, columns = self._demonstrations
+        some = [(rows[i], words[i]) for i in plan]
+        return self._template.frame(some, columns, labels=self._labels, candidate=self._candidate,
+                                    tokenizer=self.model.tokenizer)
+
+    def _first(self, frame):
+        """Tokens before the text; a chat template mostly writes them itself."""
+        begins = getattr(self.model.tokenizer, "bos_token", None)
+        if frame.special and begins and frame.head.startswith(begins):
+            return []
+        return self.model.first_tokens
+
+    def _check_words(self, words, silent):
+        if any(silent):
+            word = words[silent.index(True)]
+            raise ValueError(f"`words`: the tokenizer of the model has no token for {word!r}. Use another word.")
+        prompt = self._joint(AnchoredText(self._encode, ""), self.model.first_tokens, [self._frame(()).tail], "")[0]
+        seen = {}
+        for word, tokens in zip(words, prompt.continuations):
+            if tokens in seen:
+                raise ValueError(
+                    f"`words`: the tokenizer of the model does not tell {word!r} from {seen[tokens]!r}. Use other "
+                    "words."
+                )
+            seen[tokens] = word
+
+
+def label_mass(log_probs):
+    """How much probability a model puts on any label word.
+
+    Parameters
+    ----------
+    log_probs : ndarray of shape (n_rows, n_words)
+        Log-probabilities of all tokens of the words.
+
+    Returns
+    -------
+    mass : ndarray of shape (n_rows,)
+        At most 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl.prompting._prompts import label_mass
+    >>> label_mass(np.log([[0.25, 0.5]]))
+    array([0.75])
+    """
+    return np.minimum(np.exp(logsumexp(log_probs, axis=1)), 1.0)
+
+
+def _part(plan, n_kept, from_end):
+    return plan[:n_kept] if from_end else plan[len(plan) - n_kept :]
+
+
+def _some_begin_others(words):
+    ordered = sorted(words)
+    return any(after.startswith(word) for word, after in pairwise(ordered))

@@ -1,0 +1,205 @@
+"""What a user passes as ``X``, as rows of named strings that a template can be filled with."""
+
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+
+from skicl._validation import check_texts, is_missing, is_text, position_of
+
+TEXT = "text"
+# Numbers are written with so many significant digits.
+DIGITS = 4
+
+
+class Records(NamedTuple):
+    """Rows of named strings.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names of the fields. A collection of texts has one, ``text``.
+    rows : list of tuple of str
+        One string for each column.
+    alias : str or None
+        Another name of the only column: what a frame calls it.
+    """
+
+    columns: tuple
+    rows: list
+    alias: str | None = None
+
+    def select(self, columns):
+        """Values of some columns.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Their names; of a single column also its other name.
+
+        Returns
+        -------
+        rows : list of tuple of str
+
+        Raises
+        ------
+        ValueError
+            If a column is missing.
+        """
+        places = {name: i for i, name in enumerate(self.columns)}
+        if self.alias is not None:
+            places[self.alias] = 0
+        if len(self.columns) == 1:
+            places.setdefault(TEXT, 0)
+        missing = [name for name in columns if name not in places]
+        if missing:
+            raise ValueError(
+                f"`X` has no column {missing[0]!r}, which the classifier was fitted with or its template names: found "
+                f"{len(self.columns)} columns {list(self.columns)[:10]!r}."
+            )
+        return [tuple(row[places[name]] for name in columns) for row in self.rows]
+
+
+def is_records(X):
+    """Whether a collection goes to :func:`read_records` as it is: texts, or a frame that holds not only numbers.
+
+    Parameters
+    ----------
+    X : object
+        Anything a user may pass as samples.
+
+    Returns
+    -------
+    bool
+        False for arrays of several columns and for frames of numbers, which scikit-learn's checks read first.
+
+    Examples
+    --------
+    >>> from skicl.prompting._records import is_records
+    >>> is_records(["a text"]), is_records([[0.5, 1.0]])
+    (True, False)
+    """
+    if is_text(X) or _is_empty(X):
+        return True
+    if not hasattr(X, "columns"):
+        return False
+    kinds = [getattr(dtype, "kind", None) or ("f" if _is_polars_number(dtype) else "O") for dtype in X.dtypes]
+    return any(kind not in "biuf" for kind in kinds)
+
+
+def read_records(X, *, columns=None):
+    """Read rows as named strings.
+
+    Parameters
+    ----------
+    X : collection of texts, frame, or ndarray of shape (n_samples, n_features)
+        An array has been through scikit-learn's checks.
+    columns : sequence of str or None, default=None
+        Names of the columns of an array. None means x0, x1, ...
+
+    Returns
+    -------
+    records : Records
+        Numbers are written with four significant digits.
+
+    Raises
+    ------
+    ValueError
+        If `X` is empty, is a bare string, or a value is missing; the message says where.
+    TypeError
+        If an item of a collection of texts is no string.
+
+    Examples
+    --------
+    >>> from skicl.prompting._records import read_records
+    >>> read_records(["late", "lost"]).rows
+    [('late',), ('lost',)]
+    """
+    if is_text(X) or _is_empty(X) or not (hasattr(X, "columns") or hasattr(X, "shape")):
+        alias = str(X.columns[0]) if hasattr(X, "columns") else None
+        return Records((TEXT,), [(_of_characters(text, i),) for i, text in enumerate(check_texts(X))], alias)
+    if hasattr(X, "columns"):
+        names = tuple(str(name) for name in X.columns)
+        values = [_list_of(X, name) for name in X.columns]
+        if not values or not values[0]:
+            raise ValueError("`X` is empty: found 0 sample(s) while a minimum of 1 is required.")
+    else:
+        names = tuple(f"x{i}" for i in range(X.shape[1])) if columns is None else tuple(str(name) for name in columns)
+        values = [X[:, i].tolist() for i in range(X.shape[1])]
+    labels = getattr(X, "index", None)
+    written = [
+        [write_value(value, row, name, labels) for row, value in enumerate(column)]
+        for name, column in zip(names, values)
+    ]
+    return Records(names, list(zip(*written)), names[0] if len(names) == 1 else None)
+
+
+def write_value(value, row=0, column="text", labels=None):
+    """One value of a table as it stands in a prompt.
+
+    Parameters
+    ----------
+    value : object
+        A string, a number or anything with a string form.
+    row : int, default=0
+        Its row, for messages.
+    column : str, default="text"
+        Its column, for messages.
+    labels : sequence or None, default=None
+        The index of a frame, for messages.
+
+    Returns
+    -------
+    written : str
+        Strings as they are, integers exactly, other numbers with four significant digits.
+
+    Raises
+    ------
+    ValueError
+        If the value is missing.
+
+    Examples
+    --------
+    >>> from skicl.prompting._records import write_value
+    >>> write_value(3), write_value(0.123456), write_value("late")
+    ('3', '0.1235', 'late')
+    """
+    if is_missing(value):
+        raise ValueError(
+            f"`X` has a missing value ({value}) in column {column!r} at {position_of(row, labels)}. Drop the row or "
+            "replace the value, for example by ''."
+        )
+    if isinstance(value, str):
+        return _of_characters(str(value), row)
+    if isinstance(value, bool | np.bool_ | Integral):
+        return str(value)
+    return f"{float(value):.{DIGITS}g}" if isinstance(value, Real) else str(value)
+
+
+def _of_characters(text, row):
+    """The text, unless half of a pair of code units stands in it, which no tokenizer can read."""
+    try:
+        text.isascii() or text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"`X` has a text at position {row} with a lone surrogate ({text[error.start]!r}), which is no character. "
+            "Decode the text anew, or replace it by text.encode('utf-8', 'replace').decode()."
+        ) from error
+    return text
+
+
+def _list_of(frame, name):
+    column = frame[name]
+    if hasattr(column, "columns"):
+        raise ValueError(f"`X` has several columns named {name!r}. Give every column a name of its own.")
+    return column.to_list()
+
+
+def _is_empty(X):
+    """Whether it is a collection without items, of which nobody can say what they would be."""
+    return (isinstance(X, list | tuple) and not X) or getattr(X, "shape", None) == (0,)
+
+
+def _is_polars_number(dtype):
+    is_numeric = getattr(dtype, "is_numeric", None)
+    return bool(is_numeric()) if callable(is_numeric) else False

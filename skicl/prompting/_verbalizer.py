@@ -1,0 +1,199 @@
+"""Verbalizer: which words stand for a class, and how scores of words become scores of classes."""
+
+from collections.abc import Mapping
+from numbers import Real
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator
+
+NORMALIZATIONS = ("auto", "sum", "mean", "pmi")
+LOW_MASS = ("ignore", "warn", "raise", "nan")
+
+
+class Verbalizer(BaseEstimator):
+    """Which words stand for each class, and how their scores are compared.
+
+    Parameters
+    ----------
+    words : dict, list or None, default=None
+        For each class a word, or a list of words of which any counts (the first stands in demonstrations). A word may
+        be a phrase. A list has an entry for each class, in sorted order: it also serves inside of meta-estimators,
+        most of which number the classes before their members see them. None means the class itself, as a string.
+    normalize : {"auto", "sum", "mean", "pmi"}, default="auto"
+        What is compared: the log-probability of all tokens of a word ("sum"); their mean, so that long words have no
+        disadvantage ("mean"); the log-probability less that after `domain_prompt` alone, pointwise mutual information
+        [1]_ ("pmi"). "auto" means "sum" where all words have the same number of tokens and "mean" otherwise.
+    domain_prompt : str or None, default=None
+        What the words are read after for "pmi". None means the cue of the template, such as ``"Label:"``.
+    low_mass : {"ignore", "warn", "raise", "nan"}, default="ignore"
+        What to do about a query after which the model puts less than `min_mass` on all label words together: nothing,
+        a warning, an error, or NaN for its probabilities.
+    min_mass : float, default=0.01
+        The probability below which a mass is low.
+
+    See Also
+    --------
+    skicl.ICLClassifier : Uses verbalizers.
+
+    References
+    ----------
+    .. [1] Holtzman, West, Shwartz, Choi and Zettlemoyer (2021), "Surface Form Competition: Why the Highest
+       Probability Answer Isn't Always Right", EMNLP.
+
+    Examples
+    --------
+    >>> from skicl.prompting import Verbalizer
+    >>> verbalizer = Verbalizer({0: ["bad", "poor"], 1: "good"})
+    >>> verbalizer.words_of([0, 1])
+    [['bad', 'poor'], ['good']]
+    """
+
+    def __init__(self, words=None, *, normalize="auto", domain_prompt=None, low_mass="ignore", min_mass=0.01):
+        self.words = words
+        self.normalize = normalize
+        self.domain_prompt = domain_prompt
+        self.low_mass = low_mass
+        self.min_mass = min_mass
+
+    def check(self):
+        """Refuse parameters that cannot be used with any classes.
+
+        Raises
+        ------
+        TypeError
+            If `words` is neither a dict nor a list, or `domain_prompt` no string.
+        ValueError
+            If another parameter is unusable.
+        """
+        if not (self.words is None or isinstance(self.words, Mapping | list | tuple)):
+            raise TypeError(f"`words` must be a dict from classes to words, a list with an entry for each class, or "
+                            f"None, got {self.words!r}.")
+        if not (isinstance(self.normalize, str) and self.normalize in NORMALIZATIONS):
+            raise ValueError(f"`normalize` must be one of {_listed(NORMALIZATIONS)}, got {self.normalize!r}.")
+        if not (isinstance(self.low_mass, str) and self.low_mass in LOW_MASS):
+            raise ValueError(f"`low_mass` must be one of {_listed(LOW_MASS)}, got {self.low_mass!r}.")
+        if not (isinstance(self.min_mass, Real) and 0 <= self.min_mass <= 1):
+            raise ValueError(f"`min_mass` must be a probability from 0 to 1, got {self.min_mass!r}.")
+        if not (self.domain_prompt is None or isinstance(self.domain_prompt, str)):
+            raise TypeError(f"`domain_prompt` must be a string or None, got {self.domain_prompt!r}.")
+
+    def words_of(self, classes):
+        """Words of every class.
+
+        Parameters
+        ----------
+        classes : sequence
+            The classes, in order.
+
+        Returns
+        -------
+        words : list of list of str
+            At least one for each class.
+
+        Raises
+        ------
+        ValueError
+            If a class has no word, a word is blank, two classes share one, or a word is for no class.
+        """
+        self.check()
+        classes = list(classes)
+        if self.words is None:
+            words = [[str(label)] for label in classes]
+        elif not isinstance(self.words, Mapping):
+            if len(self.words) != len(classes):
+                raise ValueError(f"`words` has {len(self.words)} entries, and there are {len(classes)} classes: "
+                                 f"{classes[:10]!r}. Give one for each, in this order.")
+            words = [[some] if isinstance(some, str) else list(some) for some in self.words]
+        else:
+            missing = [label for label in classes if label not in self.words]
+            if missing:
+                raise ValueError(f"`words` has no word for the class {missing[0]!r}. Give one for each of {classes!r}.")
+            unknown = [label for label in self.words if label not in classes]
+            if unknown:
+                raise ValueError(
+                    f"`words` has words for {unknown[0]!r}, which is no class. The classes are {classes[:10]!r}."
+                )
+            given = [self.words[label] for label in classes]
+            words = [[some] if isinstance(some, str) else list(some) for some in given]
+        seen = {}
+        for label, some in zip(classes, words):
+            if not some:
+                raise ValueError(f"`words` has an empty list for the class {label!r}. Give at least one word.")
+            for word in some:
+                if not isinstance(word, str) or not word.strip():
+                    raise ValueError(
+                        f"`words` has {word!r} for the class {label!r}: expected a string that is not blank."
+                    )
+                if word in seen:
+                    raise ValueError(f"`words` has {word!r} twice, for {seen[word]!r} and {label!r}: a word must stand "
+                                     "for one class.")
+                seen[word] = label
+        return words
+
+
+def class_scores(word_scores, owners, n_classes):
+    """Scores of classes: the log of the sum of the exponentials of the scores of their words.
+
+    Parameters
+    ----------
+    word_scores : ndarray of shape (n_queries, n_words)
+        Log-scores of the words.
+    owners : ndarray of shape (n_words,), dtype int
+        The number of the class of each word.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_queries, n_classes)
+        Log-scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl.prompting._verbalizer import class_scores
+    >>> np.exp(class_scores(np.log([[0.2, 0.1, 0.3]]), np.array([0, 0, 1]), 2)).round(3)
+    array([[0.3, 0.3]])
+    """
+    columns = [logsumexp(word_scores[:, owners == label], axis=1) for label in range(n_classes)]
+    return np.stack(columns, axis=1)
+
+
+def normalized(log_probs, lengths, normalize, prior=None):
+    """Scores of words that are compared.
+
+    Parameters
+    ----------
+    log_probs : ndarray of shape (n_queries, n_words)
+        Log-probabilities of all tokens of the words.
+    lengths : ndarray of shape (n_queries, n_words), dtype int
+        Numbers of tokens.
+    normalize : {"auto", "sum", "mean", "pmi"}
+        As in :class:`Verbalizer`.
+    prior : ndarray of shape (n_words,) or None, default=None
+        Log-probabilities after the domain prompt, for "pmi".
+
+    Returns
+    -------
+    scores : ndarray of shape (n_queries, n_words)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl.prompting._verbalizer import normalized
+    >>> normalized(np.array([[-2.0, -3.0]]), np.array([[1, 3]]), "auto")
+    array([[-2., -1.]])
+    """
+    if normalize == "pmi":
+        return log_probs - prior
+    if normalize == "mean":
+        return log_probs / lengths
+    if normalize == "auto":
+        equal = (lengths == lengths[:, :1]).all(axis=1, keepdims=True)
+        return np.where(equal, log_probs, log_probs / lengths)
+    return log_probs
+
+
+def _listed(names):
+    return ", ".join(map(repr, names))
