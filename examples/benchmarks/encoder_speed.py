@@ -1,6 +1,6 @@
 """Encoding texts: SentenceEncoder against SentenceTransformer.encode on the same texts, caches, precision, memory.
 
-    python examples/benchmarks/encoders.py --data FOLDER [--device cuda] [--markdown FILE]
+    python examples/benchmarks/encoder_speed.py --data FOLDER [--device cuda] [--markdown FILE]
 
 Both use the same weights and turn over the same texts (the first ones of the test part of each set, see
 ``few_shot_text.py``), and take turns; the best of several runs counts. On a CPU, CPU seconds of one thread; on a GPU,

@@ -23,7 +23,7 @@ def load(name):
         sys.path.remove(str(FOLDER))
 
 
-benchmark = load("encoders")
+benchmark = load("encoder_speed")
 
 
 def test_cosines():
