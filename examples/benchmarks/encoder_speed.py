@@ -167,8 +167,10 @@ def format_section(options):
 MEMORY_HEADER = ["cache", f"peak, {SHORT} texts", f"peak, {LONG} texts", "of it texts and vectors", "other growth"]
 
 PROGRAM = """
-import resource, sys, torch
+import sys, torch
 torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[5])
+from memory import peak_bytes
 from sentence_transformers import SentenceTransformer
 from transformers import BertConfig, BertModel
 from skicl import SentenceEncoder
@@ -181,7 +183,7 @@ encoder = SentenceEncoder(model, device=device, cache=folder).fit(["a text"])
 encoder.transform([f"warm up {i}" for i in range(n_warm)])
 texts = [f"order {i}" for i in range(n_texts)]
 vectors = encoder.transform(texts)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, vectors.nbytes + sum(map(sys.getsizeof, texts)))
+print(peak_bytes(), vectors.nbytes + sum(map(sys.getsizeof, texts)))
 """
 
 
@@ -195,10 +197,10 @@ def memory_row(where, device, sizes=(SHORT, LONG)):
     peaks, held = [], []
     for n_texts in sizes:
         with tempfile.TemporaryDirectory() as folder:
-            given = (folder if where == "folder" else "", device, str(n_texts), str(SHORT))
+            given = (folder if where == "folder" else "", device, str(n_texts), str(SHORT), str(Path(__file__).parent))
             done = subprocess.run([sys.executable, "-c", PROGRAM, *given], capture_output=True, text=True, check=True)
         peak, size = map(int, done.stdout.split())
-        peaks.append(peak * (1 if sys.platform == "darwin" else 1024))
+        peaks.append(peak)
         held.append(size)
     growth = peaks[1] - peaks[0] - (held[1] - held[0])
     return [where, *(f"{number / MB:.0f} MB" for number in (*peaks, held[1], growth))]

@@ -19,6 +19,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from memory import peak_bytes
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
@@ -86,7 +87,7 @@ def measure(options):
         warnings.simplefilter("ignore")  # convergence of a penalty that is not chosen
         small = np.unique(y, return_index=True)[1].repeat(2)
         build(options.measure, len(small), options.reasoner).fit(X[small], y[small]).predict_proba(X_query)
-        before = peak_memory()
+        before = peak_bytes() / 2**20
         start = time.process_time()
         classifier.fit(X, y)
         fitted = time.process_time()
@@ -98,7 +99,7 @@ def measure(options):
         "fit_seconds": fitted - start,
         "predict_seconds": predicted - fitted,
         "before_mb": before,
-        "peak_mb": peak_memory(),
+        "peak_mb": peak_bytes() / 2**20,
     }
 
 
@@ -129,18 +130,6 @@ class HeldOutLogisticRegression(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         return self.model_.predict_proba(X)
-
-
-def peak_memory():
-    """Largest memory that this process ever held, in MB."""
-    status = Path("/proc/self/status")
-    if status.exists():     # on Linux getrusage also counts what the parent held when it started this process
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def save_set(name, n_rows, folder, options):

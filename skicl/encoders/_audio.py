@@ -200,7 +200,8 @@ class AudioEncoder(BaseEncoder):
         tower = model.model
         weights = weights_digest(model, tower.network, tower.processor)
         layers = str(tower.resolve(self.layers))
-        return "audio", weights, layers, self.pooling, self._limit(model), int(self.normalize)
+        limit = self._limit(model)
+        return "audio", weights, layers, self.pooling, None if limit is None else float(limit), int(self.normalize)
 
     def _prepare(self, model, batch):
         tower, limit = model.model, self._limit(model)

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from io import BytesIO
 from math import ceil, gcd
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +74,12 @@ def read_recordings(X, sampling_rate=None):
     """
     if isinstance(X, bytes | bytearray | memoryview | os.PathLike | Mapping):
         raise ValueError("`X` is a single recording: expected a collection of recordings. Wrap it in a list: [X].")
+    taken_apart = isinstance(X, np.ndarray) and X.dtype == object and X.ndim > 1 and X.shape[1:] != (1,) and X.size
+    if taken_apart and isinstance(X.flat[0], Real):
+        raise ValueError(
+            f"`X` is an array of objects of shape {X.shape}: numpy takes recordings of equal length apart. Pass a list "
+            "of the recordings, or np.stack(recordings)."
+        )
     if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
         if X.ndim not in (2, 3):
             hint = "Wrap a single recording in a list: [X]." if X.ndim == 1 else "Reshape it."

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._validation import check_texts, resolve_device
+from skicl._validation import check_texts, list_items, position_of, resolve_device
 from skicl.encoders._cache import Rows, cached_vectors, content_digest, keys_of, resolve_cache
 from skicl.encoders._pipelining import progress_bar, work_ahead
 from skicl.encoders._precision import check_dtype
@@ -220,6 +220,8 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         """The items and the model, after all checks."""
         self._check_parameters()
         items = self._read(X)
+        if not len(items):
+            raise ValueError("`X` is empty: found 0 items while a minimum of 1 is required.")
         return items, self._load(resolve_device(self.device))
 
     def _vectors(self, model, items):
@@ -260,7 +262,13 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         with progress_bar(len(positions), type(self).__name__, verbose) as bar, work_ahead(prepared(), ahead) as work:
             for batch, chosen, ready in work:
                 if chosen:
-                    yield chosen, self._encode(model, ready)
+                    vectors = self._encode(model, ready)
+                    if len(vectors) != len(chosen):  # numpy would repeat a single one
+                        raise ValueError(
+                            f"{type(self).__name__}._encode returned {len(vectors)} vectors for {len(chosen)} items. "
+                            "It must return one for each."
+                        )
+                    yield chosen, vectors
                 bar.update(len(batch))
 
     def __sklearn_tags__(self):
@@ -270,6 +278,44 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def read_unicode(X):
+    """Return the texts of a collection, having checked that a tokenizer can read them.
+
+    Parameters
+    ----------
+    X : list, 1-D array, Series, one-column frame or array of shape (n, 1)
+        The texts.
+
+    Returns
+    -------
+    texts : list of str
+        As :func:`~skicl._validation.check_texts` returns them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_texts` does, and if a text holds half of a surrogate pair, which is no character; the message names
+        the position of the first.
+
+    Examples
+    --------
+    >>> from skicl.encoders._base import read_unicode
+    >>> read_unicode(["a", "b"])
+    ['a', 'b']
+    """
+    texts = check_texts(X)
+    for i, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"`X` has a text with {text[error.start]!a}, half of a surrogate pair, at "
+                f"{position_of(i, list_items(X)[1])}: expected valid Unicode. Read the file again with the right "
+                "encoding, or replace it: text.encode(errors='replace').decode()."
+            ) from error
+    return texts
 
 
 def distinct_digests(digests):

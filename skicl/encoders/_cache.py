@@ -255,8 +255,15 @@ def keys_of(digests, fingerprint):
     -------
     keys : list of bytes
         Sixteen bytes each.
+
+    Raises
+    ------
+    TypeError
+        If the fingerprint holds something else: what is printed of an array or of an object does not tell it from
+        others.
     """
-    way = blake2b(repr((KEY_VERSION, *fingerprint)).encode(errors="surrogatepass")).digest()
+    parts = tuple(_plain(part) for part in fingerprint)
+    way = blake2b(repr((KEY_VERSION, *parts)).encode(errors="surrogatepass")).digest()
     return [blake2b(digest, digest_size=16, key=way).digest() for digest in digests]
 
 
@@ -277,6 +284,7 @@ class Rows:
     def __init__(self, n_rows):
         self.n_rows = n_rows
         self.matrix = None
+        self._making = threading.Lock()
 
     def fill(self, positions, vectors):
         """Put vectors in their places.
@@ -289,8 +297,9 @@ class Rows:
             What to put there.
         """
         if len(positions):
-            if self.matrix is None:
-                self.matrix = np.empty((self.n_rows, len(vectors[0])), dtype=np.float32)
+            with self._making:  # the thread that works ahead fills rows too
+                if self.matrix is None:
+                    self.matrix = np.empty((self.n_rows, len(vectors[0])), dtype=np.float32)
             self.matrix[positions] = vectors
 
 
@@ -364,7 +373,23 @@ def _encode_unclaimed(store, keys, missing, rows, encode):
     return left, encoded
 
 
+def _plain(part):
+    """A part of a fingerprint whose repr tells it from others."""
+    if isinstance(part, np.generic):
+        part = part.item()
+    if isinstance(part, tuple):
+        return tuple(_plain(inner) for inner in part)
+    if part is None or isinstance(part, str | bytes | int | float):
+        return part
+    raise TypeError(
+        f"_fingerprint returned {part!r}, of type {type(part).__name__}: expected a tuple of str, int, float and None. "
+        "Of anything else give a checksum."
+    )
+
+
 def _absolute(folder):
+    if not (isinstance(folder, str | os.PathLike) and os.fspath(folder)):
+        raise TypeError(f"`folder` must be the path of a folder or None for memory, got {folder!r}.")
     path = Path(folder).expanduser().absolute()
     if path.exists() and not path.is_dir():
         raise ValueError(f"`cache`={str(folder)!r} is a file. Expected a folder, which is made if it does not exist.")

@@ -10,7 +10,8 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from skicl.encoders._base import BaseEncoder, check_integer
+from skicl._validation import is_missing
+from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
 from skicl.encoders._demonstrations import (
     count_that_fit,
     cut_text,
@@ -297,7 +298,7 @@ class ContextualEncoder(BaseEncoder):
         UserWarning
             If texts were cut off; the message counts them.
         """
-        check_is_fitted(self, "n_features_out_")
+        check_is_fitted(self, ["n_features_out_", *([] if self.embedding == "stream" else ["demonstrations_"])])
         texts, model = self._begin(X)
         if self.embedding == "stream":
             texts = self._cut(model, texts, 4)
@@ -321,6 +322,9 @@ class ContextualEncoder(BaseEncoder):
         if not (self.label_words is None or isinstance(self.label_words, Mapping)):
             raise TypeError(f"`label_words` must be a dict from labels to words or None, got {self.label_words!r}.")
         check_random_state(self.random_state)
+
+    def _read(self, X):
+        return read_unicode(X)
 
     def _load(self, device):
         loaded = load_language_model(self.model, self.revision, device, self.dtype, stay=self.device is None)
@@ -370,7 +374,7 @@ class ContextualEncoder(BaseEncoder):
         labels = column_or_1d(y, warn=True)
         check_consistent_length(texts, labels)
         for position, label in enumerate(labels):
-            if label is None or label != label:
+            if is_missing(label):
                 raise ValueError(f"`y` has a missing label ({label}) at position {position}. Drop the row.")
         check_classification_targets(labels)
         classes = np.unique(labels)

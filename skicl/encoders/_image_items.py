@@ -59,6 +59,11 @@ def read_images(X):
     import_optional("PIL.Image", extra="image")
     if _is_one_image(X):
         raise ValueError(f"`X` is a single {_kind(X)}: expected a collection of images. Wrap it in a list: [X].")
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim > 2:
+        raise ValueError(
+            f"`X` is an array of objects of shape {X.shape}: numpy takes images of equal size apart. Pass a list of "
+            "the images, or np.stack(images)."
+        )
     if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
         _check_stack(X)
         sources, labels = list(X), None
@@ -140,6 +145,8 @@ def _rgb(image):
         return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"its mode is {image.mode!r}, numbers without a defined range; convert it to 8 bits first.")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # Pillow would warn about the transparency that is dropped
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from skicl.encoders._base import BaseEncoder, check_integer
+from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
 from skicl.encoders._networks import check_model, live_handle, load_language_model
 from skicl.encoders._token_pooling import check_layers, check_pooling, padded, pool, resolve_layers, states_of
 from skicl.encoders._weights import weights_digest
@@ -164,6 +164,9 @@ class LanguageModelEncoder(BaseEncoder):
             raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
         if not (self.prompt is None or isinstance(self.prompt, str)):
             raise TypeError(f"`prompt` must be a string or None, got {self.prompt!r}.")
+
+    def _read(self, X):
+        return read_unicode(X)
 
     def _load(self, device):
         loaded = load_language_model(self.model, self.revision, device, self.dtype, stay=self.device is None)

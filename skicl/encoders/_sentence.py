@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from skicl.encoders._base import BaseEncoder, check_integer
+from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._quiet import quiet_loading
 from skicl.encoders._resolution import DEFAULT_MODEL, find_model, folder_version, full_name, local_folder
@@ -161,6 +161,9 @@ class SentenceEncoder(BaseEncoder):
                 "model.to(dtype) and set dtype=None."
             )
 
+    def _read(self, X):
+        return read_unicode(X)
+
     def _load(self, device):
         if isinstance(self.model, LiveModel):
             return _settle(self.model, None if self.device is None else device)
@@ -182,14 +185,15 @@ class SentenceEncoder(BaseEncoder):
                 f"`cache` does not work with {self.model!r}: its weights are not those of a torch module, so nobody "
                 "can tell whether they have changed. Set cache=None."
             )
-        return (
-            "sentence",
-            weights_digest(model, network, network.tokenizer),
-            self._prompt(network),
-            self._limit(network),
-            self.truncate_dim or network.truncate_dim,
-            int(self.normalize),
-        )
+        with model.lock:  # another thread may have set the limit of its texts
+            return (
+                "sentence",
+                weights_digest(model, network, network.tokenizer),
+                self._prompt(network),
+                self._limit(network),
+                self.truncate_dim or network.truncate_dim,
+                int(self.normalize),
+            )
 
     def _sizes(self, model, items):
         # Where letters decide which texts go together, a quarter of what a network on a CPU computes is padding.

@@ -5,6 +5,9 @@ import threading
 from hashlib import sha256
 from pickle import PicklingError
 
+# Of a tokenizer of transformers.
+_SET_BY_EVERY_CALL = {"padding": None, "truncation": None}
+
 _LOADED = {}
 # Held while a model is looked up and loaded, so that no thread loads what another is loading.
 _LOADING = threading.RLock()
@@ -153,7 +156,9 @@ def _contents(part):
         yield part.to_str().encode()
     elif hasattr(part, "get_vocab"):
         backend = getattr(part, "backend_tokenizer", None)
-        yield _settings(part.get_vocab()) if backend is None else backend.to_str().encode()
+        # Every call leaves its own padding and truncation in the backend, so these two say nothing of the next.
+        content = part.get_vocab() if backend is None else {**json.loads(backend.to_str()), **_SET_BY_EVERY_CALL}
+        yield _settings(content)
 
 
 def _settings(values):

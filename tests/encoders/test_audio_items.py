@@ -199,6 +199,8 @@ def test_what_soundfile_cannot_read_is_named(tmp_path):
         ({"array": TONE, "sampling_rate": RATE}, "single recording: expected a collection"),
         (np.zeros((0, 100)), "empty: found 0 recordings"),
         (np.zeros((2, 2, 2, 2)), r"shape \(2, 2, 2, 2\)"),
+        (np.array([TONE, TONE], dtype=object), r"objects of shape \(2, 4000\).*Pass a list of the recordings"),
+        (np.array([[np.nan], ["a.wav"]], dtype=object), r"missing value \(nan\) at position 0"),
     ],
 )
 def test_what_is_no_collection_of_recordings_is_refused(X, message):

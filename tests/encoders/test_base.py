@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
@@ -8,6 +9,7 @@ from skicl.encoders._base import (
     batches_of_similar_size,
     check_integer,
     distinct_digests,
+    read_unicode,
 )
 
 
@@ -130,3 +132,24 @@ def test_integers_that_are_accepted():
     check_integer(None, "n", optional=True)
     with pytest.raises(ValueError, match="`n` must be a positive integer or None, got 0"):
         check_integer(0, "n", optional=True)
+
+
+def test_every_item_needs_a_vector(monkeypatch):
+    monkeypatch.setattr(CountingEncoder, "_encode", lambda self, model, batch: np.ones((1, 2)))
+    with pytest.raises(ValueError, match=r"CountingEncoder\._encode returned 1 vectors for 3 items"):
+        CountingEncoder().fit_transform(["a", "b", "c"])
+
+
+def test_half_a_surrogate_pair_is_refused():
+    texts = ["a", "\N{GRINNING FACE}", "", "no\ud83d"]
+    assert read_unicode(texts[:3]) == texts[:3]
+    with pytest.raises(ValueError, match=r"text with '\\ud83d', half of a surrogate pair, at position 3: expected"):
+        read_unicode(texts)
+    with pytest.raises(ValueError, match=r"at position 3 \(index label 9\)"):
+        read_unicode(pd.Series(texts, index=range(6, 10), dtype=object))
+
+
+def test_nothing_to_encode_is_refused(monkeypatch):
+    monkeypatch.setattr(CountingEncoder, "_read", lambda self, X: list(X))
+    with pytest.raises(ValueError, match="`X` is empty: found 0 items while a minimum of 1 is required"):
+        CountingEncoder().fit_transform([])

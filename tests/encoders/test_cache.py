@@ -93,6 +93,12 @@ def test_file_in_place_of_a_folder_is_refused(log):
         CountingEncoder(log, cache=log).fit(TEXTS)
 
 
+@pytest.mark.parametrize("folder", ["", 2 * MIB, True])
+def test_folder_is_a_path(folder):
+    with pytest.raises(TypeError, match="`folder` must be the path of a folder or None for memory, got"):
+        EmbeddingCache(folder)
+
+
 # -- copies, pickles, life -----------------------------------------------------------------------
 
 
@@ -156,6 +162,17 @@ def test_keys_tell_contents_and_ways_apart():
     assert len(set(keys)) == len(digests) * len(ways)
     assert {len(key) for key in keys} == {16}
     assert keys_of(digests[::-1], ("a",)) == keys_of(digests, ("a",))[::-1]
+
+
+def test_numbers_of_numpy_in_a_fingerprint_are_numbers():
+    digests = [content_digest(b"a")]
+    assert keys_of(digests, (np.int64(3), np.float64(0.5), np.str_("a"))) == keys_of(digests, (3, 0.5, "a"))
+
+
+@pytest.mark.parametrize("part", [np.arange(3), [1], {}, object(), ("a", len)])
+def test_fingerprint_that_need_not_tell_ways_apart_is_refused(part):
+    with pytest.raises(TypeError, match=r"_fingerprint returned .*: expected a tuple of str, int, float and None"):
+        keys_of([content_digest(b"a")], ("way", part))
 
 
 def test_keys_do_not_change_between_versions():

@@ -2,6 +2,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from encoders.tiny_language_models import (
@@ -464,6 +465,7 @@ def test_masked_models_are_refused_except_for_stream(folders, family):
         ({}, LABELS[:-1], ValueError, r"inconsistent numbers of samples"),
         ({}, [None, *LABELS[1:]], ValueError, r"`y` has a missing label \(None\) at position 0\."),
         ({}, [0.0, float("nan"), *range(16)], ValueError, r"`y` has a missing label \(nan\) at position 1\."),
+        ({}, pd.array(["a", None, *"ab" * 8]), ValueError, r"`y` has a missing label \(<NA>|nan\) at position 1\."),
         ({}, np.linspace(0, 1, 18), ValueError, r"Unknown label type"),
         ({"embedding": "LOO"}, LABELS, ValueError, r"`embedding` must be one of 'loo', 'vanilla', 'stream', got 'LOO'"),
         ({"template": "{text}"}, LABELS, ValueError, r"`template` must be a string with"),
@@ -481,6 +483,12 @@ def test_masked_models_are_refused_except_for_stream(folders, family):
 def test_bad_parameters_and_labels_are_refused(folder, options, labels, error, message):
     with pytest.raises(error, match=message):
         encoder(**{"model": folder, **options}).fit(TEXTS, labels)
+
+
+def test_another_embedding_needs_another_fit(folder):
+    fitted = encoder(folder, embedding="stream").fit(TEXTS)
+    with pytest.raises(NotFittedError):
+        fitted.set_params(embedding="loo").transform(TEXTS)
 
 
 def test_parameters_are_checked_before_the_model_is_loaded(monkeypatch):

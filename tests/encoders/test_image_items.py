@@ -1,3 +1,4 @@
+import warnings
 from io import BytesIO
 
 import numpy as np
@@ -51,6 +52,10 @@ def test_other_modes_become_rgb():
     assert set(np.unique(pixels(black_and_white))) == {0, 255}
     palette = Image.fromarray(COLOUR).convert("P", palette=Image.Palette.ADAPTIVE)
     np.testing.assert_array_equal(pixels(palette), np.asarray(palette.convert("RGB")))
+    palette.info["transparency"] = bytes([0, 100, 255])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(pixels(palette), np.asarray(palette.convert("RGBA"))[..., :3])
 
 
 def test_sixteen_bits_become_eight():
@@ -140,6 +145,7 @@ def test_what_is_no_image_is_named(files, image, error, message):
         (np.zeros((5, 8, 8)), TypeError, "dtype float64: expected uint8"),
         (np.zeros((0, 8, 8), dtype=np.uint8), ValueError, "empty: found 0 images"),
         (np.zeros((5, 0, 8), dtype=np.uint8), ValueError, "no pixels"),
+        (np.array([GREY, GREY], dtype=object), ValueError, r"objects of shape \(2, 6, 8\).*Pass a list of the images"),
     ],
 )
 def test_what_is_no_collection_of_images_is_refused(X, error, message):

@@ -233,6 +233,17 @@ def test_what_does_not_change_a_vector_is_not(tiny_folder, tmp_path, encoded):
     assert sorted(encoded) == sorted(set(TEXTS))
 
 
+def test_calls_without_the_cache_before_its_first_use_change_nothing(tiny_folder):
+    """The tokenizer of a model keeps padding and truncation of its last call."""
+    cache = EmbeddingCache()
+    for before in (None, {}, {"max_length": LIMIT - 2}):
+        clear_model_cache()
+        if before is not None:
+            encoder(tiny_folder, **before).fit_transform(["card"])
+        encoder(tiny_folder, cache=cache).fit_transform(["card", "refund"])
+    assert cache.stats.misses == 2
+
+
 def test_live_model_that_is_trained_further_gets_new_vectors(tiny_model):
     one = encoder(tiny_model, cache=EmbeddingCache()).fit(TEXTS)
     before = one.transform(TEXTS)

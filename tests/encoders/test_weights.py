@@ -155,6 +155,15 @@ def test_tokenizer_counts(tiny_folder):
     assert digest(other) != digest(one)
 
 
+def test_what_a_call_leaves_in_a_tokenizer_does_not_count(tiny_folder):
+    from transformers import AutoTokenizer
+
+    one, used = (AutoTokenizer.from_pretrained(tiny_folder) for _ in range(2))
+    used(["a card", "refund"], padding="max_length", truncation=True, max_length=7)
+    assert used.backend_tokenizer.to_str() != one.backend_tokenizer.to_str()
+    assert digest(used) == digest(one)
+
+
 def test_checksum_is_computed_once_unless_a_live_model_changes(monkeypatch):
     import torch
 
