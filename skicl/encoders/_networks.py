@@ -136,7 +136,7 @@ def live_handle(value):
     return LiveModel(LanguageModel(*value)) if _is_pair(value) else value
 
 
-def check_model(model, revision, dtype):
+def check_model(model, revision, dtype, *, second="tokenizer"):
     """Refuse what is neither the name nor the path of a model, nor a model in memory.
 
     Parameters
@@ -147,6 +147,8 @@ def check_model(model, revision, dtype):
         What the user gave; it has a meaning for names only.
     dtype : str, torch.dtype or None
         What the user gave; it has no meaning for a model in memory.
+    second : str, default="tokenizer"
+        What stands beside the network in a pair, for the message.
 
     Raises
     ------
@@ -157,8 +159,8 @@ def check_model(model, revision, dtype):
     """
     if not isinstance(model, str | os.PathLike | LiveModel):
         raise TypeError(
-            "`model` must be the name or the path of a model of transformers or a pair (network, tokenizer), got "
-            f"{model!r}."
+            "`model` must be the name or the path of a model of transformers or a pair "
+            f"(network, {second}), got {model!r}."
         )
     if not (revision is None or isinstance(revision, str)):
         raise TypeError(f"`revision` must be a string or None, got {revision!r}.")
@@ -201,17 +203,48 @@ def load_language_model(model, revision, device, dtype, *, stay=False):
     """
     if isinstance(model, LiveModel):
         return _settle(model, None if stay else device)
+    return load_once("language model", model, revision, device, dtype, open_language_model)
+
+
+def load_once(kind, model, revision, device, dtype, open_folder):
+    """The model of a folder or of the hub, loaded once for all encoders of this process.
+
+    Parameters
+    ----------
+    kind : str
+        What it is loaded as; the same files may be loaded as several kinds.
+    model : str or path
+        As checked by :func:`check_model`.
+    revision : str or None
+        Branch, tag or commit on the hub.
+    device : torch.device
+        Where to put it.
+    dtype : str, torch.dtype or None
+        Number format; None means the default of the device.
+    open_folder : callable
+        ``open_folder(folder, device, dtype, name=...)`` loads it.
+
+    Returns
+    -------
+    loaded : LoadedModel
+        What `open_folder` returned, and its lock.
+
+    Raises
+    ------
+    ConnectionError
+        If the model is not on this machine and the hub cannot be reached.
+    ValueError, TypeError
+        If there is no such model.
+    """
     dtype = resolve_dtype(dtype, device)
     folder = local_folder(model)
     if folder is not None:
         if revision is not None:
             raise ValueError(f"`revision` applies to models of the hub only, and {model!r} is a folder.")
-        key, version = ("language model", str(folder), None, str(device), str(dtype)), folder_version(folder)
-        return shared_model(key, lambda: open_language_model(folder, device, dtype), version=version)
-    key = ("language model", model, revision, str(device), str(dtype))
-    return shared_model(
-        key, lambda: open_language_model(find_language_model(model, revision), device, dtype, name=model)
-    )
+        key, version = (kind, str(folder), None, str(device), str(dtype)), folder_version(folder)
+        return shared_model(key, lambda: open_folder(folder, device, dtype), version=version)
+    key = (kind, model, revision, str(device), str(dtype))
+    return shared_model(key, lambda: open_folder(find_language_model(model, revision), device, dtype, name=model))
 
 
 def find_language_model(name, revision=None):

@@ -1,13 +1,11 @@
 """Networks for images and sound with their processors: found, loaded, shared, settled on a device."""
 
-import os
 from collections.abc import Sequence
+from functools import partial
 
-from skicl.encoders._networks import find_language_model
-from skicl.encoders._precision import resolve_dtype
+from skicl.encoders import _networks
 from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._resolution import folder_version, local_folder
-from skicl.encoders._weights import LiveModel, shared_model
+from skicl.encoders._weights import LiveModel
 
 
 def live_handle(value, kind):
@@ -28,39 +26,7 @@ def live_handle(value, kind):
     return LiveModel(kind(*value)) if _is_pair(value) else value
 
 
-def check_model(model, revision, dtype):
-    """Refuse what is neither the name nor the path of a model, nor a model in memory.
-
-    Parameters
-    ----------
-    model : object
-        What the user gave.
-    revision : str or None
-        What the user gave; it has a meaning for names only.
-    dtype : str, torch.dtype or None
-        What the user gave; it has none for a model in memory.
-
-    Raises
-    ------
-    TypeError
-        If `model` is anything else, or `revision` is no string.
-    ValueError
-        If there is a `revision` and `model` is no name, or a `dtype` and it is in memory.
-    """
-    if not isinstance(model, str | os.PathLike | LiveModel):
-        raise TypeError(
-            "`model` must be the name or the path of a model of transformers or a pair (network, processor), got "
-            f"{model!r}."
-        )
-    if not (revision is None or isinstance(revision, str)):
-        raise TypeError(f"`revision` must be a string or None, got {revision!r}.")
-    if revision is not None and not isinstance(model, str):
-        raise ValueError("`revision` applies to models of the hub only. Set it to None for a path or a live model.")
-    if dtype is not None and isinstance(model, LiveModel):
-        raise ValueError(
-            f"`dtype`={dtype!r} does not apply to a model in memory, which stays as it is. Convert it by "
-            "network.to(dtype) and set dtype=None."
-        )
+check_model = partial(_networks.check_model, second="processor")
 
 
 def load_tower(kind, model, revision, device, dtype, *, stay=False):
@@ -96,17 +62,7 @@ def load_tower(kind, model, revision, device, dtype, *, stay=False):
     """
     if isinstance(model, LiveModel):
         return _settle(model, kind, None if stay else device)
-    dtype = resolve_dtype(dtype, device)
-    folder = local_folder(model)
-    if folder is not None:
-        if revision is not None:
-            raise ValueError(f"`revision` applies to models of the hub only, and {model!r} is a folder.")
-        key, version = (kind.__name__, str(folder), None, str(device), str(dtype)), folder_version(folder)
-        return shared_model(key, lambda: open_tower(kind, folder, device, dtype), version=version)
-    key = (kind.__name__, model, revision, str(device), str(dtype))
-    return shared_model(
-        key, lambda: open_tower(kind, find_language_model(model, revision), device, dtype, name=model)
-    )
+    return _networks.load_once(kind.__name__, model, revision, device, dtype, partial(open_tower, kind))
 
 
 def open_tower(kind, folder, device, dtype, *, name=None):
