@@ -1,0 +1,186 @@
+"""make_boolean_function: tasks of learning Boolean functions, and the posterior over all functions of the class."""
+
+from functools import partial
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state
+
+from skicl.datasets._boolean_classes import (
+    KINDS,
+    MOST_CELLS,
+    cube,
+    draw_functions,
+    enumerate_functions,
+    evaluate,
+    n_functions,
+)
+from skicl.datasets._task_checks import as_batch, check_choice, check_count
+
+MOST_FEATURES = 16
+
+
+def make_boolean_function(kind, n_tasks=100, n_points=64, n_features=6, *, n_literals=3, n_terms=2, balanced=True,
+                          random_state=None):
+    """Generate tasks of learning a Boolean function of bits from examples.
+
+    The function classes are those of Bhattamishra et al. [1]_. They range from what a few well-chosen examples
+    determine (conjunctions) to what statistics of single features say nothing about (parities).
+
+    Parameters
+    ----------
+    kind : {"conjunction", "disjunction", "sparse_disjunction", "dnf", "cnf", "majority", "int_halfspace", "parity", \
+            "sparse_parity"}
+        The class. Conjunctions and disjunctions hold each feature, its negation, or neither, with equal probabilities;
+        sparse disjunctions have `n_literals`. "dnf" is a disjunction of conjunctions of `n_literals`, "cnf" a
+        conjunction of such disjunctions. "majority" is that of an odd subset, "int_halfspace" has weights from -3 to 3,
+        "parity" is that of any subset, "sparse_parity" that of one of `n_literals` features.
+    n_tasks : int, default=100
+        Number of tasks, each with its own function. Constant functions are left out.
+    n_points : int, default=64
+        Number of points in each.
+    n_features : int, default=6
+        Number of bits, at most 16.
+    n_literals : int, default=3
+        Literals of a sparse disjunction, of a term of "dnf" and of a clause of "cnf"; members of a sparse parity. The
+        other classes ignore it.
+    n_terms : int, default=2
+        Terms of "dnf" and clauses of "cnf". The other classes ignore it.
+    balanced : bool, default=True
+        If True, each label has probability 1/2, and the point is drawn among those with this label. If False, points
+        are drawn from the whole cube; long conjunctions are then hardly ever true.
+    random_state : int, RandomState instance or None, default=None
+        Equal seeds give equal tasks.
+
+    Returns
+    -------
+    tasks : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        X : ndarray of shape (n_tasks, n_points, n_features)
+            Bits 0.0 and 1.0.
+        y : ndarray of shape (n_tasks, n_points), dtype int
+            Values 0 and 1.
+        truth_tables : ndarray of shape (n_tasks, 2 ** n_features), dtype bool
+            Each function at all points, in the order of binary numbers, the first feature being the highest digit.
+        functions : ndarray of shape (n_tasks, n_terms, n_features), dtype int
+            What the functions are made of: signs of literals, members of a subset, or weights; one term but for "dnf"
+            and "cnf".
+        n_hypotheses : int or None
+            Number of different functions in the class; None if it is too large to be enumerated.
+        bayes_predict : callable or None
+            ``bayes_predict(X_context, y_context, X_query)``: the posterior predictive probability of 1, of shape
+            (n_tasks, n_query), by going through all functions of the class; None if there are too many. One task may be
+            given without the first axis; the context may be empty.
+        kind : str
+            The parameter.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range; or, by ``bayes_predict``, if no function of the class agrees with a context.
+
+    Notes
+    -----
+    With ``balanced=True`` the points tell something about the function, even without their labels: where it is seldom
+    true, the points where it is true come often. ``bayes_predict`` makes use of that.
+
+    A class is enumerated if its truth tables have at most 2 ** 26 cells in all, counting descriptions of the same
+    function: conjunctions of up to 10 features, halfspaces of up to 6.
+
+    References
+    ----------
+    .. [1] Bhattamishra, Patel, Blunsom and Kanade (2024), "Understanding in-context learning in transformers and LLMs
+       by learning to learn discrete functions", ICLR.
+
+    Examples
+    --------
+    >>> from skicl.datasets import make_boolean_function
+    >>> tasks = make_boolean_function("parity", 30, 20, 5, random_state=0)
+    >>> tasks.n_hypotheses
+    31
+    >>> bayes = tasks.bayes_predict(tasks.X[:, :12], tasks.y[:, :12], tasks.X[:, 12:])
+    >>> bool(((bayes > 0.5) == tasks.y[:, 12:]).mean() > 0.95)
+    True
+    """
+    check_choice(kind, "kind", KINDS)
+    for name, value in [("n_tasks", n_tasks), ("n_points", n_points), ("n_features", n_features),
+                        ("n_literals", n_literals), ("n_terms", n_terms)]:
+        check_count(value, name)
+    if n_features > MOST_FEATURES:
+        raise ValueError(f"`n_features` must be at most {MOST_FEATURES}, got {n_features}: truth tables have "
+                         "2 ** n_features cells.")
+    if n_literals > n_features:
+        raise ValueError(f"`n_literals`={n_literals} is more than `n_features`={n_features}.")
+    if not isinstance(balanced, bool | np.bool_):
+        raise ValueError(f"`balanced` must be True or False, got {balanced!r}.")
+    random = check_random_state(random_state)
+    size = (n_features, n_literals, n_terms)
+    functions, tables = _draw(kind, n_tasks, size, random)
+    points = cube(n_features)
+    places = np.array([_places(table, n_points, balanced, random) for table in tables])
+    y = np.take_along_axis(tables, places, axis=1).astype(np.int64)
+    predict, n_hypotheses = None, None
+    if n_functions(kind, *size) * len(points) <= MOST_CELLS:
+        hypotheses, weights = _different(evaluate(kind, enumerate_functions(kind, *size), points))
+        n_hypotheses = len(hypotheses)
+        predict = partial(enumeration_posterior, hypotheses=hypotheses, weights=weights, balanced=bool(balanced))
+    return Bunch(X=points[places].astype(float), y=y, truth_tables=tables, functions=functions,
+                 n_hypotheses=n_hypotheses, bayes_predict=predict, kind=kind)
+
+
+def enumeration_posterior(X_context, y_context, X_query, *, hypotheses, weights, balanced):
+    """Posterior predictive probability of 1 over functions given by truth tables and prior weights."""
+    n_features = hypotheses.shape[1].bit_length() - 1
+    X, y, X_query, single = as_batch(X_context, y_context, X_query, n_features)
+    if not (np.isin(X, (0, 1)).all() and np.isin(y, (0, 1)).all() and np.isin(X_query, (0, 1)).all()):
+        raise ValueError("`X_context`, `y_context` and `X_query` must hold 0 and 1 only.")
+    digits = 2 ** np.arange(n_features)[::-1]
+    places, queries, y = (X @ digits).astype(int), (X_query @ digits).astype(int), y.astype(bool)
+    n_true = hypotheses.sum(axis=1)
+    # Of a point and its label: given the label, each point that has it is equally probable; otherwise all points are.
+    chances = np.stack([hypotheses.shape[1] - n_true, n_true]) if balanced else np.full((2, len(hypotheses)), 1.0)
+    probability = np.empty(queries.shape)
+    for i in range(len(X)):
+        agree = (hypotheses[:, places[i]] == y[i]).all(axis=1)
+        if not agree.any():
+            raise ValueError(f"No function of the class agrees with the context of task {i}.")
+        some, n_positive = hypotheses[agree], y[i].sum()
+        log_posterior = np.log(weights[agree]) - n_positive * np.log(chances[1, agree])
+        log_posterior -= (len(y[i]) - n_positive) * np.log(chances[0, agree])
+        posterior = np.exp(log_posterior - log_posterior.max())
+        at_queries = some[:, queries[i]]
+        one, zero = (posterior / chances[1, agree]) @ at_queries, (posterior / chances[0, agree]) @ ~at_queries
+        probability[i] = one / (one + zero)
+    return probability[0] if single else probability
+
+
+def _draw(kind, n_tasks, size, random):
+    """Functions that are not constant, and their truth tables."""
+    points = cube(size[0])
+    functions, tables = [], []
+    while len(functions) < n_tasks:
+        drawn = draw_functions(kind, 1, *size, random)
+        table = evaluate(kind, drawn, points)[0]
+        if table.any() and not table.all():
+            functions.append(drawn[0])
+            tables.append(table)
+    return np.array(functions), np.array(tables)
+
+
+def _places(table, n_points, balanced, random):
+    """Numbers of the points that are drawn for a function."""
+    if not balanced:
+        return random.randint(len(table), size=n_points)
+    labels = random.random_sample(n_points) < 0.5
+    places = np.empty(n_points, dtype=np.int64)
+    for label in (False, True):
+        members = np.flatnonzero(table == label)
+        places[labels == label] = members[random.randint(len(members), size=(labels == label).sum())]
+    return places
+
+
+def _different(tables):
+    """Truth tables that differ and are not constant, and how many descriptions each has."""
+    tables = tables[tables.any(axis=1) & ~tables.all(axis=1)]
+    packed, counts = np.unique(np.packbits(tables, axis=1), axis=0, return_counts=True)
+    return np.unpackbits(packed, axis=1, count=tables.shape[1]).astype(bool), counts

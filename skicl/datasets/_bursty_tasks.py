@@ -1,0 +1,221 @@
+"""make_bursty_classification: sequences in which a class can be known from the context or from training."""
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.utils import Bunch, check_random_state
+
+from skicl.datasets._task_checks import check_choice, check_count, check_number
+
+CONDITIONS = ("train", "novel", "absent", "swapped")
+
+
+def make_bursty_classification(n_tasks=100, n_pairs=8, n_features=32, *, n_classes=64, n_labels=16, burstiness=2,
+                               p_bursty=1.0, zipf=0.0, noise=0.5, condition="train", like=None, random_state=None):
+    """Generate sequences of labelled items whose last item can be labelled from context or from memory.
+
+    Every class has a mean and a label for good. In a bursty sequence the last item, the query, belongs to a class that
+    stands in the context `burstiness` times, so that its label can be copied; or it can be learned once and for all.
+    Which of the two a network comes to do depends on how bursty sequences are, how many classes there are and how
+    skewed their frequencies [1]_ [2]_. The other conditions tell the two apart.
+
+    Parameters
+    ----------
+    n_tasks : int, default=100
+        Number of sequences.
+    n_pairs : int, default=8
+        Number of labelled items before the query; a multiple of `burstiness`.
+    n_features : int, default=32
+        Number of features of an item.
+    n_classes : int, default=64
+        Number of classes. Ignored with `like`.
+    n_labels : int, default=16
+        Number of labels, which the classes share equally. Ignored with `like`.
+    burstiness : int, default=2
+        Items of one class in the context of a bursty sequence.
+    p_bursty : float, default=1.0
+        Share of bursty sequences in the condition "train". In the others all items are drawn on their own.
+    zipf : float, default=0.0
+        The class of rank r has a frequency proportional to ``r ** -zipf``. Ignored with `like`.
+    noise : float, default=0.5
+        Spread of the items of a class, relative to that of the means. Ignored with `like`.
+    condition : {"train", "novel", "absent", "swapped"}, default="train"
+        "train": as described above. "novel": every sequence has classes of its own, and only the context tells the
+        label. "absent": neither the class of the query nor its label stands in the context; only memory tells it.
+        "swapped": in every sequence the labels trade places; context and memory contradict each other, and the context
+        is right. In the last three, every context is bursty.
+    like : Bunch or None, default=None
+        The result of an earlier call, whose classes are used again. None means new classes.
+    random_state : int, RandomState instance or None, default=None
+        Equal seeds give equal sequences.
+
+    Returns
+    -------
+    tasks : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        X : ndarray of shape (n_tasks, n_pairs + 1, n_features)
+            Items ``(mean + noise * e) / sqrt(1 + noise ** 2)``; the last is the query. Means and e have variance
+            ``1 / n_features`` in each feature.
+        y : ndarray of shape (n_tasks, n_pairs + 1), dtype int
+            Their labels, 0 to n_labels - 1; the last is to be predicted.
+        classes : ndarray of shape (n_tasks, n_pairs + 1), dtype int
+            Their classes; those of "novel" are numbered on from n_classes.
+        bursty : ndarray of shape (n_tasks,), dtype bool
+            Which sequences are.
+        class_means : ndarray of shape (n_classes, n_features)
+            The means.
+        class_labels : ndarray of shape (n_classes,), dtype int
+            The label of each class.
+        class_frequencies : ndarray of shape (n_classes,)
+            How often each class is drawn.
+        noise : float
+            The parameter.
+        in_context_proba : ndarray of shape (n_tasks, n_labels)
+            Probabilities of the labels of the query for who knows which items of the context belong together, but no
+            means, and takes the query to be of one of these classes: the posterior under the Gaussians above.
+        in_weights_proba : ndarray of shape (n_tasks, n_labels)
+            The same for who knows means, labels and frequencies of all classes, and does not look at the context.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range or does not fit the others.
+
+    References
+    ----------
+    .. [1] Chan et al. (2022), "Data distributional properties drive emergent in-context learning in transformers",
+       NeurIPS.
+    .. [2] Reddy (2024), "The mechanistic basis of data dependence and abrupt learning in an in-context classification
+       task", ICLR.
+
+    Examples
+    --------
+    >>> from skicl.datasets import make_bursty_classification
+    >>> train = make_bursty_classification(random_state=0)
+    >>> swapped = make_bursty_classification(condition="swapped", like=train, random_state=1)
+    >>> bool((swapped.in_context_proba.argmax(axis=1) == swapped.y[:, -1]).mean() > 0.9)
+    True
+    >>> bool((swapped.in_weights_proba.argmax(axis=1) == swapped.y[:, -1]).mean() < 0.1)
+    True
+    """
+    for name, value in [("n_tasks", n_tasks), ("n_pairs", n_pairs), ("n_features", n_features),
+                        ("n_classes", n_classes), ("n_labels", n_labels), ("burstiness", burstiness)]:
+        check_count(value, name)
+    check_number(p_bursty, "p_bursty", 0.0, 1.0)
+    check_number(zipf, "zipf", 0.0)
+    check_number(noise, "noise", 0.0, open_low=True)
+    check_choice(condition, "condition", CONDITIONS)
+    random = check_random_state(random_state)
+    if like is None:
+        like = _new_classes(n_classes, n_labels, n_features, zipf, noise, random)
+    elif like.class_means.shape[1] != n_features:
+        raise ValueError(f"`n_features` is {n_features}, and the classes of `like` have {like.class_means.shape[1]}.")
+    means, labels, noise = like.class_means, like.class_labels, like.noise
+    n_labels = labels.max() + 1
+    _check_sizes(n_pairs, burstiness, len(means), n_labels, condition)
+    bursty = np.full(n_tasks, True)
+    if condition == "train":
+        bursty = random.random_sample(n_tasks) < p_bursty
+    classes = np.array([
+        _classes_of_a_sequence(like, n_pairs, burstiness, condition, one, random) for one in bursty
+    ])
+    y = labels[classes]
+    if condition == "novel":
+        means, classes, y = _novel(classes, len(means), n_features, n_labels, random)
+    elif condition == "swapped":
+        y = np.array([_derangement(n_labels, random)[row] for row in y])
+    X = means[classes] + noise * random.standard_normal((*classes.shape, n_features)) / np.sqrt(n_features)
+    X /= np.sqrt(1 + noise**2)
+    return Bunch(
+        X=X, y=y, classes=classes, bursty=bursty, class_means=like.class_means, class_labels=labels,
+        class_frequencies=like.class_frequencies, noise=noise,
+        in_context_proba=in_context_posterior(X, y, classes, n_labels, noise),
+        in_weights_proba=in_weights_posterior(X[:, -1], like.class_means, labels, like.class_frequencies, noise),
+    )
+
+
+def in_context_posterior(X, y, classes, n_labels, noise):
+    """Labels of the queries, where the query belongs to a class of the context, in proportion to its items there."""
+    proba = np.zeros((len(X), n_labels))
+    n_features = X.shape[2]
+    for row, items, names, marks in zip(proba, X, classes, y):
+        present, first, counts = np.unique(names[:-1], return_index=True, return_counts=True)
+        sums = np.array([items[:-1][names[:-1] == name].sum(axis=0) for name in present])
+        # Of the mean given n items: precision n_features * (1 + n / noise ** 2); then of the query given the mean.
+        scale = 1 + noise**2
+        centres = sums / (counts + noise**2)[:, None]
+        variances = (noise**2 / (counts + noise**2) + noise**2) / scale / n_features
+        squares = ((items[-1] - centres) ** 2).sum(axis=1)
+        logits = np.log(counts) - squares / (2 * variances) - n_features / 2 * np.log(variances)
+        np.add.at(row, marks[first], softmax(logits))
+    return proba
+
+
+def in_weights_posterior(X, means, labels, frequencies, noise):
+    """Labels of items (n_items, n_features) by the posterior over known classes."""
+    variance = noise**2 / (1 + noise**2) / X.shape[1]
+    squares = ((X[:, None] - means / np.sqrt(1 + noise**2)) ** 2).sum(axis=2)
+    posterior = np.exp(log_softmax(np.log(frequencies) - squares / (2 * variance), axis=1))
+    return posterior @ np.eye(labels.max() + 1)[labels]
+
+
+def _new_classes(n_classes, n_labels, n_features, zipf, noise, random):
+    if n_labels < 2 or n_classes % n_labels:
+        raise ValueError(f"`n_classes`={n_classes} must be a multiple of `n_labels`={n_labels}, which must be at least "
+                         "2: the classes share the labels equally.")
+    frequencies = np.arange(1, n_classes + 1) ** -float(zipf)
+    return Bunch(
+        class_means=random.standard_normal((n_classes, n_features)) / np.sqrt(n_features),
+        class_labels=random.permutation(np.arange(n_classes) % n_labels),
+        class_frequencies=frequencies / frequencies.sum(),
+        noise=noise,
+    )
+
+
+def _check_sizes(n_pairs, burstiness, n_classes, n_labels, condition):
+    if n_pairs % burstiness:
+        raise ValueError(f"`n_pairs`={n_pairs} must be a multiple of `burstiness`={burstiness}.")
+    n_present = n_pairs // burstiness
+    if n_present > n_classes:
+        raise ValueError(f"`n_pairs`={n_pairs} with `burstiness`={burstiness} needs {n_present} classes in a sequence; "
+                         f"`n_classes` is {n_classes}.")
+    if condition == "absent" and n_present > n_classes - n_classes // n_labels:
+        raise ValueError("`condition`='absent' leaves no classes of other labels for the context. Take more classes or "
+                         "fewer pairs.")
+    if condition == "novel" and n_present > n_labels:
+        raise ValueError(f"`condition`='novel' gives each of {n_present} classes of a sequence a label of its own; "
+                         f"`n_labels` is {n_labels}.")
+
+
+def _classes_of_a_sequence(like, n_pairs, burstiness, condition, bursty, random):
+    """Numbers of the classes of a context in random order, and of the query."""
+    frequencies = like.class_frequencies
+    if not bursty:
+        return random.choice(len(frequencies), size=n_pairs + 1, p=frequencies)
+    query = None
+    if condition == "absent":
+        query = random.choice(len(frequencies), p=frequencies)
+        frequencies = np.where(like.class_labels == like.class_labels[query], 0, frequencies)
+        frequencies = frequencies / frequencies.sum()
+    present = random.choice(len(frequencies), size=n_pairs // burstiness, replace=False, p=frequencies)
+    query = random.choice(present) if query is None else query
+    return np.append(random.permutation(np.repeat(present, burstiness)), query)
+
+
+def _novel(classes, n_known, n_features, n_labels, random):
+    """The same sequences with classes that occur nowhere else, each with a label of its own in the sequence."""
+    new, y, n_new = np.empty_like(classes), np.empty_like(classes), 0
+    for i, row in enumerate(classes):
+        present, codes = np.unique(row, return_inverse=True)
+        new[i], y[i] = n_known + n_new + codes, random.permutation(n_labels)[codes]
+        n_new += len(present)
+    means = random.standard_normal((n_known + n_new, n_features)) / np.sqrt(n_features)
+    return means, new, y
+
+
+def _derangement(n, random):
+    """A permutation that leaves nothing in its place."""
+    while True:
+        order = random.permutation(n)
+        if (order != np.arange(n)).all():
+            return order

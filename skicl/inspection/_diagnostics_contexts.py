@@ -1,0 +1,67 @@
+"""What the diagnostics change about a context: its order, its rows, its labels; and queries without content.
+
+Labels are codes from 0 here, and rows are numbers of rows.
+"""
+
+import numpy as np
+
+
+def take_rows(X, rows):
+    """Some rows of a list, an array or a frame, in the given order."""
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    if hasattr(X, "shape"):
+        return X[rows]
+    return [X[row] for row in rows]
+
+
+def draw_rows(codes, n_rows, random):
+    """Numbers of `n_rows` rows, at least one of each class and otherwise by the shares of the classes."""
+    ranks = np.empty(len(codes))
+    for code in np.unique(codes):
+        members = random.permutation(np.flatnonzero(codes == code))
+        # The first of each class comes before all others.
+        ranks[members] = np.concatenate([[-1.0], (np.arange(1, len(members)) + random.random_sample()) / len(members)])
+    return random.permutation(np.argsort(ranks, kind="stable")[:n_rows])
+
+
+def with_wrong_labels(codes, rate, n_classes, random):
+    """Codes of which a share `rate` is replaced by another class, at random; never the last of its class."""
+    noisy, n_wrong = codes.copy(), round(rate * len(codes))
+    for row in random.permutation(len(codes)):
+        if n_wrong == 0:
+            break
+        if (noisy == noisy[row]).sum() > 1:
+            noisy[row] = (noisy[row] + random.randint(1, n_classes)) % n_classes
+            n_wrong -= 1
+    return noisy
+
+
+def rotation(n_classes, random):
+    """A renaming of the classes, in one random cycle, so that none keeps its name."""
+    order = random.permutation(n_classes)
+    renamed = np.empty(n_classes, dtype=np.int64)
+    renamed[order] = np.roll(order, -1)
+    return renamed
+
+
+def without_content(X, random):
+    """Queries of the same kind that mean nothing, or None where it is not known how to make them.
+
+    Texts become as many words drawn from all texts; in arrays and frames each column is shuffled on its own.
+    """
+    if hasattr(X, "columns") and hasattr(X, "iloc"):
+        shuffled = X.copy()
+        for name in X.columns:
+            shuffled[name] = random.permutation(X[name].to_numpy())
+        return shuffled
+    if getattr(X, "ndim", 1) == 2 and hasattr(X, "dtype"):
+        return np.stack([random.permutation(column) for column in X.T], axis=1)
+    texts = list(X)
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    words = [word for text in texts for word in text.split()]
+    if not words:
+        return None
+    counts = [max(1, len(text.split())) for text in texts]
+    return [" ".join(words[i] for i in random.randint(len(words), size=count)) for count in counts]

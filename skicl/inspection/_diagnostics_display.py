@@ -1,0 +1,132 @@
+"""Picture of the diagnostics: every measure as a point with its interval, over its noise floor."""
+
+from skicl.inspection._diagnostics import icl_diagnostics
+from skicl.inspection._diagnostics_report import ICLDiagnostics
+
+CLEAR, WITHIN, FLOOR = "C0", "0.45", "0.85"
+
+
+class ICLDiagnosticsDisplay:
+    """Points, intervals and noise floors of the diagnostics of an in-context estimator.
+
+    A point in colour is one whose interval lies above its noise floor, the grey bar. Others may be chance.
+
+    Parameters
+    ----------
+    report : ICLDiagnostics
+        What :func:`icl_diagnostics` returned.
+
+    Attributes
+    ----------
+    points_ : list of matplotlib ErrorbarContainer
+        The points with their intervals, from the top.
+    floors_ : matplotlib BarContainer
+        The noise floors.
+    ax_ : matplotlib Axes
+        Where they were drawn.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    See Also
+    --------
+    icl_diagnostics : Makes the report, and explains the measures.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skicl import TartClassifier
+    >>> from skicl.inspection import ICLDiagnosticsDisplay
+    >>> X, y = load_iris(return_X_y=True)
+    >>> display = ICLDiagnosticsDisplay.from_estimator(TartClassifier(), X, y, n_context=30, n_repeats=3)
+    >>> len(display.points_) == len(display.report.measures)
+    True
+    """
+
+    def __init__(self, report):
+        self.report = report
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, X_query=None, y_query=None, n_context=None, n_queries=100, n_repeats=10,
+                       templates=None, random_state=0, ax=None):
+        """Run the diagnostics and draw them.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Any classifier with ``predict_proba``.
+        X : array-like, frame or list of length n_samples
+            Rows to draw contexts from; and queries, unless these are given.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        X_query : array-like, frame or list of length n_queries, default=None
+            Queries. None means that a part of `X` is set aside.
+        y_query : array-like of shape (n_queries,), default=None
+            Their labels.
+        n_context : int or None, default=None
+            Number of rows of a context. None means half of the rows that are not queries, at most 64.
+        n_queries : int, default=100
+            Number of rows to set aside as queries.
+        n_repeats : int, default=10
+            Number of changed contexts of each kind.
+        templates : list or None, default=None
+            Values of the estimator's parameter for the template, to compare.
+        random_state : int, RandomState instance or None, default=0
+            Draws contexts, wrong labels and bootstrap samples.
+        ax : matplotlib Axes, default=None
+            Where to draw. None means a new figure.
+
+        Returns
+        -------
+        ICLDiagnosticsDisplay
+        """
+        report = icl_diagnostics(estimator, X, y, X_query=X_query, y_query=y_query, n_context=n_context,
+                                 n_queries=n_queries, n_repeats=n_repeats, templates=templates,
+                                 random_state=random_state)
+        return cls(report).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the report.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None means a new figure.
+
+        Returns
+        -------
+        ICLDiagnosticsDisplay
+            This object, with `ax_`, `figure_`, `points_` and `floors_` set.
+
+        Raises
+        ------
+        TypeError
+            If the report is none.
+        """
+        import matplotlib.pyplot as plt
+
+        if not isinstance(self.report, ICLDiagnostics):
+            raise TypeError(f"`report` must be what icl_diagnostics returns, got {type(self.report).__name__}. To "
+                            "start from a classifier, use ICLDiagnosticsDisplay.from_estimator.")
+        measures = self.report.measures
+        if ax is None:
+            _, ax = plt.subplots(figsize=(8, 1.2 + 0.3 * len(measures)), layout="constrained")
+        places = range(len(measures))
+        self.floors_ = ax.barh(places, [measure.noise_floor for measure in measures], height=0.6, color=FLOOR,
+                               label="noise floor")
+        self.points_ = []
+        for place, measure in zip(places, measures):
+            # A percentile interval need not hold the estimate.
+            errors = [[max(0, measure.value - measure.low)], [max(0, measure.high - measure.value)]]
+            colour = CLEAR if measure.clear else WITHIN
+            self.points_.append(ax.errorbar(measure.value, place, xerr=errors, fmt="o", color=colour, capsize=3,
+                                            markersize=5))
+        ax.set_yticks(places, [measure.name for measure in measures])
+        ax.invert_yaxis()
+        ax.axvline(0, color="0.3", linewidth=0.8)
+        ax.set_xlim(min(-0.03, *(measure.low - 0.03 for measure in measures)), None)
+        ax.set_xlabel(f"value, {self.report.confidence:.0%} interval; grey bar: noise floor", loc="right")
+        ax.set_title(f"{self.report.estimator_name}, {self.report.n_context} labelled rows", loc="right")
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
