@@ -1,0 +1,245 @@
+"""Pairs of prompts for activation patching: equally long in tokens, with different answers."""
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from skicl._validation import check_texts
+
+
+class PatchingPairs(NamedTuple):
+    """Pairs of prompts that differ in few tokens, with the answers to both.
+
+    Made by :func:`make_patching_pairs`, or by hand. What follows a prompt is joined to it as it is: where the answers
+    are words, they begin with a space.
+
+    Attributes
+    ----------
+    clean : list of str
+        Prompts, without their answers.
+    corrupt : list of str
+        The same prompts, changed so that the answer is another.
+    clean_answers : list of str
+        Answers to `clean`.
+    corrupt_answers : list of str
+        Answers to `corrupt`.
+
+    See Also
+    --------
+    activation_patching : What they are for.
+
+    Examples
+    --------
+    >>> from skicl.inspection import PatchingPairs
+    >>> pairs = PatchingPairs(["The young of a dog is a"], ["The young of a cow is a"], [" puppy"], [" calf"])
+    >>> len(pairs.clean)
+    1
+    """
+
+    clean: list
+    corrupt: list
+    clean_answers: list
+    corrupt_answers: list
+
+
+class Tokens(NamedTuple):
+    """One pair as numbers of tokens.
+
+    Attributes
+    ----------
+    clean, corrupt : list of int
+        Equally long, with equal last tokens; what both answers begin with is part of them.
+    answers : tuple of (int, int)
+        The tokens by which the answers differ: the clean one, the corrupt one.
+    """
+
+    clean: list
+    corrupt: list
+    answers: tuple
+
+
+def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=None, random_state=None):
+    """Pair problems with different answers that are equally long in tokens and differ in as few tokens as possible.
+
+    Parameters
+    ----------
+    X : sequence of str of length n_samples
+        The problems, such as `data` of :func:`skicl.datasets.make_implicit_pattern`.
+    y : sequence of length n_samples
+        Their answers.
+    tokenizer : transformers tokenizer
+        That of the network.
+    template : str, default="{text}{label}"
+        How a problem and its answer are written, the answer last: `template` of the data set.
+    n_pairs : int or None, default=None
+        Number of pairs. None means as many as there are.
+    random_state : int, RandomState instance or None, default=None
+        Decides which problems are paired first, and which of the two is the clean one.
+
+    Returns
+    -------
+    pairs : PatchingPairs
+        Every problem occurs in at most one pair.
+
+    Raises
+    ------
+    TypeError
+        If `X` holds anything but strings.
+    ValueError
+        If `template` does not end with the answer, lengths differ, or there are fewer than `n_pairs` pairs (or none).
+
+    See Also
+    --------
+    activation_patching : What they are for.
+
+    Examples
+    --------
+    >>> from tokenizers import Tokenizer, models, pre_tokenizers
+    >>> from transformers import PreTrainedTokenizerFast
+    >>> from skicl.inspection import make_patching_pairs
+    >>> words = Tokenizer(models.WordLevel({word: i for i, word in enumerate("? 1 2 3 4 + =".split())}, unk_token="?"))
+    >>> words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=words)
+    >>> pairs = make_patching_pairs(["1 + 1", "2 + 2", "1 + 2", "1 + 1 + 1"], [2, 4, 3, 3], tokenizer,
+    ...                             template="{text} = {label}", random_state=0)
+    >>> [sorted(pair) for pair in zip(pairs.clean, pairs.corrupt)]
+    [['1 + 1 =', '1 + 2 =']]
+    """
+    texts = check_texts(X)
+    answers = [str(answer) for answer in y]
+    if len(answers) != len(texts):
+        raise ValueError(f"`y` has {len(answers)} entries, expected {len(texts)}: one for each text of `X`.")
+    if not isinstance(template, str) or not template.endswith("{label}") or "{text}" not in template:
+        raise ValueError(f"`template` must hold {{text}} and end with {{label}}, got {template!r}.")
+    if n_pairs is not None and (isinstance(n_pairs, bool) or not isinstance(n_pairs, Integral) or n_pairs < 1):
+        raise ValueError(f"`n_pairs` must be a positive integer or None, got {n_pairs!r}.")
+    before = template.removesuffix("{label}")
+    stem = before.rstrip(" ")   # the space belongs to the answer, as in the tokens of most models
+    prompts = [stem.replace("{text}", text) for text in texts]
+    answers = [before[len(stem):] + answer for answer in answers]
+    found = _closest(prompts, answers, tokenizer, n_pairs, check_random_state(random_state))
+    if len(found) < (n_pairs or 1):
+        raise ValueError(f"`n_pairs`={n_pairs}: only {len(found)} pairs of equal length in tokens and different "
+                         f"answers were found among the {len(texts)} texts of `X`. Pass more texts, or texts that are "
+                         "more alike in length.")
+    first, second = np.array(found).T.tolist()
+    return PatchingPairs([prompts[i] for i in first], [prompts[i] for i in second],
+                         [answers[i] for i in first], [answers[i] for i in second])
+
+
+def _closest(prompts, answers, tokenizer, n_pairs, random_state):
+    """Pairs of numbers of prompts: each in turn takes the nearest one that is left."""
+    tokens = [np.array(_encode(tokenizer, prompt)) for prompt in prompts]
+    groups, found, free = {}, [], set(range(len(prompts)))
+    for number, ids in enumerate(tokens):
+        groups.setdefault((len(ids), ids[-1] if len(ids) else -1), []).append(number)
+    for number in random_state.permutation(len(prompts)).tolist():
+        if len(found) == n_pairs:
+            break
+        if number not in free:
+            continue
+        ids = tokens[number]
+        others = [i for i in groups[len(ids), ids[-1] if len(ids) else -1]
+                  if i in free and answers[i] != answers[number]]
+        for other in sorted(others, key=lambda i: (tokens[i] != ids).sum())[:3]:
+            try:
+                tokenise_pair(tokenizer, (prompts[number], prompts[other], answers[number], answers[other]))
+            except ValueError:   # an answer is the beginning of the other one, or merges with its prompt
+                continue
+            found.append((number, other))
+            free -= {number, other}
+            break
+    return found
+
+
+def tokenise_pairs(tokenizer, pairs, prefix=""):
+    """The tokens of all pairs, each behind its prefix.
+
+    Parameters
+    ----------
+    tokenizer : transformers tokenizer
+        That of the network.
+    pairs : PatchingPairs
+        Or any four sequences of equal length.
+    prefix : str or sequence of str, default=""
+        What stands before both prompts of every pair, or of each.
+
+    Returns
+    -------
+    tokens : list of Tokens
+
+    Raises
+    ------
+    TypeError, ValueError
+        If these are no pairs, or one is not aligned.
+    """
+    if isinstance(pairs, str) or not isinstance(pairs, Sequence) or len(pairs) != len(PatchingPairs._fields):
+        raise TypeError(f"`pairs` must be PatchingPairs (clean, corrupt, clean_answers, corrupt_answers), got "
+                        f"{type(pairs).__name__}. Make them by make_patching_pairs.")
+    columns = [check_texts(column, parameter=f"pairs.{name}") for name, column in zip(PatchingPairs._fields, pairs)]
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"`pairs` has columns of lengths {[len(column) for column in columns]}, expected equal ones.")
+    if isinstance(prefix, str):
+        prefix = [prefix] * len(columns[0])
+    prefixes = check_texts(prefix, parameter="prefix")
+    if len(prefixes) != len(columns[0]):
+        raise ValueError(f"`prefix` has {len(prefixes)} entries, expected {len(columns[0])}: one for each pair, or a "
+                         "string for all of them.")
+    rows = enumerate(zip(prefixes, *columns))
+    return [tokenise_pair(tokenizer, row, start, number) for number, (start, *row) in rows]
+
+
+def tokenise_pair(tokenizer, row, prefix="", number=0):
+    """The tokens of one pair.
+
+    Parameters
+    ----------
+    tokenizer : transformers tokenizer
+        That of the network.
+    row : tuple of (str, str, str, str)
+        Clean prompt, corrupt prompt, and their answers.
+    prefix : str, default=""
+        What stands before both prompts.
+    number : int, default=0
+        Number of the pair, for messages.
+
+    Returns
+    -------
+    tokens : Tokens
+
+    Raises
+    ------
+    ValueError
+        If the pair is not aligned.
+    """
+    clean, corrupt, right, wrong = row
+    where = f"`pairs`: pair {number} ({clean[-60:]!r}, {corrupt[-60:]!r})"
+    texts = [[_encode(tokenizer, prefix + prompt + answer) for answer in (right, wrong)] for prompt in (clean, corrupt)]
+    splits = [_first_difference(*answered) for answered in texts]
+    if None in splits:
+        raise ValueError(f"{where} has answers {right!r} and {wrong!r}, of which one is the beginning of the other, or "
+                         "equal to it, in tokens. Expected answers that differ in some token.")
+    start, end = texts[0][0][: splits[0]], texts[1][0][: splits[1]]
+    if len(start) != len(end):
+        raise ValueError(f"{where} is not aligned: {len(start)} and {len(end)} tokens before the answers differ. "
+                         "Expected prompts of equal length in tokens; make_patching_pairs finds such.")
+    answers = {(ids[0][cut], ids[1][cut]) for ids, cut in zip(texts, splits)}
+    if len(answers) > 1:
+        raise ValueError(f"{where} is not aligned: the answers {right!r} and {wrong!r} have other tokens after the "
+                         "clean prompt than after the corrupt one. End both prompts in the same way.")
+    if not start or start[-1] != end[-1]:
+        raise ValueError(f"{where} must end with the same token before the answer: what the last token itself says "
+                         "passes by all heads and MLPs. Let the prompts differ further up only.")
+    return Tokens(start, end, answers.pop())
+
+
+def _encode(tokenizer, text):
+    return tokenizer(text, verbose=False)["input_ids"]
+
+
+def _first_difference(one, other):
+    """Number of the first token that differs, None if one is the beginning of the other."""
+    return next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), None)

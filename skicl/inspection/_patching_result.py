@@ -1,0 +1,194 @@
+"""What activation patching found: effects of heads and MLPs with their errors, and circuits made of the largest."""
+
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class ActivationPatching(NamedTuple):
+    """Effects of all heads and MLPs of a network, made by :func:`activation_patching`.
+
+    An effect of 1 says that this component alone carries all of the difference between the prompts, 0 that it carries
+    nothing, and a negative one that it works against it.
+
+    Attributes
+    ----------
+    heads : ndarray of shape (n_layers, n_heads)
+        Effect of each head.
+    mlps : ndarray of shape (n_layers,)
+        Effect of each MLP.
+    head_errors : ndarray of shape (n_layers, n_heads)
+        Standard errors of `heads` over the pairs.
+    mlp_errors : ndarray of shape (n_layers,)
+        Standard errors of `mlps`.
+    head_terms : ndarray of shape (n_pairs, n_layers, n_heads)
+        How much each head alone raises the difference of logits in each corrupt prompt.
+    mlp_terms : ndarray of shape (n_pairs, n_layers)
+        The same for the MLPs.
+    differences : ndarray of shape (n_pairs,)
+        The difference of logits in the clean prompt minus that in the corrupt one: the effects are means of the terms
+        divided by the mean of these.
+    coverage : float
+        Share of the pairs in which the network prefers the right one of the two answers in both prompts.
+    completeness : float
+        Effect of all heads and MLPs together; it is 1 where they are all that there is.
+    method : str
+        "exact" or "attribution".
+
+    See Also
+    --------
+    circuit_shift : Compare the circuits of two states.
+    ActivationPatchingDisplay : Picture of the effects.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl.inspection import ActivationPatching
+    >>> heads, mlps = np.array([[0.7, 0.0], [-0.2, 0.1]]), np.zeros(2)
+    >>> terms = {"head_terms": heads[None], "mlp_terms": mlps[None], "differences": np.ones(1)}
+    >>> patching = ActivationPatching(heads, mlps, 0 * heads, mlps, coverage=1, completeness=1, method="exact", **terms)
+    >>> patching.circuit(share=0.9)[0]
+    array([[ True, False],
+           [ True, False]])
+    """
+
+    heads: Any
+    mlps: Any
+    head_errors: Any
+    mlp_errors: Any
+    head_terms: Any
+    mlp_terms: Any
+    differences: Any
+    coverage: float
+    completeness: float
+    method: str
+
+    def circuit(self, *, share=0.8, size=None):
+        """The components of the largest effects, heads and MLPs apart.
+
+        Parameters
+        ----------
+        share : float, default=0.8
+            The smallest set whose effects, as absolute values, sum to this share of all.
+        size : int or None, default=None
+            The so many largest ones instead.
+
+        Returns
+        -------
+        heads : ndarray of shape (n_layers, n_heads), dtype bool
+            Which heads belong to it.
+        mlps : ndarray of shape (n_layers,), dtype bool
+            Which MLPs belong to it.
+
+        Raises
+        ------
+        ValueError
+            If `share` or `size` is out of range.
+        """
+        check_circuit(share, size)
+        heads = largest_effects(self.heads.reshape(-1), share, size)
+        return heads.reshape(self.heads.shape), largest_effects(self.mlps, share, size)
+
+
+def summarise_terms(head_terms, mlp_terms, all_terms, clean, corrupt, method):
+    """Effects as ratios of means over the pairs.
+
+    Parameters
+    ----------
+    head_terms : ndarray of shape (n_pairs, n_layers, n_heads)
+        Rise of the difference of logits by each head.
+    mlp_terms : ndarray of shape (n_pairs, n_layers)
+        The same by each MLP.
+    all_terms : ndarray of shape (n_pairs,)
+        The same by all of them together.
+    clean, corrupt : ndarray of shape (n_pairs,)
+        Differences of logits.
+    method : str
+        How the terms were found.
+
+    Returns
+    -------
+    patching : ActivationPatching
+    """
+    differences = clean - corrupt
+    heads, head_errors = ratio_of_means(head_terms, differences)
+    mlps, mlp_errors = ratio_of_means(mlp_terms, differences)
+    return ActivationPatching(heads, mlps, head_errors, mlp_errors, head_terms, mlp_terms, differences,
+                              float(((clean > 0) & (corrupt < 0)).mean()),
+                              float(ratio_of_means(all_terms, differences)[0]), method)
+
+
+def ratio_of_means(terms, differences):
+    """Mean of the terms by the mean of the differences, and its standard error by the delta method.
+
+    Parameters
+    ----------
+    terms : ndarray of shape (n_pairs, ...)
+        Numerators.
+    differences : ndarray of shape (n_pairs,)
+        Denominators.
+
+    Returns
+    -------
+    ratio, error : ndarray of shape (...)
+        The error is NaN for a single pair.
+    """
+    mean, n = differences.mean(), len(differences)
+    ratio = terms.mean(axis=0) / mean
+    rest = terms - ratio * differences.reshape(-1, *[1] * (terms.ndim - 1))
+    if n < 2:
+        return ratio, np.full(np.shape(ratio), np.nan)
+    return ratio, np.sqrt((rest**2).sum(axis=0) / (n - 1) / n) / abs(mean)
+
+
+def largest_effects(effects, share, size):
+    """Mark the largest effects of each row.
+
+    Parameters
+    ----------
+    effects : ndarray of shape (..., n_components)
+        Effects.
+    share : float
+        Share of the sum of absolute values to reach with as few as possible; not used where `size` is given.
+    size : int or None
+        Number of components.
+
+    Returns
+    -------
+    marked : ndarray of the same shape, dtype bool
+    """
+    sizes = np.abs(effects)
+    order = np.argsort(-sizes, axis=-1, kind="stable")
+    falling = np.take_along_axis(sizes, order, axis=-1)
+    if size is not None:
+        chosen = np.broadcast_to(np.arange(sizes.shape[-1]) < size, sizes.shape)
+    else:
+        before = np.cumsum(falling, axis=-1) - falling
+        total = sizes.sum(axis=-1, keepdims=True)
+        # Sums are inexact: what reaches the share up to rounding reaches it.
+        chosen = (before < share * total - 1e-9 * total) & (falling > 0)
+    marked = np.zeros(sizes.shape, dtype=bool)
+    np.put_along_axis(marked, order, chosen, axis=-1)
+    return marked
+
+
+def check_circuit(share, size):
+    """Refuse what describes no circuit.
+
+    Parameters
+    ----------
+    share : float
+        In (0, 1].
+    size : int or None
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        If one is out of range.
+    """
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:
+        raise ValueError(f"`share` must be a number above 0 and at most 1, got {share!r}.")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, Integral) or size < 1):
+        raise ValueError(f"`size` must be a positive integer or None, got {size!r}.")
