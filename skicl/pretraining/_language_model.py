@@ -1,0 +1,316 @@
+"""Training a causal language model on labelled episodes: every answer in the context is a target."""
+
+import json
+import random
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from skicl.pretraining._loop import check_prior
+from skicl.reasoning._checkpoint import read_safetensors, save_atomically
+
+STATE_FORMAT = "skicl-language-model-1"
+CHARACTERS_OF_A_TOKEN = 4       # more than there are on average, so that an episode fills its row
+
+
+@dataclass(frozen=True)
+class EpisodeSchedule:
+    """How long and how fast to train a language model on episodes.
+
+    Parameters
+    ----------
+    steps : int, default=4200
+        Number of steps.
+    tokens : int, default=4096
+        Tokens of a step, in rows of equal length.
+    lengths : tuple of int, default=(128, 256, 512, 1024)
+        Tokens of an episode; see `parts`.
+    parts : tuple of float, default=(0.05, 0.4, 0.85, 1.0)
+        Until which share of the steps each length is used.
+    learning_rate : float, default=1e-3
+        Peak rate of AdamW: linear warm-up, constant, then linear decay to zero.
+    warmup : int, default=100
+        Steps of the warm-up.
+    decay : float, default=0.4
+        Share of the steps, at the end, in which the rate decays.
+    weight_decay : float, default=0.05
+        Decoupled weight decay of matrices.
+    clip : float, default=1.0
+        Largest norm of a gradient.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What products of matrices are computed in; weights stay as they are.
+    seed : int, default=0
+        Seed of the episodes.
+
+    Examples
+    --------
+    >>> from skicl.pretraining import EpisodeSchedule
+    >>> schedule = EpisodeSchedule(steps=1000)
+    >>> schedule.length(0), schedule.length(999)
+    (128, 1024)
+    """
+
+    steps: int = 4200
+    tokens: int = 4096
+    lengths: tuple = (128, 256, 512, 1024)
+    parts: tuple = (0.05, 0.4, 0.85, 1.0)
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    decay: float = 0.4
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"`precision` must be 'float32' or 'bfloat16', got {self.precision!r}.")
+        if len(self.lengths) != len(self.parts) or list(self.parts) != sorted(self.parts) or self.parts[-1] != 1:
+            raise ValueError("`parts` must rise to 1 and have an entry for each of `lengths`, got "
+                             f"{self.parts} for {self.lengths}.")
+
+    def rate(self, step):
+        """Learning rate of a step.
+
+        Parameters
+        ----------
+        step : int
+            The step, counted from 0.
+
+        Returns
+        -------
+        float
+        """
+        rising = min(1.0, (step + 1) / max(1, self.warmup))
+        falling = min(1.0, (self.steps - step) / max(1.0, self.decay * self.steps))
+        return self.learning_rate * rising * max(0.0, falling)
+
+    def length(self, step):
+        """Tokens of an episode in a step.
+
+        Parameters
+        ----------
+        step : int
+            The step, counted from 0.
+
+        Returns
+        -------
+        int
+        """
+        share = (step + 0.5) / self.steps
+        return next(length for length, end in zip(self.lengths, self.parts) if share <= end)
+
+
+class EpisodeRun:
+    """What a run carries from step to step beside the network: optimiser and counters.
+
+    Parameters
+    ----------
+    network : transformers model
+        A causal language model.
+    schedule : EpisodeSchedule
+        Rates and seed.
+    """
+
+    def __init__(self, network, schedule):
+        free = [p for p in network.parameters() if p.requires_grad]
+        groups = [{"params": [p for p in free if p.dim() > 1], "weight_decay": schedule.weight_decay},
+                  {"params": [p for p in free if p.dim() <= 1], "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=schedule.learning_rate,
+                                           betas=(0.9, 0.98))
+        self.step, self.tokens, self.seconds, self.loss = 0, 0, 0.0, float("nan")
+
+    def save(self, path, network, prior, schedule):
+        """Write everything that the next step needs, atomically."""
+        tensors = {}
+        for name, parameter in network.named_parameters():
+            tensors[f"weight.{name}"] = parameter
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{key}.{name}"] = value
+        metadata = {"format": STATE_FORMAT, "prior": json.dumps(asdict(prior)),
+                    "schedule": json.dumps(asdict(schedule)),
+                    "counters": json.dumps([self.step, self.tokens, self.seconds, self.loss])}
+        save_atomically(path, tensors, metadata)
+
+    def load(self, path, network, prior, schedule):
+        """Continue from a file of :meth:`save`; refuse one of another network, prior or seed."""
+        tensors, metadata = read_safetensors(path)
+        if metadata.get("format") != STATE_FORMAT:
+            raise ValueError(f"{str(path)!r} is not a state of the training of a language model (its format is "
+                             f"{metadata.get('format')!r}).")
+        before = {"prior": json.loads(metadata["prior"]), "seed": json.loads(metadata["schedule"])["seed"],
+                  "network": sorted(name[7:] for name in tensors if name.startswith("weight."))}
+        now = {"prior": json.loads(json.dumps(asdict(prior))), "seed": schedule.seed,
+               "network": sorted(name for name, _ in network.named_parameters())}
+        for name, value in now.items():
+            if before[name] != value:
+                raise ValueError(f"The run in {str(path)!r} has another `{name}`. Use the same, or start a new run "
+                                 "under another `state`.")
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                parameter.copy_(tensors[f"weight.{name}"])
+                for key in ("step", "exp_avg", "exp_avg_sq"):
+                    if (value := tensors.get(f"optimizer.{key}.{name}")) is not None:
+                        device = "cpu" if key == "step" else parameter.device
+                        self.optimizer.state[parameter][key] = value.to(device)
+        self.step, self.tokens, self.seconds, self.loss = json.loads(metadata["counters"])
+
+
+def train_language_model(network, tokenizer, prior, *, schedule=None, state=None, save_every=200, stop_after=None,
+                         log=None):
+    """Train a causal language model to answer in context, in place.
+
+    Every answer of an episode is a target, not only the last one: from the first, before which there is no example,
+    to the last, which has the most; other tokens are not [1]_.
+
+    Parameters
+    ----------
+    network : transformers model
+        A causal language model, with random weights or pretrained ones.
+    tokenizer : transformers tokenizer
+        A fast one, which knows where tokens stand in the text.
+    prior : dataclass
+        Distribution of episodes: any dataclass with a method ``sample(rng, n_characters=...)`` that returns an
+        :class:`Episode`, and with fields that JSON can write, such as :class:`EpisodePrior`.
+    schedule : EpisodeSchedule or None, default=None
+        Steps, rates and seed. None means ``EpisodeSchedule()``.
+    state : str, Path or None, default=None
+        File to continue from, where there is one, and to save to. None: nothing is written.
+    save_every : int, default=200
+        Steps between two saves.
+    stop_after : int or None, default=None
+        Stop, saved, when this step is reached. None means to go on.
+    log : callable, default=None
+        Receives a line of progress now and then. None means silence.
+
+    Returns
+    -------
+    EpisodeRun
+        With the counters ``step``, ``tokens``, ``seconds`` and the mean ``loss`` of the last steps, in nats for each
+        token of an answer.
+
+    Raises
+    ------
+    TypeError
+        If ``prior`` is no dataclass with a method ``sample``, or the tokenizer is a slow one.
+    ValueError
+        If an existing state belongs to another network, prior or seed.
+
+    References
+    ----------
+    .. [1] Many-shot in-context fine-tuning (ManyICL), which makes every answer in the context a target.
+
+    Examples
+    --------
+    A step of a network of random weights:
+
+    >>> from skicl.pretraining import EpisodePrior, EpisodeSchedule, tiny_language_model, train_language_model
+    >>> network, tokenizer = tiny_language_model(hidden_size=48, num_hidden_layers=2, num_attention_heads=2)
+    >>> schedule = EpisodeSchedule(steps=2, tokens=128, lengths=(64,), parts=(1.0,))
+    >>> train_language_model(network, tokenizer, EpisodePrior(), schedule=schedule).step
+    2
+    """
+    schedule = schedule or EpisodeSchedule()
+    check_prior(prior)
+    if not getattr(tokenizer, "is_fast", False):
+        raise TypeError("`tokenizer` must be a fast one, which knows where tokens stand, got "
+                        f"{type(tokenizer).__name__}.")
+    run = EpisodeRun(network, schedule)
+    if state is not None and Path(state).exists():
+        run.load(state, network, prior, schedule)
+    training = network.training
+    network.train()
+    started, before, recent = time.monotonic(), run.seconds, []
+    try:
+        while run.step < schedule.steps and run.step != stop_after:
+            recent.append(_step(run, network, tokenizer, prior, schedule))
+            run.seconds = before + time.monotonic() - started
+            if run.step % 50 == 0 or run.step in (schedule.steps, stop_after):
+                run.loss = torch.stack(recent).mean().item()
+                recent.clear()
+                if log is not None:
+                    log(f"step {run.step}/{schedule.steps}  loss {run.loss:.4f}  "
+                        f"{run.tokens / run.seconds:.0f} tokens/s")
+            if state is not None and (run.step % save_every == 0 or run.step in (schedule.steps, stop_after)):
+                run.save(state, network, prior, schedule)
+    finally:
+        network.train(training)
+    return run
+
+
+def _step(run, network, tokenizer, prior, schedule):
+    """One step on the episodes of this (seed, step); the loss."""
+    length = schedule.length(run.step)
+    rng = random.Random(f"{schedule.seed} {run.step}")
+    n_rows = max(1, schedule.tokens // length)
+    episodes = [prior.sample(rng, n_characters=CHARACTERS_OF_A_TOKEN * length) for _ in range(n_rows)]
+    ids, targets = episode_tokens(episodes, tokenizer, length)
+    device = next(network.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+        loss = answer_loss(network, ids.to(device), targets.to(device))
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
+    for group in run.optimizer.param_groups:
+        group["lr"] = schedule.rate(run.step)
+    if torch.isfinite(norm):
+        run.optimizer.step()
+    run.step += 1
+    run.tokens += ids.numel()
+    return loss.detach()
+
+
+def episode_tokens(episodes, tokenizer, length):
+    """Rows of tokens, and which of them are of answers.
+
+    Parameters
+    ----------
+    episodes : list of Episode
+    tokenizer : transformers tokenizer
+    length : int
+        Tokens of a row. Longer episodes are cut; shorter ones are filled up at the end.
+
+    Returns
+    -------
+    ids : Tensor of shape (n_episodes, length)
+    targets : Tensor of shape (n_episodes, length)
+        Whether the token is part of an answer, or the first one behind it.
+    """
+    read = tokenizer([episode.text for episode in episodes], add_special_tokens=False, return_offsets_mapping=True,
+                     truncation=True, max_length=length)
+    ids = torch.zeros(len(episodes), length, dtype=torch.long)
+    targets = torch.zeros(len(episodes), length, dtype=torch.bool)
+    for row, (episode, tokens, offsets) in enumerate(zip(episodes, read["input_ids"], read["offset_mapping"])):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        spans = iter(episode.answers)
+        span = next(spans, None)
+        for at, (start, end) in enumerate(offsets):
+            while span is not None and start > span[1]:
+                span = next(spans, None)
+            targets[row, at] = span is not None and end > span[0] and at > 0
+    return ids, targets
+
+
+def answer_loss(network, ids, targets):
+    """Mean cross-entropy of the tokens of answers, in nats.
+
+    Parameters
+    ----------
+    network : transformers model
+        A causal language model.
+    ids : Tensor of shape (n_rows, length)
+        Tokens.
+    targets : Tensor of shape (n_rows, length)
+        Which of them are predicted.
+
+    Returns
+    -------
+    Tensor of shape ()
+    """
+    states = network.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    wanted = targets[:, 1:]
+    logits = network.get_output_embeddings()(states[wanted])
+    return F.cross_entropy(logits.float(), ids[:, 1:][wanted])
