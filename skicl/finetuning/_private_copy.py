@@ -1,0 +1,174 @@
+"""A network of one's own beside the shared one: what is trained is copied, all else shares its memory."""
+
+from contextlib import contextmanager
+from copy import deepcopy
+
+import numpy as np
+
+# Above this fraction of changed rows a tensor is kept as a whole.
+MOST_CHANGED_ROWS = 0.5
+
+
+def private_copy(model, *, trainable):
+    """A copy of a network that can be trained or given further parts without touching the network.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The shared network; it is only read.
+    trainable : bool
+        Whether the weights are to be trained: they are copied, in float32. If not, the copy reads the memory of the
+        weights of `model`, and no gradient reaches them.
+
+    Returns
+    -------
+    copy : torch.nn.Module
+        In evaluation mode.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skicl.finetuning._private_copy import private_copy
+    >>> model = torch.nn.Linear(2, 1)
+    >>> light, own = private_copy(model, trainable=False), private_copy(model, trainable=True)
+    >>> light.weight.data_ptr() == model.weight.data_ptr(), own.weight.data_ptr() == model.weight.data_ptr()
+    (True, False)
+    """
+    import torch
+
+    memo = {}
+    for weight in model.parameters():
+        own = weight.detach()
+        if trainable and own.is_floating_point():
+            own = own.to(torch.float32, copy=True)
+        memo[id(weight)] = torch.nn.Parameter(own, requires_grad=trainable and own.is_floating_point())
+    for buffer in model.buffers():
+        memo[id(buffer)] = buffer.detach().clone()
+    return deepcopy(model, memo).eval()
+
+
+def freeze(model):
+    """Take gradients and the wish for them off all weights of a private copy.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A copy that :func:`private_copy` made.
+    """
+    for weight in model.parameters():
+        weight.requires_grad_(False)
+        weight.grad = None
+
+
+def changed_tensors(before, after):
+    """What training has changed, as small as it can be said exactly.
+
+    Parameters
+    ----------
+    before : torch.nn.Module
+        The shared network.
+    after : torch.nn.Module
+        Its trained copy.
+
+    Returns
+    -------
+    changes : dict of str to pair (rows, values)
+        Arrays by name of the weight; only weights that differ. `rows` are the numbers of the changed rows, such as
+        those of the tokens that occurred, or None where `values` are the whole tensor.
+    """
+    import torch
+
+    changes = {}
+    for (name, old), new in zip(before.named_parameters(), after.parameters()):
+        old, new = old.detach().to(torch.float32), new.detach().to(torch.float32)
+        differs = (old != new).reshape(len(new), -1).any(dim=1) if new.dim() else (old != new)
+        if not differs.any():
+            continue
+        if new.dim() < 2 or differs.float().mean() > MOST_CHANGED_ROWS:
+            changes[name] = None, new.cpu().numpy().copy()
+        else:
+            rows = differs.nonzero()[:, 0]
+            changes[name] = rows.cpu().numpy().astype(np.int32), new[rows].cpu().numpy()
+    return changes
+
+
+def put_changes(model, changes):
+    """Write what :func:`changed_tensors` found into a fresh private copy.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A copy that :func:`private_copy` made with ``trainable=True``.
+    changes : dict
+        The changes.
+
+    Raises
+    ------
+    ValueError
+        If the network has no such weights.
+    """
+    import torch
+
+    weights = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, (rows, values) in changes.items():
+            values = torch.from_numpy(values)
+            fits = name in weights and weights[name].shape[1:] == values.shape[1:]
+            if not fits or (rows is None and weights[name].shape != values.shape):
+                raise ValueError(
+                    f"`encoder` has no weight {name!r} of the shape that was trained: the model has changed since "
+                    "`fit`. Fit again, or restore the model."
+                )
+            values = values.to(weights[name].device)
+            if rows is None:
+                weights[name].copy_(values)
+            else:
+                weights[name][torch.from_numpy(rows).long().to(values.device)] = values
+
+
+@contextmanager
+def seeded_dropout(model, generator):
+    """Dropout layers are active inside and draw from a generator of their own instead of the global one.
+
+    The rest of the network stays in evaluation mode, so dropout inside of attention kernels, which can only draw
+    from the global generator, is off.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A private copy.
+    generator : torch.Generator
+        On the device of the network.
+
+    Yields
+    ------
+    layers : torch.nn.ModuleList
+        The active layers: ``layers.train()`` after something has put the network into evaluation mode.
+    """
+    import torch
+
+    class SeededDropout(torch.nn.Module):
+        def __init__(self, p):
+            super().__init__()
+            self.p = p
+
+        def forward(self, x):
+            if not self.training:
+                return x
+            kept = torch.rand(x.shape, device=x.device, generator=generator) >= self.p
+            return x * (kept.to(x.dtype) / (1.0 - self.p))
+
+    found = [
+        (parent, name, child)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, torch.nn.Dropout) and 0.0 < child.p < 1.0
+    ]
+    layers = torch.nn.ModuleList(SeededDropout(child.p) for _, _, child in found)
+    for (parent, name, _), layer in zip(found, layers):
+        setattr(parent, name, layer)
+    try:
+        yield layers
+    finally:
+        for parent, name, child in found:
+            setattr(parent, name, child)

@@ -1,0 +1,194 @@
+"""Vectors of texts with gradients, from a private copy of the network of an encoder.
+
+Shapes: B texts, T tokens, D features.
+"""
+
+import os
+
+from sklearn.base import clone
+
+from skicl._validation import resolve_device
+from skicl.encoders._language_model import LanguageModelEncoder
+from skicl.encoders._networks import LanguageModel
+from skicl.encoders._precision import dtype_name
+from skicl.encoders._sentence import SentenceEncoder
+from skicl.encoders._token_pooling import padded, pool, resolve_layers
+from skicl.encoders._weights import LiveModel
+from skicl.finetuning._private_copy import private_copy
+
+
+def resolve_encoder(encoder):
+    """An encoder of one's own, not fitted.
+
+    Parameters
+    ----------
+    encoder : "auto", str, path, SentenceEncoder or LanguageModelEncoder
+        What the user gave.
+
+    Returns
+    -------
+    encoder : SentenceEncoder or LanguageModelEncoder
+        Its parameters are checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is anything else, or a parameter of it is unusable.
+    """
+    if isinstance(encoder, str) and encoder == "auto":
+        own = SentenceEncoder()
+    elif isinstance(encoder, str | os.PathLike):
+        own = SentenceEncoder(encoder)
+    elif isinstance(encoder, SentenceEncoder | LanguageModelEncoder):
+        own = clone(encoder)
+    else:
+        raise TypeError(
+            f"`encoder` must be 'auto', the name or path of a model, a SentenceEncoder or a LanguageModelEncoder, got "
+            f"{type(encoder).__name__}. Put a model in memory into one: SentenceEncoder(model) or "
+            "LanguageModelEncoder((network, tokenizer))."
+        )
+    own._check_parameters()
+    if own.dtype is not None and dtype_name(own.dtype) == "float16":
+        raise ValueError(
+            "`encoder` computes in float16, in which small gradients vanish. Use dtype='bfloat16' or 'float32'."
+        )
+    return own
+
+
+def in_training_format(encoder, *, trains_weights):
+    """The encoder with its weights in the format in which they are trained.
+
+    Parameters
+    ----------
+    encoder : SentenceEncoder or LanguageModelEncoder
+        As :func:`resolve_encoder` returns it.
+    trains_weights : bool
+        Whether the weights themselves are trained: then in float32.
+
+    Returns
+    -------
+    encoder : SentenceEncoder or LanguageModelEncoder
+        A clone; a model in memory stays as it is.
+    """
+    own = clone(encoder)
+    if trains_weights and not isinstance(own.model, LiveModel):
+        own.dtype = "float32"
+    return own
+
+
+def module_of(loaded):
+    """The torch module of a loaded model.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        Of a SentenceTransformer or a :class:`~skicl.encoders._networks.LanguageModel`.
+
+    Returns
+    -------
+    module : torch.nn.Module
+    """
+    return loaded.model.network if isinstance(loaded.model, LanguageModel) else loaded.model
+
+
+def transformer_of(loaded):
+    """The network of transformers inside of a loaded model, or the whole module if there is none.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        As for :func:`module_of`.
+
+    Returns
+    -------
+    network : torch.nn.Module
+    """
+    inner = getattr(module_of(loaded), "transformers_model", None)
+    return module_of(loaded) if inner is None else inner
+
+
+def private_encoder(encoder, *, trainable):
+    """The same encoder around a private copy of its network.
+
+    Parameters
+    ----------
+    encoder : SentenceEncoder or LanguageModelEncoder
+        Its model is loaded if no encoder of this process has done so, and stays as it is.
+    trainable : bool
+        Whether the weights of the copy are to be trained.
+
+    Returns
+    -------
+    own : SentenceEncoder or LanguageModelEncoder
+        Not fitted, without a cache.
+    base : LoadedModel
+        The shared model.
+    loaded : LoadedModel
+        The private one.
+    """
+    base = encoder._load(resolve_device(encoder.device))
+    with base.lock:
+        module = private_copy(module_of(base), trainable=trainable)
+        if isinstance(base.model, LanguageModel):
+            module = LanguageModel(module, base.model.tokenizer)
+    own = clone(encoder).set_params(
+        model=LiveModel(module), revision=None, device=None, dtype=None, cache=None, verbose=False
+    )
+    return own, base, own._load(resolve_device("cpu"))      # device=None: it stays where it is
+
+
+def vectors_with_gradient(encoder, loaded, texts):
+    """Vectors of some texts as the encoder computes them, with gradients.
+
+    Parameters
+    ----------
+    encoder : SentenceEncoder or LanguageModelEncoder
+        As :func:`private_encoder` returns it.
+    loaded : LoadedModel
+        Its private model.
+    texts : list of str
+        The texts of a batch.
+
+    Returns
+    -------
+    vectors : tensor of shape (B, D), float32
+        In the order of the texts.
+    """
+    import torch
+
+    ready = encoder._prepare(loaded, texts)
+    if isinstance(loaded.model, LanguageModel):
+        vectors = _pooled(encoder, loaded.model, ready)
+    else:
+        vectors = _embedded(encoder, loaded.model, ready)
+    return torch.nn.functional.normalize(vectors, dim=1) if encoder.normalize else vectors
+
+
+def _embedded(encoder, network, features):
+    import torch
+
+    if isinstance(features, list):  # an older sentence-transformers
+        prompt = encoder._prompt(network) or ""
+        features = network.tokenize([prompt + text for text in features])
+    device = next(network.parameters()).device
+    moved = {name: value.to(device) if torch.is_tensor(value) else value for name, value in features.items()}
+    width = encoder.truncate_dim or network.truncate_dim
+    return network(moved)["sentence_embedding"].float()[:, :width]
+
+
+def _pooled(encoder, model, rows):
+    import torch
+
+    device = model.network.device
+    ids, mask = padded([ids for ids, _ in rows], model.neutral_token, device)
+    counted, _ = padded([counted for _, counted in rows], 0, device)
+    numbers = resolve_layers(encoder.layers, model.n_layers)
+    keep = {"use_cache": False} if model.causal else {}
+    deeper = numbers != (model.n_layers,)
+    output = model.network(
+        input_ids=ids, attention_mask=mask, output_hidden_states=deeper, return_dict=True, **keep
+    )
+    last = output.last_hidden_state
+    chosen = [last if layer == model.n_layers else output.hidden_states[layer] for layer in numbers]
+    states = torch.stack([layer.float() for layer in chosen]).mean(dim=0)           # B, T, D
+    return pool(states, counted, encoder.pooling)
