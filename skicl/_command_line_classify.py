@@ -9,7 +9,6 @@ import sys
 import time
 import warnings
 from collections import Counter
-from functools import partial
 from textwrap import shorten
 
 import skicl
@@ -293,7 +292,7 @@ def _evaluate(X, labels, splits, arguments, device):
     y = np.asarray(labels)
     fits = {
         "TartClassifier": skicl.TartClassifier(device=device).fit,
-        "tuned LogisticRegression": partial(tuned_logistic_regression, seed=arguments.seed),
+        "tuned LogisticRegression": tuned_logistic_regression().fit,
     }
     scores = {name: [] for name in fits}
     with _progress(len(splits), "evaluating", "fold", arguments) as bar:

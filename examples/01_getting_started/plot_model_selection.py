@@ -75,7 +75,7 @@ from skicl.evaluation import nested_contexts
 
 vectors = SentenceEncoder().fit_transform(messages)
 sizes = [16, 32, 64, 128]
-orders = [contexts[sizes[-1]] for contexts in nested_contexts(intents, ks=sizes[-1], n_repeats=6)]
+orders = [contexts[sizes[-1]] for contexts in nested_contexts(intents, k=sizes[-1], n_repeats=6)]
 splits = [(order, np.setdiff1d(np.arange(len(messages)), order)) for order in orders]
 
 fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.8), layout="constrained")

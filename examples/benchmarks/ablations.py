@@ -147,7 +147,7 @@ def real_scores(reasoner, sets, ks):
     """Mean accuracy and log-loss over sets and repeats, by size of the context."""
     found = {k: [] for k in ks}
     for one in sets.values():
-        repeats = nested_contexts(one.y.numpy(), ks, N_REPEATS, min_per_class=2)
+        repeats = nested_contexts(one.y.numpy(), ks, N_REPEATS, min_per_class=2, stratify=False)
         for k in repeats[0]:
             rows = torch.as_tensor(np.stack([context[k] for context in repeats]))
             queries = one.X_query[None].expand(len(rows), -1, -1)

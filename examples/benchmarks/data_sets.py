@@ -70,6 +70,24 @@ def read_set(folder, name):
         return _recordings(arrays) if "sample_rate" in arrays.files else _images(arrays)
 
 
+def read_items(folder, name):
+    """Both parts of an image or audio set as encoders take them: 8-bit images, recordings with their rate."""
+    path = Path(folder) / f"{name}.npz"
+    if not path.exists() and name == BUILT_IN:
+        return tuple(Part(np.rint(part.X * 255).astype(np.uint8).reshape(-1, 8, 8), part.y) for part in _digits())
+    with np.load(path, allow_pickle=False) as arrays:
+        return tuple(_items(arrays, part) for part in ("train", "test"))
+
+
+def _items(arrays, part):
+    X, y = arrays[f"X_{part}"], arrays[f"y_{part}"]
+    if "sample_rate" not in arrays.files:
+        return Part(X, y)
+    lengths = arrays[f"len_{part}"] if f"len_{part}" in arrays.files else np.full(len(X), X.shape[1])
+    rate = int(arrays["sample_rate"])
+    return Part([{"array": wave[:length], "sampling_rate": rate} for wave, length in zip(X, lengths)], y)
+
+
 def read_text_part(folder, name, part):
     """One part ("train" or "test") of a text set."""
     path = _text_path(Path(folder), name, part)

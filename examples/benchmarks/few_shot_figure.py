@@ -8,12 +8,11 @@ Needs matplotlib (``pip install skicl[plot]``).
 
 import argparse
 
-import numpy as np
 from data_sets import TEXT, find_sets
 from methods import methods
 from tables import REFERENCE, read_records
 
-from skicl.evaluation import mean_differences, mean_scores
+from skicl.evaluation import FewShotCurveDisplay
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the first is ours.
 STYLES = {
@@ -44,108 +43,38 @@ def draw_figure(records, labels, path):
     """Draw both panels and write them to `path` (.svg, .png or .pdf); `labels` names the methods by key.
 
     Lines are means over the sets. Bands around ours are 95 % bootstrap intervals, over sets and repeats, of the
-    distance to tuned logistic regression (the first method if that was not run), on the same contexts and queries:
-    how hard a set is moves all lines alike and says nothing about their distance.
+    distance to tuned logistic regression (of the mean itself if that was not run), on the same contexts and queries.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    style = {
-        "svg.hashsalt": "few-shot",
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlelocation": "left",
-        "axes.titleweight": "bold",
-    }
-    with plt.rc_context(style):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
-        _draw_panel(left, records, labels, "accuracy", "Accuracy (%), higher is better")
-        _draw_panel(right, records, labels, "log_loss", "Log-loss (nats), lower is better")
-        found = {record["estimator"] for record in records}
-        if REFERENCE in found and any(_is_ours(key) for key in found):
-            _note(left, 0.03, "bottom", f"bands: 95 % interval of the\ndistance to {labels[REFERENCE]}")
-        handles, names = left.get_legend_handles_labels()
-        figure.legend(
-            handles[::-1],
-            names[::-1],
-            loc="outside lower center",
-            ncols=len(names) if len(names) <= 6 else min(5, -(-len(names) // 2)),
-            columnspacing=1.4,
-            handlelength=1.8,
-            frameon=False,
+    found = {record["estimator"] for record in records}
+    names = {key: label for key, label in labels.items() if key in found}
+    with plt.rc_context({"svg.hashsalt": "few-shot", "axes.titleweight": "bold"}):
+        display = FewShotCurveDisplay.from_results(
+            records,
+            score=("accuracy", "log_loss"),
+            reference=REFERENCE if REFERENCE in found else None,
+            names=names,
+            styles={key: style_of(key) for key in names},
+            bands=[key for key in names if is_ours(key)],
         )
         date = {"Date": None} if str(path).endswith(".svg") else None
-        figure.savefig(path, dpi=150, metadata=date)
-        plt.close(figure)
+        display.figure_.savefig(path, dpi=150, metadata=date)
+        plt.close(display.figure_)
 
 
-def _draw_panel(axes, records, labels, score, title):
-    factor = 100 if score == "accuracy" else 1
-    lines = _by_estimator(mean_scores(records, score, n_draws=1))
-    keys = [key for key in labels if key in lines]
-    reference = REFERENCE if REFERENCE in keys else keys[0]
-    distances = _by_estimator(mean_differences(records, reference, score))
-    sizes = sorted({record["k"] for record in records})
-    step = {k: at for at, k in enumerate(sizes)}
-    # Above the better half of the methods: some log-losses would flatten all others.
-    top = 1.15 * np.median([max(row["mean"] for row in lines[key].values()) for key in keys]) if factor == 1 else np.inf
-    for key in reversed(keys):  # ours is drawn last, on top
-        colour, marker = STYLES.get(key, ("#882255", "*"))
-        means = {k: factor * row["mean"] for k, row in lines[key].items()}
-        band = [k for k in distances.get(key, ()) if k in lines[reference]]
-        if _is_ours(key) and key != reference:
-            level = np.array([lines[reference][k]["mean"] for k in band])
-            low, high = (np.array([distances[key][k][end] for k in band]) for end in ("low", "high"))
-            ends = factor * (level + low), factor * (level + high)
-            axes.fill_between([step[k] for k in band], *ends, color=colour, alpha=0.12, linewidth=0)
-        axes.plot(
-            [step[k] for k in means],
-            list(means.values()),
-            color=colour,
-            marker=marker,
-            markersize=6 if _is_ours(key) else 4,
-            linewidth=2.6 if _is_ours(key) else 1.3,
-            label=labels[key],
-        )
-    if factor == 1:
-        _limit(axes, {labels[key]: [row["mean"] for row in lines[key].values()] for key in keys}, top)
-    n_sets = {k: len({record["dataset"] for record in records if record["k"] == k}) for k in sizes}
-    axes.set_xticks(range(len(sizes)), [f"{k}\n{n} set{'s' if n > 1 else ''}" for k, n in n_sets.items()], fontsize=8)
-    axes.set_xlabel("labelled examples")
-    axes.set_title(title)
-    axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
-    axes.set_axisbelow(True)
+def style_of(key):
+    """Colour and marker of a line; ours are thick."""
+    colour, marker = STYLES.get(key, ("#882255", "*"))
+    width, size = (2.6, 6) if is_ours(key) else (1.3, 4)
+    return {"color": colour, "marker": marker, "linewidth": width, "markersize": size}
 
 
-def _is_ours(key):
+def is_ours(key):
     return key.startswith("tart")
-
-
-def _by_estimator(summary):
-    """Rows by estimator and size, without the mean over the sizes."""
-    found = {}
-    for row in summary:
-        if row["k"] is not None:
-            found.setdefault(row["estimator"], {})[row["k"]] = row
-    return found
-
-
-def _limit(axes, lines, top):
-    """Cut the axis, and say which lines leave it."""
-    axes.set_ylim(max(0, 0.8 * min(map(min, lines.values()))), min(top, axes.get_ylim()[1]))
-    leaving = [label for label, means in lines.items() if max(means) > top]
-    if leaving:
-        _note(axes, 0.98, "top", f"partly or wholly above the axis:\n{', '.join(leaving)}")
-
-
-def _note(axes, height, side, text):
-    """A remark at the right, under the lines."""
-    place = {"transform": axes.transAxes, "ha": "right", "va": side, "zorder": 1}
-    box = {"facecolor": "white", "edgecolor": "none"}
-    axes.text(0.99, height, text, size=8, color="#444444", bbox=box, **place)
 
 
 def main():

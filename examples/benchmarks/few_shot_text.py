@@ -23,9 +23,9 @@ from few_shot_figure import draw_figure
 from methods import DEFAULT, EXCHANGED, GROUPS, TRUE, UNRELATED, methods
 from side_information import unrelated_words
 from sklearn.exceptions import ConvergenceWarning
-from tables import mean_sections, set_section, setting
+from tables import SCORES, mean_sections, set_section, setting
 
-from skicl.evaluation import few_shot_scores
+from skicl.evaluation import few_shot_curve
 
 MINI_LM = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -79,14 +79,18 @@ def run_set(name, kind, options):
             estimators = {method.key: method.make(names) for method in chosen}
             cold = {key: estimator for key, estimator in estimators.items() if key not in options.warmed}
             if cold:  # imports and the loading of weights are no part of the seconds
-                few_shot_scores(cold, *train, *test, ks=ks[:1], n_repeats=1, n_queries=1, n_unlabelled=n_unlabelled)
+                one = {"k": ks[:1], "n_repeats": 1, "n_queries": 1, "stratify": False, "n_unlabelled": n_unlabelled}
+                few_shot_curve(cold, *train, X_test=test.X, y_test=test.y, **one)
                 options.warmed |= set(cold)
-            records += few_shot_scores(
+            records += few_shot_curve(
                 estimators,
                 *train,
-                *test,
-                ks=ks,
+                X_test=test.X,
+                y_test=test.y,
+                k=ks,
                 n_repeats=options.seeds,
+                scoring=tuple(score for score in SCORES if score != "seconds"),
+                stratify=False,
                 min_per_class=2,
                 n_queries=options.queries,
                 n_unlabelled=n_unlabelled,

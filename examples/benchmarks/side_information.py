@@ -1,16 +1,17 @@
 """Competitors that read more than labelled rows: vectors of the class names, or unlabelled rows.
 
-Rows without a label carry None, or -1 where labels are integers, as `few_shot_scores(n_unlabelled=...)` gives
+Rows without a label carry None, or -1 where labels are integers, as `few_shot_curve(n_unlabelled=...)` gives
 them. They are part of the training rows of every fold and are never held out.
 """
 
 import numpy as np
-from competitors import PENALTIES, build_logistic_regression
+from competitors import build_logistic_regression
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
-from tuning import choose, dealt_folds, goodness, probabilities
+
+from skicl._baseline import PENALTIES, choose, dealt_folds, goodness, probabilities
 
 # Sentence encoders are trained on the softmax of cosines times 20 (MultipleNegativesRankingLoss).
 COSINE_SCALE = 20.0

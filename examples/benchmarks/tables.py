@@ -45,7 +45,7 @@ def setting(records, options):
 
 def set_section(records, labels, name):
     """Markdown table of one set."""
-    records = _with_seconds(record for record in records if record["dataset"] == name)
+    records = with_seconds(record for record in records if record["dataset"] == name)
     scores = ("accuracy", "log_loss", "ece", "seconds")
     found = {score: _by_place(mean_scores(records, score, n_draws=1)) for score in scores}
     sizes = sorted({record["k"] for record in records})
@@ -69,7 +69,7 @@ def mean_sections(records, labels, kinds):
     """
     parts = []
     for title, wanted in (("text sets", True), ("image and audio sets", False)):
-        chosen = _with_seconds(record for record in records if (kinds[record["dataset"]] == TEXT) == wanted)
+        chosen = with_seconds(record for record in records if (kinds[record["dataset"]] == TEXT) == wanted)
         if chosen:
             parts.append(f"## Mean over the {title}\n\n" + _mean_section(chosen, labels))
             parts.extend(_half_sections(chosen, labels, title))
@@ -85,20 +85,20 @@ def _mean_section(records, labels):
         "over sets and repeats. A method that does not run on all sets of a size has no mean there."
     ]
     for score, (title, *_) in SCORES.items():
-        parts.append(f"### {title}\n\n" + _table_of_means(records, labels, score))
+        parts.append(f"### {title}\n\n" + table_of_means(records, labels, score))
     for score in ("accuracy", "log_loss"):
         name = SCORES[score][0].split(" (")[0].lower()
         ranks = mean_ranks(records, score)
-        parts.append(f"### Mean rank by {name}\n\n" + _table_of_intervals(ranks, labels, "{:.2f}"))
+        parts.append(f"### Mean rank by {name}\n\n" + table_of_intervals(ranks, labels, "{:.2f}"))
     present = _present(records, labels)
     if REFERENCE in present and len(present) > 1:
         others = {key: labels[key] for key in present if key != REFERENCE}
         gain = mean_differences(records, REFERENCE, "accuracy")
         ratio = mean_differences(records, REFERENCE, "log_loss", relative=True)
         title = f"### Accuracy minus that of {labels[REFERENCE]} (points)\n\n"
-        parts.append(title + _table_of_intervals(gain, others, "{:+.1f}", 100))
+        parts.append(title + table_of_intervals(gain, others, "{:+.1f}", 100))
         title = f"### Log-loss divided by that of {labels[REFERENCE]}\n\n"
-        parts.append(title + _table_of_intervals(ratio, others, "{:.2f}"))
+        parts.append(title + table_of_intervals(ratio, others, "{:.2f}"))
     return "\n\n".join(parts)
 
 
@@ -111,10 +111,10 @@ def _half_sections(records, labels, title):
         names = ", ".join(sorted({record["dataset"] for record in chosen}))
         yield f"## Mean over the {title}, {half} half\n\nSets: {names}."
         for score in OF_HALVES:
-            yield f"### {SCORES[score][0]}, {half} half\n\n" + _table_of_means(chosen, labels, score)
+            yield f"### {SCORES[score][0]}, {half} half\n\n" + table_of_means(chosen, labels, score)
 
 
-def _table_of_means(records, labels, score):
+def table_of_means(records, labels, score):
     found = _by_place(mean_scores(records, score, n_draws=1))
     columns = _columns(found)
     shown = {place: _cell(row, score) for place, row in found.items()}
@@ -127,7 +127,7 @@ def _table_of_means(records, labels, score):
     return markdown_table(["method", *_titles(columns)], rows)
 
 
-def _table_of_intervals(summary, labels, form, factor=1):
+def table_of_intervals(summary, labels, form, factor=1):
     found = _by_place(summary)
     columns = _columns(found)
     rows = []
@@ -147,7 +147,7 @@ def _cell(row, score):
     return form.format(factor * row["mean"])
 
 
-def _with_seconds(records):
+def with_seconds(records):
     return [record | {"seconds": record["fit_seconds"] + record["predict_seconds"]} for record in records]
 
 

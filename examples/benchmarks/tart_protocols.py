@@ -23,7 +23,7 @@ from small_language_model import small_language_model
 
 from skicl import TartClassifier
 from skicl.encoders import ContextualEncoder
-from skicl.evaluation import few_shot_scores
+from skicl.evaluation import few_shot_curve
 
 SHOWN = {
     "stream": "stream: texts alone",
@@ -58,8 +58,9 @@ def main(arguments=None):
     records = []
     for name, (train, test) in parts.items():
         for k in options.ks:  # one size at a time, so that results show early
-            found = few_shot_scores(
-                estimators(model, options), *train, *test, ks=(k,), n_repeats=options.seeds, min_per_class=1,
+            found = few_shot_curve(
+                estimators(model, options), *train, X_test=test.X, y_test=test.y, k=k, n_repeats=options.seeds,
+                scoring=("accuracy", "macro_f1", "log_loss", "brier", "ece"), stratify=False,
                 n_queries=options.queries, results_file=options.out, dataset=f"{name}.{k}",
             )
             records += [{**record, "dataset": name} for record in found]

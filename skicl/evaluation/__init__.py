@@ -1,14 +1,25 @@
-"""Few-shot evaluation of classifiers: nested contexts, scores over repeats, calibration metrics, comparisons."""
+"""Few-shot evaluation of classifiers: learning curves on nested contexts, calibration, comparisons with their noise."""
 
+from skicl.evaluation._compare import Comparison, compare
 from skicl.evaluation._comparison import mean_differences, mean_ranks, mean_scores
+from skicl.evaluation._comparison_display import ComparisonDisplay
 from skicl.evaluation._contexts import nested_contexts
-from skicl.evaluation._few_shot import few_shot_scores
+from skicl.evaluation._curve import FewShotCurve
+from skicl.evaluation._curve_display import FewShotCurveDisplay
+from skicl.evaluation._few_shot import few_shot_curve
 from skicl.evaluation._metrics import brier_score, expected_calibration_error
+from skicl.evaluation._reliability import ReliabilityDisplay
 
 __all__ = [
+    "Comparison",
+    "ComparisonDisplay",
+    "FewShotCurve",
+    "FewShotCurveDisplay",
+    "ReliabilityDisplay",
     "brier_score",
+    "compare",
     "expected_calibration_error",
-    "few_shot_scores",
+    "few_shot_curve",
     "mean_differences",
     "mean_ranks",
     "mean_scores",

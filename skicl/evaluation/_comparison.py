@@ -8,8 +8,7 @@ from scipy.stats import rankdata
 from sklearn.utils import check_random_state
 
 from skicl.evaluation._contexts import check_count
-
-_LARGEST_IS_BEST = frozenset({"accuracy", "macro_f1"})
+from skicl.evaluation._scores import is_loss
 
 
 def mean_scores(records, score="accuracy", *, n_draws=1000, level=0.95, random_state=0):
@@ -22,9 +21,9 @@ def mean_scores(records, score="accuracy", *, n_draws=1000, level=0.95, random_s
 
     Parameters
     ----------
-    records : list of dict
-        Records as :func:`few_shot_scores` returns them, of one or more data sets: `dataset`, `estimator`,
-        `k`, `repeat` and scores.
+    records : FewShotCurve, list of dict, or frame
+        What :func:`few_shot_curve` returned, of one or more data sets: `dataset`, `estimator`, `k`, `repeat` and
+        scores.
     score : str, default="accuracy"
         Field of the records to average.
     n_draws : int, default=1000
@@ -67,7 +66,7 @@ def mean_scores(records, score="accuracy", *, n_draws=1000, level=0.95, random_s
     lr 8 3 0.70
     lr None 3 0.70
     """
-    cells = _arrange(records, score)
+    cells = arrange(records, score)
     return _summary(cells, cells.values, _draws(cells, n_draws, random_state), level)
 
 
@@ -80,10 +79,11 @@ def mean_ranks(records, score="accuracy", *, n_draws=1000, level=0.95, random_st
 
     Parameters
     ----------
-    records : list of dict
-        Records as :func:`few_shot_scores` returns them.
+    records : FewShotCurve, list of dict, or frame
+        What :func:`few_shot_curve` returned.
     score : str, default="accuracy"
-        Field to rank by. The largest "accuracy" and "macro_f1" are the best; of every other field the smallest.
+        Field to rank by. Of "log_loss", "brier", "ece" and of seconds the smallest is the best, of every other field
+        the largest.
     n_draws : int, default=1000
         Number of draws of the bootstrap.
     level : float, default=0.95
@@ -119,9 +119,9 @@ def mean_ranks(records, score="accuracy", *, n_draws=1000, level=0.95, random_st
     >>> [(row["estimator"], row["mean"]) for row in mean_ranks(records, "log_loss") if row["k"] == 8]
     [('lr', 1.5), ('knn', 3.0), ('lda', 1.5)]
     """
-    cells = _arrange(records, score)
+    cells = arrange(records, score)
     ranks = np.full(cells.values.shape, np.nan)
-    signed = -cells.values if score in _LARGEST_IS_BEST else cells.values
+    signed = cells.values if is_loss(score) else -cells.values
     for size in range(len(cells.sizes)):
         there = ~np.isnan(signed[:, :, size]).all(axis=(1, 2))
         ranks[there, :, size] = rankdata(signed[there, :, size], axis=0, nan_policy="omit")
@@ -138,8 +138,8 @@ def mean_differences(
 
     Parameters
     ----------
-    records : list of dict
-        Records as :func:`few_shot_scores` returns them.
+    records : FewShotCurve, list of dict, or frame
+        What :func:`few_shot_curve` returned.
     reference : str
         The estimator to compare with.
     score : str, default="accuracy"
@@ -182,7 +182,7 @@ def mean_differences(
     >>> print(row["estimator"], f"{row['mean']:.2f}, from {row['low']:.2f} to {row['high']:.2f}")
     knn 0.20, from 0.20 to 0.20
     """
-    cells = _arrange(records, score)
+    cells = arrange(records, score)
     if reference not in cells.estimators:
         raise ValueError(f"`reference` must be one of the estimators {', '.join(cells.estimators)}, got {reference!r}.")
     at = cells.estimators.index(reference)
@@ -192,17 +192,79 @@ def mean_differences(
     return _summary(cells, cells.values - cells.values[at], draws, level)
 
 
-class _Cells(NamedTuple):
+class Cells(NamedTuple):
     """One score, densely: E estimators, S data sets, K sizes, R repeats; nan where there is nothing to compare."""
 
     estimators: list
+    datasets: list
     sizes: list
     values: np.ndarray  # (E, S, K, R)
 
 
-def _arrange(records, score):
+def records_of(results):
+    """The records of a curve, a list or a frame.
+
+    Parameters
+    ----------
+    results : FewShotCurve, list of dict, or frame
+        What :func:`few_shot_curve` returned.
+
+    Returns
+    -------
+    list of dict
+    """
+    if hasattr(results, "to_dicts"):  # polars
+        records = results.to_dicts()
+    else:
+        records = results.to_dict("records") if hasattr(results, "to_dict") else list(results)
     if not records:
-        raise ValueError("`records` is empty; pass what few_shot_scores returned.")
+        raise ValueError("`records` is empty; pass what few_shot_curve returned.")
+    return records
+
+
+def as_frame(rows):
+    """Rows as a frame of pandas.
+
+    Parameters
+    ----------
+    rows : list of dict
+        The rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    ImportError
+        If pandas is not installed.
+    """
+    try:
+        import pandas
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "pandas is needed for a frame and is not installed. Install it with: pip install pandas; the rows "
+            "themselves, a list of dicts, need nothing."
+        ) from error
+    return pandas.DataFrame(rows)
+
+
+def arrange(records, score):
+    """One score of all records as an array.
+
+    Parameters
+    ----------
+    records : FewShotCurve, list of dict, or frame
+        What :func:`few_shot_curve` returned.
+    score : str
+        Field of the records.
+
+    Returns
+    -------
+    Cells
+        Estimators that lack some data set or repeat at a size have nothing at this size.
+    """
+    records = records_of(records)
     lacking = next((record for record in records if not isinstance(record.get(score), Real)), None)
     if lacking is not None:
         numbers = ", ".join(name for name, value in lacking.items() if isinstance(value, Real))
@@ -222,7 +284,7 @@ def _arrange(records, score):
         values[place] = record[score]
     wanted = ~np.isnan(values).all(axis=0)
     incomplete = (np.isnan(values) & wanted).any(axis=(1, 3), keepdims=True)
-    return _Cells(estimators, sizes, np.where(incomplete, np.nan, values))
+    return Cells(estimators, datasets, sizes, np.where(incomplete, np.nan, values))
 
 
 def _draws(cells, n_draws, random_state):

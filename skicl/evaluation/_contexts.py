@@ -6,19 +6,18 @@ import numpy as np
 from sklearn.utils import check_random_state, column_or_1d
 
 
-def nested_contexts(y, ks, n_repeats=5, random_state=0, *, min_per_class=1):
+def nested_contexts(y, k, n_repeats=5, random_state=0, *, min_per_class=1, stratify=True):
     """Rows to label for few-shot experiments: contexts that grow by adding rows, for several repeats.
 
     Each repeat puts the rows of `y` in one order: first one row of each class, the classes in random
-    order, then all other rows at random. The context of size k is the first k rows, so it holds every
-    class and contains every smaller context of the same repeat, as if labels were bought one by one.
-    Beyond the first row of each class, the classes keep their natural frequencies.
+    order, then all other rows. The context of size k is the first k rows, so it holds every class and
+    contains every smaller context of the same repeat.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
         Classes of the rows to choose from.
-    ks : int or sequence of int
+    k : int or sequence of int
         Sizes of the contexts. Sizes below ``min_per_class * n_classes`` and above ``n_samples`` are
         left out.
     n_repeats : int, default=5
@@ -28,6 +27,10 @@ def nested_contexts(y, ks, n_repeats=5, random_state=0, *, min_per_class=1):
     min_per_class : int, default=1
         Leave out the sizes that give the classes fewer rows than this on average. 2 leaves out the
         sizes at which most folds of a cross-validation would miss a class.
+    stratify : bool, default=True
+        Whether a context holds the classes in the proportions of `y`, as far as whole rows and the first
+        row of each class allow. False: after the first rows of the classes come rows at random, as if labels
+        were bought one by one.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def nested_contexts(y, ks, n_repeats=5, random_state=0, *, min_per_class=1):
     --------
     >>> from skicl.evaluation import nested_contexts
     >>> y = ["spam", "ham", "ham", "ham", "ham", "spam"]
-    >>> contexts = nested_contexts(y, ks=[2, 4], n_repeats=1)
+    >>> contexts = nested_contexts(y, k=[2, 4], n_repeats=1)
     >>> sorted(y[i] for i in contexts[0][2])
     ['ham', 'spam']
     >>> bool((contexts[0][4][:2] == contexts[0][2]).all())
@@ -51,22 +54,23 @@ def nested_contexts(y, ks, n_repeats=5, random_state=0, *, min_per_class=1):
     """
     check_count("n_repeats", n_repeats)
     check_count("min_per_class", min_per_class)
-    asked = np.atleast_1d(ks)
+    asked = np.atleast_1d(k)
     if asked.ndim != 1 or asked.size == 0 or asked.dtype.kind not in "iu" or asked.min() < 1:
-        raise ValueError(f"`ks` must be one or more sizes of at least 1, got {ks!r}.")
+        raise ValueError(f"`k` must be one or more sizes of at least 1, got {k!r}.")
     classes, codes = np.unique(column_or_1d(y), return_inverse=True)
     smallest = min_per_class * len(classes)
-    sizes = [int(k) for k in np.unique(asked) if smallest <= k <= len(codes)]
+    sizes = [int(size) for size in np.unique(asked) if smallest <= size <= len(codes)]
     if not sizes:
         raise ValueError(
-            f"No size in `ks` can be drawn: {len(codes)} rows of {len(classes)} classes allow sizes from "
+            f"No size in `k` can be drawn: {len(codes)} rows of {len(classes)} classes allow sizes from "
             f"{smallest} (`min_per_class` times the number of classes) to {len(codes)}, got "
             f"{asked.tolist()}."
         )
-    return [{k: order[:k] for k in sizes} for order in orders_of_rows(codes, n_repeats, random_state)]
+    orders = orders_of_rows(codes, n_repeats, random_state, stratify)
+    return [{size: order[:size] for size in sizes} for order in orders]
 
 
-def orders_of_rows(y, n_repeats, random_state):
+def orders_of_rows(y, n_repeats, random_state, stratify=True):
     """One order of all rows for each repeat; the context of size k is the first k rows.
 
     Parameters
@@ -77,6 +81,8 @@ def orders_of_rows(y, n_repeats, random_state):
         Number of orders.
     random_state : int, RandomState instance or None
         Seed.
+    stratify : bool, default=True
+        Whether every beginning of an order holds the classes in proportion.
 
     Returns
     -------
@@ -85,7 +91,23 @@ def orders_of_rows(y, n_repeats, random_state):
     """
     codes = np.unique(y, return_inverse=True)[1]
     seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)
-    return [_order(codes, np.random.default_rng(seed)) for seed in seeds]
+    order = _stratified_order if stratify else _order
+    return [order(codes, np.random.default_rng(seed)) for seed in seeds]
+
+
+def _stratified_order(codes, rng):
+    """All rows: one of each class in random order, then the others in the proportions of the classes.
+
+    The j-th of the n rows of a class is due at (j - u) / n of the way, u uniform and one number for the class: so after
+    every part of the way each class has its share, rounded up or down, and no class is always rounded up.
+    """
+    counts = np.bincount(codes)
+    shuffled = rng.permutation(len(codes))
+    by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]  # rows of one class together, in random order
+    place = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    due = (place + 1 - np.repeat(rng.random(len(counts)), counts)) / np.repeat(counts, counts)
+    first = place == 0
+    return np.concatenate([rng.permutation(by_class[first]), by_class[~first][np.argsort(due[~first], kind="stable")]])
 
 
 def _order(codes, rng):

@@ -1,162 +1,243 @@
-"""Scores of classifiers fitted on few labelled rows: the same nested contexts for all, resumable."""
+"""Few-shot learning curves of classifiers: the same nested contexts for all, resumable."""
 
 from collections.abc import Mapping
-from hashlib import blake2b
-from numbers import Integral
+from numbers import Integral, Real
 from time import perf_counter
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.metrics import accuracy_score, f1_score
 from sklearn.utils import column_or_1d
 
 from skicl.evaluation._contexts import check_count, drawn_queries, nested_contexts, orders_of_rows
-from skicl.evaluation._metrics import brier_score, expected_calibration_error
+from skicl.evaluation._curve import FewShotCurve
 from skicl.evaluation._results import ResultsFile
+from skicl.evaluation._rows import EncodedRows, check_encoder, describe_encoder, fingerprint, n_rows_of, take_rows
+from skicl.evaluation._scores import check_scoring, score_of
 
-_CLIP = 1e-15  # a probability of zero for what happened costs 34.5 nats, not infinity
+_COLUMNS = ("dataset", "task", "estimator", "k", "repeat", "n_classes", "n_queries")
 
 
-def few_shot_scores(
+def few_shot_curve(
     estimators,
-    X_train,
-    y_train,
-    X_test,
-    y_test,
+    X,
+    y,
     *,
-    ks=(8, 16, 32, 64, 128, 256, 512),
+    k=(4, 8, 16, 32, 64, 128, 256),
     n_repeats=5,
-    random_state=0,
+    X_test=None,
+    y_test=None,
+    test_size=0.5,
+    scoring=("accuracy", "neg_log_loss", "ece"),
+    encoder=None,
+    raw=(),
+    stratify=True,
     min_per_class=1,
     n_queries=None,
     n_unlabelled=0,
-    scoring=("accuracy", "macro_f1", "log_loss", "brier", "ece"),
+    random_state=0,
     results_file=None,
     dataset="",
+    verbose=False,
 ):
     """Fit classifiers on nested few-shot contexts and score their probabilities on the same queries.
 
-    Every estimator is cloned and fitted on every context of :func:`nested_contexts`, and scored on
-    rows of the test part. With a `results_file` each record is on disk as soon as it is computed; a
-    run that was killed continues where it stopped, and returns what it would have returned without
-    the interruption, up to the measured seconds.
+    Every estimator is cloned and fitted on every context of :func:`nested_contexts`, and scored on rows outside of
+    it. With a `results_file` each record is on disk as soon as it is computed; a run that was killed continues where
+    it stopped, and returns what it would have returned without the interruption, up to the measured seconds.
 
     Parameters
     ----------
     estimators : dict of {str: estimator}
-        Classifiers with `predict_proba`, by the name under which they are recorded. The predicted
-        class is the most probable one. A record is found again by this name: give an estimator
-        another name when its parameters or `n_unlabelled` change.
-    X_train : array-like, list or frame of shape (n_train, ...)
-        Rows to choose contexts from, in any form that the estimators take: feature matrices, lists of
-        texts. Encode texts beforehand if several estimators use the same vectors.
-    y_train : array-like of shape (n_train,)
+        Classifiers with `predict_proba`, by the name under which they are recorded. The predicted class is the most
+        probable one. A record is found again by this name: give an estimator another name when its parameters or
+        `n_unlabelled` change.
+    X : array-like, list or frame of shape (n_samples, ...)
+        Rows to choose contexts from, in any form that the estimators or the `encoder` take: feature matrices, lists
+        of texts.
+    y : array-like of shape (n_samples,)
         Their classes.
-    X_test : array-like, list or frame of shape (n_test, ...)
-        Rows to choose queries from.
-    y_test : array-like of shape (n_test,)
-        Their classes. Each must occur in `y_train`.
-    ks : sequence of int, default=(8, 16, 32, 64, 128, 256, 512)
+    k : int or sequence of int, default=(4, 8, 16, 32, 64, 128, 256)
         Sizes of the contexts; sizes that cannot be drawn are left out, see :func:`nested_contexts`.
     n_repeats : int, default=5
-        Number of repeats, each with its own contexts and queries.
-    random_state : int, default=0
-        Seed of the contexts and queries.
+        Number of repeats, each with its own contexts. With fewer than five, nothing can be said about which estimator
+        is better, see :func:`compare`.
+    X_test : array-like, list or frame of shape (n_test, ...), default=None
+        Rows to choose queries from. None: they come from `X`, in each repeat other rows than those of its contexts.
+    y_test : array-like of shape (n_test,), default=None
+        Their classes. Each must occur in `y`.
+    test_size : float, default=0.5
+        Share of the rows of `X` that each repeat keeps for queries if there is no `X_test`. It bounds the contexts.
+    scoring : sequence of str, default=("accuracy", "neg_log_loss", "ece")
+        Names of scores. Those of scikit-learn's scorers have its sign, larger is better: "accuracy", "f1_macro",
+        "balanced_accuracy", "roc_auc_ovr", and the negative losses "neg_log_loss" (nats, with the probability of the
+        true class clipped at 1e-15) and "neg_brier_score". Plain losses, smaller is better: "log_loss", "brier"
+        (:func:`brier_score`), "ece" and "ece_quantile" (:func:`expected_calibration_error` with 15 bins of equal
+        width and of equal mass). "macro_f1" is the mean over the classes that occur among the queries.
+    encoder : transformer, default=None
+        Turns rows into vectors, once for all estimators, sizes and repeats. It is fitted on the rows of `X` without
+        their labels. None: the estimators get the rows as they are.
+    raw : sequence of str, default=()
+        Names of the estimators that get the rows as they are although there is an `encoder`: those that read texts
+        themselves, such as :class:`~skicl.ICLClassifier`.
+    stratify : bool, default=True
+        Whether a context holds the classes in the proportions of `y`. False: beyond the first row of each class, rows
+        are drawn at random.
     min_per_class : int, default=1
         Smallest mean number of rows per class in a context.
     n_queries : int, default=None
-        Number of test rows drawn in each repeat, the same for all estimators and sizes. None, or more
-        than there are: all.
+        Number of rows to score in each repeat, the same for all estimators and sizes. None, or more than there are:
+        all.
     n_unlabelled : int, default=0
-        Number of further rows of the train part that `fit` gets without their labels, behind the context.
-        They are the same for all estimators, at every size the first of one random order per repeat, and none
-        of them is in the context; where the train part is too small there are fewer. As in
-        :mod:`sklearn.semi_supervised` their labels are -1 if classes are integers; with classes of any other
-        type `y` is an array of objects in which they are None.
-    scoring : sequence of str, default=("accuracy", "macro_f1", "log_loss", "brier", "ece")
-        Any of these scores. "macro_f1" is the mean over the classes that occur among the queries;
-        "log_loss" is in nats, with the probability of the true class clipped at 1e-15; "brier" is
-        :func:`brier_score`; "ece" is :func:`expected_calibration_error` with 15 bins of equal width.
+        Number of further rows of `X` that `fit` gets without their labels, behind the context. They are the same for
+        all estimators, at every size the first of one random order per repeat, and none of them is in the context or
+        among the queries; where there are too few rows there are fewer. As in :mod:`sklearn.semi_supervised` their
+        labels are -1 if classes are integers; with classes of any other type `y` is an array of objects in which they
+        are None.
+    random_state : int, default=0
+        Seed of the contexts and queries.
     results_file : path-like, default=None
         CSV file to continue from and to write to. None: nothing is written.
     dataset : str, default=""
         Name of the data set in the records. One file can hold several data sets.
+    verbose : bool, default=False
+        Show the progress, and at the end the advice of :func:`compare` by the first score.
 
     Returns
     -------
-    list of dict
-        One record per size, repeat and estimator, in this order: `dataset`, `task` (a fingerprint of
-        data, queries and seed), `estimator`, `k`, `repeat`, `n_classes`, `n_queries`, the scores, and
-        `fit_seconds` and `predict_seconds` of wall-clock time for the whole context and all queries.
-        ``pandas.DataFrame(records)`` is a tidy frame.
+    FewShotCurve
+        One record per size, repeat and estimator, in this order.
 
     Raises
     ------
     ValueError
-        If a parameter is not valid, the two parts do not fit together, or `results_file` holds records
-        of the same `dataset` that were made from other data, queries or seeds.
+        If a parameter is not valid, the two parts do not fit together, or `results_file` holds records of the same
+        `dataset` that were made from other data, queries or seeds, or with another encoder.
     TypeError
-        If an estimator has no `predict_proba`.
+        If an estimator has no `predict_proba`, or `encoder` is no transformer.
     FileNotFoundError
         If the folder of `results_file` does not exist.
+
+    See Also
+    --------
+    FewShotCurveDisplay : The curves as a picture.
+    compare : Which estimator is better, and whether that is more than noise.
 
     Examples
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from skicl.evaluation import few_shot_scores
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skicl.evaluation import few_shot_curve
     >>> X, y = load_iris(return_X_y=True)
-    >>> estimators = {"lr": LogisticRegression(max_iter=1000)}
-    >>> records = few_shot_scores(
-    ...     estimators, X[::2], y[::2], X[1::2], y[1::2], ks=[6, 48], n_repeats=2
-    ... )
-    >>> [(record["k"], record["repeat"]) for record in records]
-    [(6, 0), (6, 1), (48, 0), (48, 1)]
-    >>> records[-1]["accuracy"] > 0.9
-    True
+    >>> estimators = {"lr": LogisticRegression(max_iter=1000), "nb": GaussianNB(var_smoothing=0.01)}
+    >>> curve = few_shot_curve(estimators, X, y, k=[6, 48], n_repeats=2)
+    >>> [(record["estimator"], record["k"], record["repeat"]) for record in curve][:3]
+    [('lr', 6, 0), ('nb', 6, 0), ('lr', 6, 1)]
+    >>> curve.frame().groupby(["estimator", "k"])["accuracy"].mean().min() > 0.8
+    np.True_
     """
-    _check_estimators(estimators)
-    scoring = _check_scoring(scoring)
-    check_count("n_unlabelled", n_unlabelled, smallest=0)
-    y_train, y_test = column_or_1d(y_train), column_or_1d(y_test)
-    _check_parts(X_train, y_train, X_test, y_test)
-    if n_unlabelled and y_train.dtype.kind in "iu" and (y_train == -1).any():
+    _check_estimators(estimators, raw)
+    scoring = check_scoring(scoring)
+    y = column_or_1d(y)
+    y_test = None if y_test is None else column_or_1d(y_test)
+    _check_parts(X, y, X_test, y_test)
+    _check_numbers(random_state, n_unlabelled, test_size, n_queries)
+    if n_unlabelled and y.dtype.kind in "iu" and (y == -1).any():
         raise ValueError(
-            "`y_train` has the class -1, which marks rows without a label; rename it or leave out `n_unlabelled`."
+            "`y` has the class -1, which marks rows without a label; rename it or leave out `n_unlabelled`."
         )
-    if isinstance(random_state, bool) or not isinstance(random_state, Integral):
-        raise ValueError(
-            f"`random_state` must be an integer, so that a run can continue, got {random_state!r}."
-        )
-    contexts = nested_contexts(y_train, ks, n_repeats, random_state, min_per_class=min_per_class)
-    orders = orders_of_rows(y_train, n_repeats, random_state)
-    queries = drawn_queries(len(y_test), n_queries, n_repeats, random_state)
-
-    columns = ("dataset", "task", "estimator", "k", "repeat", "n_classes", "n_queries")
-    file = ResultsFile(results_file, (*columns, *scoring, "fit_seconds", "predict_seconds"))
-    task = _fingerprint(X_train, y_train, X_test, y_test, [random_state, len(queries[0])])
+    if encoder is not None:
+        check_encoder(encoder)
+    plan = _Plan(y, y_test, k, n_repeats, test_size, min_per_class, stratify, n_queries, n_unlabelled, random_state)
+    file = ResultsFile(results_file, (*_COLUMNS, *scoring, "fit_seconds", "predict_seconds"))
+    task = _task(X, y, X_test, y_test, plan, random_state, encoder)
     recorded = _recorded(file, dataset, task)
-    classes = np.unique(y_train)
+    source = _Source(X, y, X if X_test is None else X_test, y if y_test is None else y_test, encoder, raw)
     records = []
-    for k in contexts[0]:
-        for repeat in range(n_repeats):
-            rows = contexts[repeat][k]
-            # From the end of the order: the same rows at every size, until the context reaches them.
-            others = orders[repeat][k:][::-1][:n_unlabelled]
-            context = _take(X_train, np.append(rows, others)), _without_labels(y_train[rows], len(others))
-            query = _take(X_test, queries[repeat]), y_test[queries[repeat]]
+    with _bar(plan.n_contexts * len(estimators), verbose) as bar:
+        for size, repeat, rows, others, queries in plan:
             for name, estimator in estimators.items():
-                if (name, k, repeat) not in recorded:
-                    record = dict(zip(columns, (dataset, task, name, k, repeat)))
+                if (name, size, repeat) not in recorded:
+                    record = dict(zip(_COLUMNS, (dataset, task, name, size, repeat)))
                     try:
-                        record |= _score(clone(estimator), *context, *query, classes, scoring)
+                        record |= _score(clone(estimator), source, name, rows, others, queries, scoring)
                     except Exception as error:
-                        error.add_note(f"Estimator {name!r}, context of size k={k}, repeat {repeat}.")
+                        error.add_note(f"Estimator {name!r}, context of size k={size}, repeat {repeat}.")
                         raise
                     file.append(record)
-                    recorded[name, k, repeat] = record
-                records.append(recorded[name, k, repeat])
-    return records
+                    recorded[name, size, repeat] = record
+                records.append(recorded[name, size, repeat])
+                bar.set_postfix_str(f"k={size}, {name}", refresh=False)
+                bar.update()
+    curve = FewShotCurve(records)
+    if verbose:
+        print(curve.advice(scoring[0]))
+    return curve
+
+
+class _Plan:
+    """Which rows are the context, come without a label, and are queries, for every size and repeat."""
+
+    def __init__(self, y, y_test, k, n_repeats, test_size, min_per_class, stratify, n_queries, n_unlabelled, seed):
+        n_kept = 0 if y_test is not None else int(np.ceil(test_size * len(y)))
+        check_count("n_repeats", n_repeats)
+        self.orders = orders_of_rows(y, n_repeats, seed, stratify)
+        self.limit = len(y) - n_kept
+        sizes = [size for size in np.atleast_1d(k).tolist() if not _is_count(size) or size <= self.limit]
+        if not sizes:
+            raise ValueError(
+                f"`k`: no size fits, {len(y)} rows leave {self.limit} for contexts if a share of {test_size} is kept "
+                f"for queries, got {k!r}. Pass smaller sizes, a smaller `test_size`, or queries as `X_test`."
+            )
+        self.contexts = nested_contexts(y, sizes, n_repeats, seed, min_per_class=min_per_class, stratify=stratify)
+        self.n_unlabelled = n_unlabelled
+        if y_test is None:
+            self.queries = [np.sort(order[self.limit:][:n_queries]) for order in self.orders]
+        else:
+            self.queries = drawn_queries(len(y_test), n_queries, n_repeats, seed)
+        self.n_contexts = len(self.contexts) * len(self.contexts[0])
+        self.marks = (["stratified"] if stratify else []) + ([f"test_size={test_size}"] if y_test is None else [])
+
+    def __iter__(self):
+        for size in self.contexts[0]:
+            for repeat, queries in enumerate(self.queries):
+                # From the end of the order: the same rows at every size, until the context reaches them.
+                others = self.orders[repeat][size : self.limit][::-1][: self.n_unlabelled]
+                yield size, repeat, self.contexts[repeat][size], others, queries
+
+
+class _Source:
+    """Hands each estimator its rows: as they are, or as vectors."""
+
+    def __init__(self, X, y, X_test, y_test, encoder, raw):
+        self.rows, self.y, self.y_test = (X, X_test), y, y_test
+        self.classes = np.unique(y)
+        self.encoded = None if encoder is None else EncodedRows(encoder, X, X_test)
+        self.raw = frozenset(raw)
+
+    def parts(self, name):
+        return self.rows if self.encoded is None or name in self.raw else self.encoded.parts()
+
+
+def _score(estimator, source, name, rows, others, queries, scoring):
+    """Fit on the context, predict the queries: scores and seconds."""
+    train, test = source.parts(name)
+    X, y = take_rows(train, np.append(rows, others)), _without_labels(source.y[rows], len(others))
+    X_query, y_query, classes = take_rows(test, queries), source.y_test[queries], source.classes
+    started = perf_counter()
+    estimator.fit(X, y)
+    fitted = perf_counter()
+    said = estimator.predict_proba(X_query)
+    predicted = perf_counter()
+    prob = np.zeros((len(y_query), len(classes)))
+    prob[:, np.searchsorted(classes, np.asarray(estimator.classes_).astype(classes.dtype))] = said
+    return {
+        "n_classes": len(classes),
+        "n_queries": len(y_query),
+        **{score: score_of(score, y_query, prob, classes) for score in scoring},
+        "fit_seconds": fitted - started,
+        "predict_seconds": predicted - fitted,
+    }
 
 
 def _without_labels(y, n_more):
@@ -168,47 +249,18 @@ def _without_labels(y, n_more):
     return np.array([*y.tolist(), *[None] * n_more], dtype=object)
 
 
-def _score(estimator, X, y, X_query, y_query, classes, scoring):
-    """Fit on the context, predict the queries: scores and seconds."""
-    started = perf_counter()
-    estimator.fit(X, y)
-    fitted = perf_counter()
-    raw = estimator.predict_proba(X_query)
-    predicted = perf_counter()
-    prob = np.zeros((len(y_query), len(classes)))
-    prob[:, np.searchsorted(classes, np.asarray(estimator.classes_).astype(classes.dtype))] = raw
-    return {
-        "n_classes": len(classes),
-        "n_queries": len(y_query),
-        **{name: float(_SCORES[name](y_query, prob, classes)) for name in scoring},
-        "fit_seconds": fitted - started,
-        "predict_seconds": predicted - fitted,
-    }
+def _task(X, y, X_test, y_test, plan, random_state, encoder):
+    """Fingerprint of what must be the same for records to be comparable."""
+    settings = [random_state, len(plan.queries[0])]
+    parts = [X, y] if X_test is None else [X, y, X_test, y_test]
+    marks = [*plan.marks, *([] if encoder is None else [describe_encoder(encoder)])]
+    return fingerprint(*parts, settings, *([marks] if marks else []))
 
 
-def _accuracy(y, prob, classes):
-    return accuracy_score(y, classes[prob.argmax(axis=1)])
+def _bar(total, verbose):
+    from tqdm.auto import tqdm
 
-
-def _macro_f1(y, prob, classes):
-    predicted = classes[prob.argmax(axis=1)]
-    return f1_score(y, predicted, labels=np.unique(y), average="macro", zero_division=0)
-
-
-def _log_loss(y, prob, classes):
-    of_true = prob[np.arange(len(y)), np.searchsorted(classes, y)]
-    return -np.log(np.clip(of_true, _CLIP, 1)).mean()
-
-
-def _brier(y, prob, classes):
-    return brier_score(y, prob, labels=classes)
-
-
-def _ece(y, prob, classes):
-    return expected_calibration_error(y, prob, labels=classes)
-
-
-_SCORES = {"accuracy": _accuracy, "macro_f1": _macro_f1, "log_loss": _log_loss, "brier": _brier, "ece": _ece}
+    return tqdm(total=total, desc="few_shot_curve", unit="fit", disable=not verbose)
 
 
 def _recorded(file, dataset, task):
@@ -217,36 +269,17 @@ def _recorded(file, dataset, task):
     if any(record["task"] != task for record in same):
         raise ValueError(
             f"`results_file` {str(file.path)!r} holds records of the data set {dataset!r} made from "
-            "other data or embeddings, another number of queries or another `random_state`; choose "
+            "other data or embeddings, contexts or queries drawn in another way, or another `random_state`; choose "
             "another file."
         )
     return {(record["estimator"], record["k"], record["repeat"]): record for record in same}
 
 
-def _fingerprint(*parts):
-    """Short digest of arrays, frames and lists: equal for equal values on every machine."""
-    digest = blake2b(digest_size=8)
-    for part in parts:
-        values = np.asarray(part)
-        digest.update(f"{values.shape}".encode())
-        if values.dtype.kind in "biufc":
-            digest.update(values.dtype.newbyteorder("<").str.encode())
-            digest.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes())
-        else:
-            for item in values.ravel():
-                text = str(item).encode("utf-8", "surrogatepass")
-                digest.update(len(text).to_bytes(8, "little") + text)
-    return digest.hexdigest()
+def _is_count(size):
+    return isinstance(size, Integral) and not isinstance(size, bool)
 
 
-def _take(X, rows):
-    """Rows of an array, frame or list."""
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    return [X[row] for row in rows] if isinstance(X, list | tuple) else X[rows]
-
-
-def _check_estimators(estimators):
+def _check_estimators(estimators, raw):
     if not isinstance(estimators, Mapping) or not estimators:
         raise ValueError(
             f"`estimators` must be a dict of at least one name and classifier, got {estimators!r}."
@@ -257,24 +290,32 @@ def _check_estimators(estimators):
                 f"`estimators`: {name!r} ({type(estimator).__name__}) has no `predict_proba`; wrap it, for "
                 "example in sklearn.calibration.CalibratedClassifierCV."
             )
+    unknown = [raw] if isinstance(raw, str) else [name for name in raw if name not in estimators]
+    if unknown:
+        raise ValueError(f"`raw` must be a sequence of names out of {', '.join(estimators)}, got {raw!r}.")
 
 
-def _check_scoring(scoring):
-    unknown = [name for name in scoring if name not in _SCORES]
-    if isinstance(scoring, str) or not scoring or unknown:
+def _check_numbers(random_state, n_unlabelled, test_size, n_queries):
+    check_count("n_unlabelled", n_unlabelled, smallest=0)
+    if n_queries is not None:
+        check_count("n_queries", n_queries)
+    if not isinstance(test_size, Real) or not 0 < test_size < 1:
+        raise ValueError(f"`test_size` must be a share between 0 and 1, got {test_size!r}.")
+    if isinstance(random_state, bool) or not isinstance(random_state, Integral):
         raise ValueError(
-            f"`scoring` must be a sequence of names out of {', '.join(_SCORES)}, got {scoring!r}."
+            f"`random_state` must be an integer, so that a run can continue, got {random_state!r}."
         )
-    return tuple(dict.fromkeys(scoring))
 
 
-def _check_parts(X_train, y_train, X_test, y_test):
-    for part, X, y in (("train", X_train, y_train), ("test", X_test, y_test)):
-        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
-        if n_rows != len(y) or n_rows == 0:
+def _check_parts(X, y, X_test, y_test):
+    if (X_test is None) != (y_test is None):
+        raise ValueError("`X_test` and `y_test` belong together: pass both or neither.")
+    parts = [("X", X, "y", y)] + ([] if X_test is None else [("X_test", X_test, "y_test", y_test)])
+    for name, rows, label_name, labels in parts:
+        if n_rows_of(rows) != len(labels) or len(labels) == 0:
             raise ValueError(
-                f"`X_{part}` has {n_rows} rows and `y_{part}` {len(y)}; expected equally many, not 0."
+                f"`{name}` has {n_rows_of(rows)} rows and `{label_name}` {len(labels)}; expected equally many, not 0."
             )
-    unseen = np.setdiff1d(y_test, y_train)
+    unseen = [] if y_test is None else np.setdiff1d(y_test, y)
     if len(unseen):
-        raise ValueError(f"`y_test` holds the class {unseen[0]!r}, which `y_train` does not hold.")
+        raise ValueError(f"`y_test` holds the class {unseen[0]!r}, which `y` does not hold.")

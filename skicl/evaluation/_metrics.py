@@ -1,6 +1,7 @@
 """Metrics of multi-class probabilities: expected calibration error and Brier score."""
 
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
@@ -8,7 +9,20 @@ from sklearn.utils import check_array, column_or_1d
 _SUM_TOLERANCE = 1e-3  # float16 and float32 softmaxes over hundreds of classes stay well within it
 
 
-def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform", labels=None):
+class ConfidenceBins(NamedTuple):
+    """Rows binned by confidence, without the empty bins: ends, counts, and means and spread of hits and confidence."""
+
+    low: np.ndarray
+    high: np.ndarray
+    count: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    variance: np.ndarray  # of hit minus confidence in a bin, divided by n - 1; nan in bins of one row
+
+
+def expected_calibration_error(
+    y_true, y_prob, *, n_bins=15, strategy="uniform", norm="l1", debias=False, labels=None
+):
     """Expected calibration error of the predicted class (top-label ECE).
 
     The confidence of a row is its largest probability, and the row is correct if the class of that
@@ -29,6 +43,12 @@ def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform",
         "uniform": bins of equal width over [0, 1], closed on the right, as in [1]_. "quantile": bins
         that hold equally many rows; rows of equal confidence share a bin, so that the result does not
         depend on the order of the rows.
+    norm : {"l1", "l2"}, default="l1"
+        "l1": the mean distance. "l2": the root of the mean squared distance, which is never smaller.
+    debias : bool, default=False
+        Take off what chance alone adds, with ``norm="l2"`` only: from the squared distance of each bin the
+        estimated variance of that distance [2]_. 0 where what is left is negative. Bins of a single row have no
+        variance and are left out; nan where no bin holds two.
     labels : array-like of shape (n_classes,), default=None
         Class of each column of `y_prob`, such as the `classes_` of a classifier. None: the sorted
         classes of `y_true`, which must then be as many as the columns.
@@ -42,7 +62,12 @@ def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform",
     ------
     ValueError
         If the shapes do not agree, `y_prob` holds NaN, values outside [0, 1] or rows that do not sum
-        to 1, `y_true` holds classes that are not in `labels`, or `n_bins` or `strategy` is not valid.
+        to 1, `y_true` holds classes that are not in `labels`, `n_bins`, `strategy` or `norm` is not valid, or
+        `debias` is asked for with ``norm="l1"``.
+
+    See Also
+    --------
+    ReliabilityDisplay : The bins as a picture, with what chance alone would give.
 
     Notes
     -----
@@ -54,10 +79,16 @@ def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform",
     Compare errors only between classifiers scored on equally many rows. Bins of equal mass have the
     smaller bias of the two strategies in most cases [3]_.
 
+    The first bias can be taken off the squared error and not off the mean distance: the mean of a square is
+    the square of the mean plus the variance, which can be estimated without bias from the rows of the bin,
+    while that of an absolute value depends on the unknown error itself. With bins of equal width the debiased
+    squared error is right on average over samples, up to bins of a single row, before negative values are set to
+    0 and the root is taken. The second bias remains.
+
     References
     ----------
     .. [1] Guo, Pleiss, Sun and Weinberger. "On calibration of modern neural networks." ICML 2017.
-    .. [2] Kumar, Liang and Ma. "Verified uncertainty calibration." NeurIPS 2019.
+    .. [2] Kumar, Liang and Ma. "Verified uncertainty calibration." NeurIPS 2019, sections 3 and 4.
     .. [3] Roelofs, Cain, Shlens and Mozer. "Mitigating bias in calibration error estimation."
            AISTATS 2022.
 
@@ -69,20 +100,59 @@ def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform",
     >>> round(expected_calibration_error(y_true, y_prob), 3)
     0.15
     """
+    if norm not in ("l1", "l2"):
+        raise ValueError(f"`norm` must be 'l1' or 'l2', got {norm!r}.")
+    if debias and norm != "l2":
+        raise ValueError("`debias` needs norm='l2': the bias of the mean distance cannot be estimated, see the Notes.")
+    bins = confidence_bins(y_true, y_prob, n_bins=n_bins, strategy=strategy, labels=labels)
+    gaps = bins.accuracy - bins.confidence
+    if norm == "l1":
+        return float(bins.count @ np.abs(gaps) / bins.count.sum())
+    squares = gaps**2
+    if debias:
+        several = bins.count > 1
+        if not several.any():
+            return float("nan")
+        unbiased = (squares - bins.variance / bins.count)[several]
+        return float(np.sqrt(max(np.average(unbiased, weights=bins.count[several]), 0.0)))
+    return float(np.sqrt(bins.count @ squares / bins.count.sum()))
+
+
+def confidence_bins(y_true, y_prob, *, n_bins, strategy, labels):
+    """Rows binned by their largest probability.
+
+    Parameters
+    ----------
+    y_true, y_prob, n_bins, strategy, labels
+        As in :func:`expected_calibration_error`.
+
+    Returns
+    -------
+    ConfidenceBins
+        Of each bin that holds a row.
+    """
     if isinstance(n_bins, bool) or not isinstance(n_bins, Integral) or n_bins < 1:
         raise ValueError(f"`n_bins` must be an integer of at least 1, got {n_bins!r}.")
     if strategy not in ("uniform", "quantile"):
         raise ValueError(f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}.")
     true, prob = _check_probabilities(y_true, y_prob, labels)
-    confidence = prob.max(axis=1)
+    confidence = np.minimum(prob.max(axis=1), 1.0)
     correct = prob.argmax(axis=1) == true
     if strategy == "uniform":
-        edges = np.linspace(0, 1, n_bins + 1)[1:-1]
+        edges = np.linspace(0, 1, n_bins + 1)
     else:
-        edges = np.quantile(confidence, np.linspace(0, 1, n_bins + 1)[1:-1])
-    bins = np.searchsorted(edges, confidence, side="left")  # bin b is (edge[b - 1], edge[b]]
-    surplus = np.bincount(bins, weights=correct - confidence, minlength=n_bins)
-    return float(np.abs(surplus).sum() / len(confidence))
+        edges = np.quantile(confidence, np.linspace(0, 1, n_bins + 1))
+    bins = np.searchsorted(edges[1:-1], confidence, side="left")  # bin b is (edges[b], edges[b + 1]]
+    count = np.bincount(bins, minlength=n_bins)
+    filled = np.flatnonzero(count)
+    n = count[filled]
+    mean_confidence, accuracy, squares = (
+        np.bincount(bins, weights=values, minlength=n_bins)[filled] / n
+        for values in (confidence, correct, (correct - confidence) ** 2)
+    )
+    spread = np.maximum(squares - (accuracy - mean_confidence) ** 2, 0)
+    variance = np.divide(spread * n, n - 1, out=np.full(len(n), np.nan), where=n > 1)
+    return ConfidenceBins(edges[filled], edges[filled + 1], n, mean_confidence, accuracy, variance)
 
 
 def brier_score(y_true, y_prob, *, labels=None):

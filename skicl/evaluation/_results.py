@@ -5,7 +5,7 @@ import io
 import os
 from pathlib import Path
 
-_TEXT = frozenset({"dataset", "task", "estimator"})
+_TEXT = frozenset({"dataset", "task", "estimator", "setting", "curve"})
 _WHOLE = frozenset({"k", "repeat", "n_classes", "n_queries"})
 
 

@@ -20,13 +20,40 @@ class TestNestedContexts:
             np.testing.assert_array_equal(context[40][:8], context[8])
 
     def test_the_first_row_of_each_class_and_the_rest_are_drawn_evenly(self):
-        contexts = nested_contexts(self.y, [3, 10], n_repeats=4000)
+        contexts = nested_contexts(self.y, [3, 10], n_repeats=4000, stratify=False)
         first = np.array([row for context in contexts for row in context[3] if self.y[row] == "b"])
         counts = np.bincount(first, minlength=70)[60:68]
         assert counts.min() > 400  # 500 expected
         assert counts.max() < 600
         rest = np.concatenate([context[10][3:] for context in contexts])
         assert np.mean(self.y[rest] == "a") == pytest.approx(59 / 67, abs=0.01)
+
+    def test_stratified_contexts_hold_each_class_in_proportion(self):
+        sizes = [7, 12, 20, 35, 50, 70]
+        shares = np.array([60, 8, 2]) / 70
+        for context in nested_contexts(self.y, sizes, n_repeats=50):
+            for k, rows in context.items():
+                counts = np.array([(self.y[rows] == name).sum() for name in "abc"])
+                # Whole rows, and the first rows of rare classes come early, at the cost of the others.
+                assert (np.abs(counts - k * shares) < 3).all()
+        natural = nested_contexts(self.y, [35], n_repeats=300, stratify=False)
+        stratified = nested_contexts(self.y, [35], n_repeats=300)
+        of_b = [[(self.y[context[35]] == "b").sum() for context in found] for found in (natural, stratified)]
+        assert np.std(of_b[1]) < np.std(of_b[0]) / 2
+
+    def test_stratified_contexts_of_balanced_classes_are_balanced(self):
+        y = np.random.default_rng(0).permutation(np.repeat(list("abcd"), 25))
+        for context in nested_contexts(y, range(4, 101), n_repeats=5):
+            for k, rows in context.items():
+                counts = np.unique(y[rows], return_counts=True)[1]
+                assert counts.max() - counts.min() == (k % 4 > 0)
+
+    def test_stratified_rows_of_a_class_are_drawn_evenly(self):
+        rows = np.concatenate([context[14] for context in nested_contexts(self.y, [14], n_repeats=4000)])
+        counts = np.bincount(rows, minlength=70)
+        for name in "abc":
+            of_class = counts[self.y == name]
+            assert np.abs(of_class - of_class.mean()).max() < 5 * np.sqrt(of_class.mean())
 
     def test_classes_come_first_in_any_order(self):
         leaders = [self.y[context[3][0]] for context in nested_contexts(self.y, 3, n_repeats=600)]
@@ -54,31 +81,33 @@ class TestNestedContexts:
         assert list(nested_contexts(self.y, [2, 3, 5, 6, 71], min_per_class=2)[0]) == [6]
 
     def test_no_size_left_is_an_error(self):
-        with pytest.raises(ValueError, match=r"No size in `ks` can be drawn.*from 6 .* to 70, got"):
+        with pytest.raises(ValueError, match=r"No size in `k` can be drawn.*from 6 .* to 70, got"):
             nested_contexts(self.y, [2, 100], min_per_class=2)
 
     @pytest.mark.parametrize(
         ("name", "value"),
         [
-            ("ks", []),
-            ("ks", [0, 4]),
-            ("ks", [4.5]),
-            ("ks", [[4, 8]]),
+            ("k", []),
+            ("k", [0, 4]),
+            ("k", [4.5]),
+            ("k", [[4, 8]]),
             ("n_repeats", 0),
             ("n_repeats", 2.0),
             ("min_per_class", True),
         ],
     )
     def test_wrong_parameters_are_named(self, name, value):
-        parameters = {"ks": [8], "n_repeats": 2, "min_per_class": 1, name: value}
+        parameters = {"k": [8], "n_repeats": 2, "min_per_class": 1, name: value}
         with pytest.raises(ValueError, match=f"`{name}` must be"):
             nested_contexts(self.y, **parameters)
 
 
 class TestOrdersAndQueries:
-    def test_an_order_has_every_row_once_and_begins_with_the_contexts(self):
+    @pytest.mark.parametrize("stratify", [False, True])
+    def test_an_order_has_every_row_once_and_begins_with_the_contexts(self, stratify):
         y = np.random.default_rng(0).integers(5, size=60)
-        for order, context in zip(orders_of_rows(y, 3, 7), nested_contexts(y, [5, 30], 3, 7), strict=True):
+        contexts = nested_contexts(y, [5, 30], 3, 7, stratify=stratify)
+        for order, context in zip(orders_of_rows(y, 3, 7, stratify), contexts, strict=True):
             assert sorted(order) == list(range(60))
             for k, rows in context.items():
                 np.testing.assert_array_equal(order[:k], rows)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -15,10 +15,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import LinearSVC
 
-from skicl.evaluation import brier_score, expected_calibration_error, few_shot_scores, nested_contexts
+from skicl.evaluation import FewShotCurve, brier_score, expected_calibration_error, few_shot_curve, nested_contexts
 from skicl.evaluation._contexts import orders_of_rows
 
 SECONDS = ("fit_seconds", "predict_seconds")
+SCORES = ("accuracy", "macro_f1", "log_loss", "brier", "ece")
+
+
+def scores(estimators, X, y, X_test, y_test, *, scoring=SCORES, **options):
+    """Records of the curve with queries of their own."""
+    return few_shot_curve(estimators, X, y, X_test=X_test, y_test=y_test, scoring=scoring, **options).records
 
 
 @pytest.fixture
@@ -73,9 +79,9 @@ class Notes:
         return self
 
 
-class TestFewShotScores:
+class TestFewShotCurve:
     def test_one_record_per_size_repeat_and_estimator(self, parts, estimators):
-        records = few_shot_scores(estimators, *parts, ks=[6, 50, 500], n_repeats=2, dataset="demo")
+        records = scores(estimators, *parts, k=[6, 50, 500], n_repeats=2, dataset="demo")
         found = [(record["k"], record["repeat"], record["estimator"]) for record in records]
         assert found == [(k, r, name) for k in (6, 50) for r in (0, 1) for name in ("lr", "nb")]
         frame = pd.DataFrame(records)
@@ -91,7 +97,7 @@ class TestFewShotScores:
     def test_scores_are_those_of_a_direct_computation(self, parts):
         X_train, y_train, X_test, y_test = parts
         lr = LogisticRegression(max_iter=1000)
-        records = few_shot_scores({"lr": lr}, *parts, ks=[40], n_repeats=2, random_state=5)
+        records = scores({"lr": lr}, *parts, k=[40], n_repeats=2, random_state=5)
         for record, context in zip(records, nested_contexts(y_train, 40, 2, 5)):
             lr.fit(X_train[context[40]], y_train[context[40]])
             predicted, prob = lr.predict(X_test), lr.predict_proba(X_test)
@@ -104,7 +110,7 @@ class TestFewShotScores:
     def test_certain_and_wrong_costs_a_finite_log_loss(self, parts):
         X_train, y_train, X_test, _ = parts
         certain = {"certain": Fixed([1.0, 0.0, 0.0])}
-        record, *_ = few_shot_scores(certain, X_train, y_train, X_test, ["z"] * 100, ks=[6])
+        record, *_ = scores(certain, X_train, y_train, X_test, ["z"] * 100, k=[6])
         assert record["log_loss"] == pytest.approx(-np.log(1e-15))
         assert record["accuracy"] == record["macro_f1"] == 0
         assert record["ece"] == 1
@@ -112,17 +118,17 @@ class TestFewShotScores:
 
     def test_macro_f1_is_over_the_classes_among_the_queries(self, parts):
         X_train, y_train, X_test, _ = parts
-        record, *_ = few_shot_scores(
-            {"x": Fixed([0.8, 0.1, 0.1])}, X_train, y_train, X_test, ["x"] * 100, ks=[6]
+        record, *_ = scores(
+            {"x": Fixed([0.8, 0.1, 0.1])}, X_train, y_train, X_test, ["x"] * 100, k=[6]
         )
         assert record["macro_f1"] == 1
 
     def test_all_estimators_see_the_same_contexts_and_queries(self, parts):
         a, b = Notes(), Notes()
         X_train, y_train, *_ = parts
-        few_shot_scores({"a": Recorder(a)}, *parts, ks=[6, 20], n_repeats=3, n_queries=30)
+        scores({"a": Recorder(a)}, *parts, k=[6, 20], n_repeats=3, n_queries=30)
         both = {"lr": LogisticRegression(), "b": Recorder(b)}
-        few_shot_scores(both, *parts, ks=[20, 6, 150], n_repeats=3, n_queries=30)
+        scores(both, *parts, k=[20, 6, 150], n_repeats=3, n_queries=30)
         assert a.seen == b.seen[:6]
         assert a.asked == b.asked[:6]
         assert a.asked[:3] == a.asked[3:], "the queries of a repeat are the same at every size"
@@ -134,12 +140,12 @@ class TestFewShotScores:
         assert a.seen[4] == (X_train[context].tolist(), y_train[context].tolist())
 
     def test_more_queries_than_rows_means_all(self, parts, estimators):
-        every = few_shot_scores(estimators, *parts, ks=[20], n_repeats=1)
-        more = few_shot_scores(estimators, *parts, ks=[20], n_repeats=1, n_queries=10_000)
+        every = scores(estimators, *parts, k=[20], n_repeats=1)
+        more = scores(estimators, *parts, k=[20], n_repeats=1, n_queries=10_000)
         assert without_seconds(every) == without_seconds(more)
 
     def test_estimators_are_left_unfitted(self, parts, estimators):
-        few_shot_scores(estimators, *parts, ks=[20], n_repeats=1)
+        scores(estimators, *parts, k=[20], n_repeats=1)
         assert not hasattr(estimators["lr"], "coef_")
 
     def test_lists_of_texts_and_frames(self, parts):
@@ -147,36 +153,36 @@ class TestFewShotScores:
         frames = pd.DataFrame(X_train, index=np.arange(200)[::-1]), pd.DataFrame(X_test).add_suffix("")
         frames[1].columns = frames[0].columns
         lr = {"lr": LogisticRegression(max_iter=1000)}
-        expected = few_shot_scores(lr, *parts, ks=[20], n_repeats=1)
-        found = few_shot_scores(
+        expected = scores(lr, *parts, k=[20], n_repeats=1)
+        found = scores(
             lr,
             frames[0],
             pd.Series(y_train, index=frames[0].index),
             frames[1],
             list(y_test),
-            ks=[20],
+            k=[20],
             n_repeats=1,
         )
         assert without_seconds(found) == without_seconds(expected)
         texts, labels = ["good day", "bad night"] * 20, ["good", "bad"] * 20
         tfidf = {"tfidf": make_pipeline(TfidfVectorizer(), LogisticRegression())}
-        records = few_shot_scores(tfidf, texts, labels, texts, labels, ks=[8], n_repeats=1)
+        records = scores(tfidf, texts, labels, texts, labels, k=[8], n_repeats=1)
         assert records[0]["accuracy"] == 1
 
     def test_scores_may_be_chosen(self, parts, estimators):
-        records = few_shot_scores(estimators, *parts, ks=[20], n_repeats=1, scoring=["brier"])
+        records = scores(estimators, *parts, k=[20], n_repeats=1, scoring=["brier"])
         assert "brier" in records[0]
         assert "accuracy" not in records[0]
 
     def test_a_failure_names_estimator_and_context(self, parts):
         with pytest.raises(ValueError) as caught:
-            few_shot_scores({"odd": Fixed([0.5, 0.5, np.nan])}, *parts, ks=[20], n_repeats=1)
+            scores({"odd": Fixed([0.5, 0.5, np.nan])}, *parts, k=[20], n_repeats=1)
         assert caught.value.__notes__ == ["Estimator 'odd', context of size k=20, repeat 0."]
 
     @pytest.mark.parametrize(
         ("name", "value", "message"),
         [
-            ("scoring", ["accuracy", "auc"], "`scoring` must be a sequence of names out of accuracy"),
+            ("scoring", ["accuracy", "auc"], "`scoring` must hold names out of accuracy.*, got 'auc'"),
             ("scoring", "accuracy", "`scoring` must be a sequence"),
             ("scoring", [], "`scoring` must be a sequence"),
             ("random_state", None, "`random_state` must be an integer"),
@@ -188,27 +194,27 @@ class TestFewShotScores:
     )
     def test_wrong_parameters_are_named(self, parts, estimators, name, value, message):
         with pytest.raises(ValueError, match=message):
-            few_shot_scores(estimators, *parts, ks=[20], **{name: value})
+            scores(estimators, *parts, k=[20], **{name: value})
 
     def test_parts_that_do_not_fit_are_refused(self, parts, estimators):
         X_train, y_train, X_test, y_test = parts
-        with pytest.raises(ValueError, match="`X_train` has 199 rows and `y_train` 200"):
-            few_shot_scores(estimators, X_train[1:], y_train, X_test, y_test)
-        with pytest.raises(ValueError, match=r"`y_test` holds the class .*new.*`y_train` does not hold"):
-            few_shot_scores(estimators, X_train, y_train, X_test, ["new"] * 100)
+        with pytest.raises(ValueError, match="`X` has 199 rows and `y` 200"):
+            scores(estimators, X_train[1:], y_train, X_test, y_test)
+        with pytest.raises(ValueError, match=r"`y_test` holds the class .*new.*`y` does not hold"):
+            scores(estimators, X_train, y_train, X_test, ["new"] * 100)
         with pytest.raises(ValueError, match="`estimators` must be a dict"):
-            few_shot_scores([LogisticRegression()], *parts)
+            scores([LogisticRegression()], *parts)
         with pytest.raises(TypeError, match=r"'svc' .LinearSVC. has no `predict_proba`; wrap it"):
-            few_shot_scores({"svc": LinearSVC()}, *parts)
+            scores({"svc": LinearSVC()}, *parts)
 
 
 class TestUnlabelledRows:
     """Rows without a label are further rows of the train part, nested, the same for all, outside the context."""
 
-    def fitted_on(self, parts, n_unlabelled, ks=(6, 20, 190), n_repeats=2):
+    def fitted_on(self, parts, n_unlabelled, k=(6, 20, 190), n_repeats=2):
         """For each context: rows with a label, rows without one, labels, as tuples."""
         notes = Notes()
-        few_shot_scores({"a": Recorder(notes)}, *parts, ks=ks, n_repeats=n_repeats, n_unlabelled=n_unlabelled)
+        scores({"a": Recorder(notes)}, *parts, k=k, n_repeats=n_repeats, n_unlabelled=n_unlabelled)
         found = []
         for X, y in notes.seen:
             unknown = [label in (None, -1) for label in y]
@@ -220,7 +226,7 @@ class TestUnlabelledRows:
 
     def test_contexts_stay_as_they_are(self, parts):
         notes = Notes()
-        few_shot_scores({"a": Recorder(notes)}, *parts, ks=(6, 20, 190), n_repeats=2)
+        scores({"a": Recorder(notes)}, *parts, k=(6, 20, 190), n_repeats=2)
         for (X, y), (rows, _, labels) in zip(notes.seen, self.fitted_on(parts, 30), strict=True):
             assert ([tuple(row) for row in X], y) == (rows, labels)
 
@@ -244,11 +250,11 @@ class TestUnlabelledRows:
     def test_none_marks_strings_and_minus_one_marks_integers(self, parts):
         X_train, y_train, X_test, y_test = parts
         notes = Notes()
-        few_shot_scores({"a": Recorder(notes)}, *parts, ks=[6], n_repeats=1, n_unlabelled=3)
+        scores({"a": Recorder(notes)}, *parts, k=[6], n_repeats=1, n_unlabelled=3)
         assert notes.seen[0][1][6:] == [None] * 3
         codes = [np.searchsorted(["x", "y", "z"], y).astype(np.uint8) for y in (y_train, y_test)]
         notes = Notes()
-        few_shot_scores({"a": Recorder(notes)}, X_train, codes[0], X_test, codes[1], ks=[6], n_unlabelled=3)
+        scores({"a": Recorder(notes)}, X_train, codes[0], X_test, codes[1], k=[6], n_unlabelled=3)
         assert notes.seen[0][1][6:] == [-1] * 3
         assert set(notes.seen[0][1][:6]) == {0, 1, 2}
 
@@ -257,7 +263,7 @@ class TestUnlabelledRows:
         codes = np.searchsorted(["x", "y", "z"], y_train)
         truth = np.searchsorted(["x", "y", "z"], y_test)
         model = SelfTrainingClassifier(LogisticRegression(), threshold=0.6)
-        records = few_shot_scores({"st": model}, X_train, codes, X_test, truth, ks=[20], n_repeats=2, n_unlabelled=100)
+        records = scores({"st": model}, X_train, codes, X_test, truth, k=[20], n_repeats=2, n_unlabelled=100)
         for record, context in zip(records, nested_contexts(codes, 20, 2)):
             order = orders_of_rows(codes, 2, 0)[record["repeat"]]
             rows = np.append(context[20], order[::-1][:100])
@@ -268,9 +274,9 @@ class TestUnlabelledRows:
     def test_classes_that_look_like_marks_are_refused(self, parts):
         X_train, y_train, X_test, y_test = parts
         y_train, y_test = np.where(y_train == "x", -1, 1), np.where(y_test == "x", -1, 1)
-        with pytest.raises(ValueError, match="`y_train` has the class -1, which marks rows without a label"):
-            few_shot_scores({"nb": GaussianNB()}, X_train, y_train, X_test, y_test, ks=[8], n_unlabelled=1)
-        few_shot_scores({"nb": GaussianNB()}, X_train, y_train, X_test, y_test, ks=[8], n_repeats=1)
+        with pytest.raises(ValueError, match="`y` has the class -1, which marks rows without a label"):
+            scores({"nb": GaussianNB()}, X_train, y_train, X_test, y_test, k=[8], n_unlabelled=1)
+        scores({"nb": GaussianNB()}, X_train, y_train, X_test, y_test, k=[8], n_repeats=1)
 
 
 class Killed(BaseException):
@@ -290,44 +296,44 @@ class KilledAfter(GaussianNB):
 
 
 class TestResuming:
-    options: ClassVar = {"ks": [6, 20], "n_repeats": 2, "n_queries": 40, "dataset": "demo"}
+    options: ClassVar = {"k": [6, 20], "n_repeats": 2, "n_queries": 40, "dataset": "demo"}
 
     @pytest.mark.parametrize("n_fits", [0, 1, 3])
     def test_resumed_is_uninterrupted(self, parts, tmp_path, n_fits):
         estimators = {"lr": LogisticRegression(max_iter=1000), "nb": KilledAfter(var_smoothing=0.1)}
         KilledAfter.left = 1000
-        expected = few_shot_scores(estimators, *parts, **self.options)
+        expected = scores(estimators, *parts, **self.options)
         KilledAfter.left = n_fits
         with pytest.raises(Killed):
-            few_shot_scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
+            scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
         lines = (tmp_path / "r.csv").read_text(encoding="utf-8").splitlines()
         assert len(lines) == 1 + 2 * n_fits + 1, (
             "header, full rounds, and the estimator before the one that died"
         )
         KilledAfter.left = 4 - n_fits
-        found = few_shot_scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
+        found = scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
         assert KilledAfter.left == 0, "nothing was computed twice"
         assert without_seconds(found) == without_seconds(expected)
-        again = few_shot_scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
+        again = scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
         assert again == found, "seconds too come from the file"
 
     def test_sizes_repeats_estimators_and_sets_can_be_added(self, parts, estimators, tmp_path):
         path = tmp_path / "r.csv"
         lr = {"lr": estimators["lr"]}
-        few_shot_scores(lr, *parts, ks=[20], n_repeats=1, results_file=path, dataset="one")
+        scores(lr, *parts, k=[20], n_repeats=1, results_file=path, dataset="one")
         first = path.read_text(encoding="utf-8")
-        found = few_shot_scores(estimators, *parts, ks=[6, 20], n_repeats=2, results_file=path, dataset="one")
+        found = scores(estimators, *parts, k=[6, 20], n_repeats=2, results_file=path, dataset="one")
         assert path.read_text(encoding="utf-8").startswith(first)
-        direct = few_shot_scores(estimators, *parts, ks=[6, 20], n_repeats=2, dataset="one")
+        direct = scores(estimators, *parts, k=[6, 20], n_repeats=2, dataset="one")
         assert without_seconds(found) == without_seconds(direct)
-        few_shot_scores(lr, parts[0] + 1, *parts[1:], ks=[20], n_repeats=1, results_file=path, dataset="two")
+        scores(lr, parts[0] + 1, *parts[1:], k=[20], n_repeats=1, results_file=path, dataset="two")
         assert len(path.read_text(encoding="utf-8").splitlines()) == 1 + 8 + 1
 
     @pytest.mark.parametrize("change", ["data", "labels", "queries", "seed"])
     def test_records_of_another_task_are_not_mixed_in(self, parts, estimators, tmp_path, change):
         X_train, y_train, X_test, y_test = parts
         options = {**self.options, "results_file": tmp_path / "r.csv"}
-        few_shot_scores(estimators, *parts, **options)
+        scores(estimators, *parts, **options)
         before = (tmp_path / "r.csv").read_bytes()
         if change == "data":
             X_test = X_test + 1e-9
@@ -338,12 +344,146 @@ class TestResuming:
         else:
             options["random_state"] = 1
         with pytest.raises(ValueError, match="holds records of the data set 'demo' made from other data"):
-            few_shot_scores(estimators, X_train, y_train, X_test, y_test, **options)
+            scores(estimators, X_train, y_train, X_test, y_test, **options)
         assert (tmp_path / "r.csv").read_bytes() == before
 
     def test_other_scores_are_refused(self, parts, estimators, tmp_path):
-        few_shot_scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
+        scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
         with pytest.raises(ValueError, match="holds other columns"):
-            few_shot_scores(
+            scores(
                 estimators, *parts, **self.options, scoring=["brier"], results_file=tmp_path / "r.csv"
             )
+
+
+class Letters(TransformerMixin, BaseEstimator):
+    """Counts letters, and how many texts it was given in all."""
+
+    encoded = 0
+
+    def __init__(self, letters="ab", batch_size=1):
+        self.letters = letters
+        self.batch_size = batch_size
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        Letters.encoded += len(X)
+        return np.array([[text.count(letter) for letter in self.letters] for text in X], dtype=float)
+
+
+class NeedsLabels(Letters):
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+class TestQueriesOutOfTheSameRows:
+    def test_they_are_outside_of_every_context_and_of_the_unlabelled_rows(self, parts):
+        X, y, *_ = parts
+        notes = Notes()
+        few_shot_curve({"a": Recorder(notes)}, X, y, k=[6, 100, 101], n_repeats=3, n_unlabelled=50)
+        assert len(notes.seen) == 6, "half of 200 rows are kept for queries: 101 does not fit"
+        for (seen, _), asked in zip(notes.seen, notes.asked):
+            assert len(asked) == 100
+            assert not {tuple(row) for row in seen} & {tuple(row) for row in asked}
+        assert notes.asked[0] == notes.asked[3], "of one repeat, at both sizes"
+        assert notes.asked[0] != notes.asked[1]
+
+    def test_fewer_queries_are_some_of_them(self, parts):
+        X, y, *_ = parts
+        every, some = Notes(), Notes()
+        for notes, n_queries in ((every, None), (some, 30)):
+            few_shot_curve({"a": Recorder(notes)}, X, y, k=6, n_repeats=2, n_queries=n_queries, test_size=0.25)
+        for all_rows, rows in zip(every.asked, some.asked):
+            assert (len(all_rows), len(rows)) == (50, 30)
+            assert {tuple(row) for row in rows} <= {tuple(row) for row in all_rows}
+
+    def test_sizes_can_be_added_to_the_file(self, parts, estimators, tmp_path):
+        X, y, *_ = parts
+        few_shot_curve(estimators, X, y, k=6, n_repeats=1, results_file=tmp_path / "r.csv")
+        found = few_shot_curve(estimators, X, y, k=[6, 50], n_repeats=2, results_file=tmp_path / "r.csv").records
+        direct = few_shot_curve(estimators, X, y, k=[6, 50], n_repeats=2).records
+        assert without_seconds(found) == without_seconds(direct)
+        with pytest.raises(ValueError, match="contexts or queries drawn in another way"):
+            few_shot_curve(estimators, X, y, k=6, test_size=0.3, results_file=tmp_path / "r.csv")
+
+    def test_what_cannot_be_is_refused(self, parts, estimators):
+        X, y, X_test, _ = parts
+        with pytest.raises(ValueError, match=r"`k`: no size fits, 200 rows leave 100 for contexts .* got 150"):
+            few_shot_curve(estimators, X, y, k=150)
+        with pytest.raises(ValueError, match="`X_test` and `y_test` belong together"):
+            few_shot_curve(estimators, X, y, X_test=X_test)
+        for wrong in (0, 1, "half"):
+            with pytest.raises(ValueError, match="`test_size` must be a share between 0 and 1"):
+                few_shot_curve(estimators, X, y, test_size=wrong)
+
+
+class TestEncoder:
+    @pytest.fixture
+    def texts(self):
+        rng = np.random.default_rng(0)
+        y = np.arange(60) % 2
+        counts = np.column_stack([2 + 3 * y, 5 - 3 * y]) + rng.integers(2, size=(60, 2))
+        return ["a" * a + "b" * b for a, b in counts], y
+
+    def test_rows_are_encoded_once_for_all(self, texts, estimators):
+        X, y = texts
+        Letters.encoded = 0
+        found = few_shot_curve(estimators, X, y, k=[4, 8], n_repeats=3, encoder=Letters())
+        assert Letters.encoded == 60
+        direct = few_shot_curve(estimators, Letters().transform(X), y, k=[4, 8], n_repeats=3)
+        for record, other in zip(found, direct):
+            assert {**record, "task": 0, **dict.fromkeys(SECONDS)} == {**other, "task": 0, **dict.fromkeys(SECONDS)}
+        Letters.encoded = 0
+        few_shot_curve(estimators, X[:40], y[:40], k=4, X_test=X[40:], y_test=y[40:], encoder=Letters())
+        assert Letters.encoded == 60
+
+    def test_some_estimators_get_the_rows_as_they_are(self, texts):
+        X, y = texts
+        nb = GaussianNB(var_smoothing=0.1)
+        estimators = {"nb": nb, "reader": make_pipeline(Letters(), clone(nb))}
+        curve = few_shot_curve(estimators, X, y, k=4, n_repeats=2, encoder=Letters(), raw=["reader"])
+        for one, other in zip(curve.records[::2], curve.records[1::2]):
+            assert (one["estimator"], other["estimator"]) == ("nb", "reader")
+            assert one["neg_log_loss"] == other["neg_log_loss"]
+        with pytest.raises(AttributeError, match="count"):  # letters of vectors cannot be counted
+            few_shot_curve(estimators, X, y, k=4, n_repeats=1, encoder=Letters())
+
+    def test_a_run_that_is_complete_encodes_nothing(self, texts, estimators, tmp_path):
+        X, y = texts
+        options = {"k": 4, "n_repeats": 2, "results_file": tmp_path / "r.csv"}
+        first = few_shot_curve(estimators, X, y, encoder=Letters(), **options)
+        Letters.encoded = 0
+        again = few_shot_curve(estimators, X, y, encoder=Letters(batch_size=7), **options)
+        assert again.records == first.records
+        assert Letters.encoded == 0
+        with pytest.raises(ValueError, match="made from other data or embeddings"):
+            few_shot_curve(estimators, X, y, encoder=Letters("abc"), **options)
+
+    def test_wrong_encoders_are_refused(self, texts, estimators):
+        X, y = texts
+        with pytest.raises(ValueError, match=r"`encoder` NeedsLabels learns from labels.*pipeline with each estimator"):
+            few_shot_curve(estimators, X, y, encoder=NeedsLabels())
+        for wrong in ("MiniLM", Letters, GaussianNB()):
+            with pytest.raises(TypeError, match="`encoder` must be a transformer"):
+                few_shot_curve(estimators, X, y, encoder=wrong)
+        for wrong in ("lr", ["svm"]):
+            with pytest.raises(ValueError, match="`raw` must be a sequence of names out of lr, nb"):
+                few_shot_curve(estimators, X, y, encoder=Letters(), raw=wrong)
+
+
+def test_progress_and_advice_are_shown_when_asked_for(parts, estimators, capsys):
+    few_shot_curve(estimators, *parts[:2], k=[6, 20], verbose=True)
+    shown = capsys.readouterr()
+    assert "20/20" in shown.err
+    assert shown.out.startswith("By accuracy on 5 contexts")
+    few_shot_curve(estimators, *parts[:2], k=[6])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_curve_is_its_records(parts, estimators):
+    curve = few_shot_curve(estimators, *parts[:2], k=6, n_repeats=2)
+    assert isinstance(curve, FewShotCurve)
+    assert list(curve) == curve.records

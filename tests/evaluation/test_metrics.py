@@ -148,3 +148,52 @@ def test_a_number_of_bins_that_is_none_is_refused(n_bins):
 def test_an_unknown_strategy_is_refused():
     with pytest.raises(ValueError, match="`strategy` must be 'uniform' or 'quantile', got 'equal'"):
         expected_calibration_error([0, 1], [0.1, 0.9], strategy="equal")
+
+
+def miscalibrated(n_rows, rng):
+    """Two levels of confidence, each too high by 0.1: the squared error is 0.01 whatever the bins."""
+    confidence = rng.choice([0.73, 0.93], size=n_rows)
+    true = (rng.random(n_rows) > confidence - 0.1).astype(int)
+    return true, np.column_stack([confidence, 1 - confidence])
+
+
+def test_the_debiased_squared_error_is_right_on_average():
+    rng = np.random.default_rng(0)
+    plain, debiased = [], []
+    for _ in range(400):
+        true, prob = miscalibrated(600, rng)
+        plain.append(expected_calibration_error(true, prob, norm="l2") ** 2)
+        debiased.append(expected_calibration_error(true, prob, norm="l2", debias=True) ** 2)
+    error = np.std(debiased) / np.sqrt(400)
+    assert np.mean(debiased) == pytest.approx(0.01, abs=3 * error)
+    assert np.mean(plain) > 0.01 + 3 * error
+
+
+def test_the_debiased_error_of_perfect_probabilities_is_often_zero_and_always_smaller():
+    found = []
+    for seed in range(60):
+        true, prob = drawn(150, 3, seed=seed)
+        plain, debiased = (expected_calibration_error(true, prob, norm="l2", debias=debias) for debias in (False, True))
+        assert debiased < plain
+        found.append(debiased)
+    assert 0.3 < np.mean(np.array(found) == 0) < 0.8
+
+
+def test_the_squared_error_is_never_smaller_than_the_mean_distance():
+    true, prob = drawn(200, 4)
+    assert expected_calibration_error(true, prob, norm="l2") >= expected_calibration_error(true, prob)
+    one_bin = {"n_bins": 1}
+    assert expected_calibration_error(true, prob, norm="l2", **one_bin) == pytest.approx(
+        expected_calibration_error(true, prob, **one_bin)
+    )
+
+
+def test_bins_of_single_rows_have_no_variance():
+    assert np.isnan(expected_calibration_error([0, 1], [0.1, 0.8], norm="l2", debias=True))
+
+
+def test_only_the_squared_error_can_be_debiased():
+    with pytest.raises(ValueError, match="`debias` needs norm='l2'"):
+        expected_calibration_error([0, 1], [0.1, 0.9], debias=True)
+    with pytest.raises(ValueError, match="`norm` must be 'l1' or 'l2', got 'max'"):
+        expected_calibration_error([0, 1], [0.1, 0.9], norm="max")

@@ -11,6 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.svm import SVC
 
+from skicl._baseline import choose, dealt_folds
+
 FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 
 
@@ -64,27 +66,13 @@ class TestCompetitors:
         prob = fitted.predict_proba(X[900:1200])
         assert np.mean(fitted.classes_[prob.argmax(axis=1)] == y[900:1200]) > 0.75
 
-    @pytest.mark.parametrize("counts", [(7, 1), (2, 1, 1), (3, 2), (20, 9, 4)])
-    def test_every_fold_knows_every_class(self, counts):
-        y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
-        folds = tuning.dealt_folds(y)
-        held_out = np.concatenate([test for _, test in folds])
-        repeated = np.flatnonzero(np.array(counts)[y] > 1)
-        assert sorted(held_out) == repeated.tolist()
-        for train, test in folds:
-            assert sorted([*train, *test]) == list(range(len(y)))
-            assert set(y[train]) == set(y)
-        for label in range(len(counts)):
-            sizes = [np.sum(y[test] == label) for _, test in folds]
-            assert max(sizes) - min(sizes) <= 1
-
     def test_tuned_lr_picks_the_best_held_out_penalty(self):
         X, y = make_classification(60, 10, n_informative=3, flip_y=0.2, random_state=0)
         tuned = competitors.build_tuned_logistic_regression().fit(X, y)
         losses = {}
         for C in np.logspace(-2, 4, 7):
             prob = np.empty((60, 2))
-            for train, test in tuning.dealt_folds(y):
+            for train, test in dealt_folds(y):
                 prob[test] = (
                     LogisticRegression(C=C, max_iter=1000).fit(X[train], y[train]).predict_proba(X[test])
                 )
@@ -107,7 +95,7 @@ class TestCompetitors:
             for width in tuned.widths:
                 fitted = [
                     (SVC(C=cost, gamma=width * scale).fit(X[train], y[train]).predict(X[test]), y[test])
-                    for train, test in tuning.dealt_folds(y)
+                    for train, test in dealt_folds(y)
                 ]
                 hits[cost, width * scale] = sum((found == true).sum() for found, true in fitted)
         assert hits[tuned.svm_.C, tuned.gamma_] == max(hits.values())
@@ -162,11 +150,11 @@ class TestNames:
         rows = np.unique(y, return_index=True)[1]  # one of each class: folds of the labels alone do not exist
         seen = []
 
-        def choose(estimator, candidates, X, y, criterion, folds):
+        def noted(estimator, candidates, X, y, criterion, folds):
             seen.extend(folds)
-            return tuning.choose(estimator, candidates, X, y, criterion, folds)
+            return choose(estimator, candidates, X, y, criterion, folds)
 
-        monkeypatch.setattr(side_information, "choose", choose)
+        monkeypatch.setattr(side_information, "choose", noted)
         fitted = side_information.NamesAsExamples(names).fit(X[rows], y[rows])
         assert sorted(np.concatenate([test for _, test in seen])) == [0, 1, 2, 3]
         assert all(set(train) >= {4, 5, 6, 7} for train, _ in seen)

@@ -26,11 +26,12 @@ long_contexts = load("long_contexts")
 
 @pytest.mark.parametrize("name", long_contexts.SYNTHETIC)
 def test_sets_have_the_rows_asked_for(name, tmp_path):
-    assert long_contexts.save_set(name, 1500, tmp_path, None) == 1500
+    assert long_contexts.save_set(name, 1500, tmp_path, None) == (long_contexts.N_CLASSES, 1500)
     X, y = np.load(tmp_path / "X.npy"), np.load(tmp_path / "y.npy")
     assert X.shape == (1500, long_contexts.N_COLUMNS)
     assert X.dtype == np.float32
-    assert set(y) == set(range(long_contexts.N_CLASSES))
+    assert set(y[: long_contexts.N_CLASSES]) == set(range(long_contexts.N_CLASSES)), "each class once"
+    assert len(np.unique(X, axis=0)) == 1500, "no row twice"
     assert np.load(tmp_path / "X_query.npy").shape == (long_contexts.N_QUERIES, long_contexts.N_COLUMNS)
 
 
@@ -44,6 +45,7 @@ def test_a_measurement_scores_what_the_classifier_says(tmp_path):
     assert record["accuracy"] == classifier.score(X_query, y_query)
     assert record["log_loss"] == pytest.approx(log_loss(y_query, classifier.predict_proba(X_query)))
     assert record["peak_mb"] >= record["before_mb"] > 10
+    assert 0 < record["latency_ms"] < 1000
 
 
 def test_the_penalty_is_chosen_on_held_out_rows():

@@ -1,0 +1,158 @@
+"""Estimators against each other: mean ranks, wins, paired tests, and one sentence of advice."""
+
+from dataclasses import dataclass
+from numbers import Real
+
+from skicl.evaluation._advice import advise
+from skicl.evaluation._comparison import arrange, as_frame, mean_ranks, records_of
+from skicl.evaluation._paired import holm, paired, rank_test, unit_of
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What :func:`compare` found.
+
+    Parameters
+    ----------
+    score : str
+        The score.
+    k : int or None
+        The size of the contexts; None is the mean over all sizes.
+    unit : {"data sets", "contexts"}
+        What was paired.
+    ranks : list of dict
+        `estimator`, its mean rank `mean`, and the ends `low` and `high` of its interval, as from :func:`mean_ranks`;
+        the best first.
+    pairs : list of dict
+        For every pair `first` and `second`: the number `n` of units in which both ran, `wins`, `ties` and `losses` of
+        the first, its mean `difference` to the second (positive is better, also of losses), `p_value` of Wilcoxon's
+        signed-rank test and `p_holm`, the same corrected for the number of pairs.
+    advice : str
+        Which estimator to take, from how many labels.
+
+    See Also
+    --------
+    ComparisonDisplay : The same as a picture.
+
+    Examples
+    --------
+    >>> from skicl.evaluation import Comparison
+    >>> Comparison("accuracy", 8, "contexts", [], [], "Take lr.")
+    Comparison by accuracy at k=8 over contexts
+    Take lr.
+    """
+
+    score: str
+    k: int | None
+    unit: str
+    ranks: list
+    pairs: list
+    advice: str
+
+    def frame(self):
+        """The pairs as a frame, one row each.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed; ``pairs`` needs nothing.
+        """
+        return as_frame(self.pairs)
+
+    def __repr__(self):
+        size = "" if self.k is None else f" at k={self.k}"
+        ranks = [f"  {row['mean']:.2f}  {row['estimator']}" for row in self.ranks]
+        return "\n".join([f"Comparison by {self.score}{size} over {self.unit}", *ranks, self.advice])
+
+
+def compare(results, *, score="accuracy", k=None, alpha=0.05):
+    """Compare estimators on the same contexts: ranks, wins, paired tests, advice.
+
+    With several data sets these are the units: a data set counts once, with its mean over repeats and sizes, and the
+    tests ask whether the order of two estimators would be the same on other sets [1]_. With a single data set the units
+    are its repeats, and the answer holds for this set and these queries only.
+
+    Parameters
+    ----------
+    results : FewShotCurve, list of dict, or frame
+        What :func:`few_shot_curve` returned, of one or more data sets.
+    score : str, default="accuracy"
+        Field to compare by. Of "log_loss", "brier", "ece" and of seconds less is better, of every other more.
+    k : int, default=None
+        Compare at this size of the contexts. None: by the mean over all sizes at which both of a pair ran.
+    alpha : float, default=0.05
+        Level of the claims in the advice: the largest chance of a single false one among all.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid, or the records lack the score or name the same result twice.
+
+    Notes
+    -----
+    Wilcoxon's signed-rank test cannot reach a p value of 0.05 with fewer than six units. The advice rests on paired t
+    tests: half of the level goes to those of the mean over the sizes, half to those at every size, and each half is
+    corrected by Holm [2]_ for the number of its tests. From fewer than five units it draws no conclusion. "Ahead" is a
+    difference beyond noise in this sense; estimators that cannot be told apart may still differ. It recommends as few
+    estimators as there must be so that at no size another is ahead.
+
+    Repeats of a single data set overlap in their rows, more so the larger the contexts: their spread is smaller than
+    that of new rows would be, and its p values are too small where contexts are a large part of the data.
+
+    References
+    ----------
+    .. [1] Demsar (2006), "Statistical comparisons of classifiers over multiple data sets", JMLR 7.
+    .. [2] Holm (1979), "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6.
+
+    Examples
+    --------
+    >>> from skicl.evaluation import compare
+    >>> records = [
+    ...     {"dataset": f"set {s}", "estimator": name, "k": 8, "repeat": 0, "accuracy": 0.5 + gain + s % 2 / 99}
+    ...     for s in range(8)
+    ...     for name, gain in {"lr": 0.1, "knn": s % 3 / 100}.items()
+    ... ]
+    >>> found = compare(records)
+    >>> found
+    Comparison by accuracy over data sets
+      1.00  lr
+      2.00  knn
+    By accuracy on 8 data sets, take lr: with 8 labels it is ahead of every other.
+    >>> row = found.pairs[0]
+    >>> row["wins"], row["losses"], round(row["p_value"], 4)
+    (8, 0, 0.0078)
+    """
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < 1:
+        raise ValueError(f"`alpha` must be a number between 0 and 1, got {alpha!r}.")
+    records = records_of(results)
+    cells = arrange(records, score)
+    if k is not None and k not in cells.sizes:
+        raise ValueError(f"`k` must be None or one of the sizes {', '.join(map(str, cells.sizes))}, got {k!r}.")
+    sizes = range(len(cells.sizes)) if k is None else [cells.sizes.index(k)]
+    pairs = [_row(cells.estimators, pair) for pair in paired(cells, score, list(sizes))]
+    for row, corrected in zip(pairs, holm([row["p_value"] for row in pairs])):
+        row["p_holm"] = float(corrected)
+    ranks = sorted((row for row in mean_ranks(records, score) if row["k"] == k), key=lambda row: row["mean"])
+    return Comparison(score, k, unit_of(cells), ranks, pairs, advise(cells, score, alpha))
+
+
+def _row(estimators, pair):
+    found = pair.differences
+    return {
+        "first": estimators[pair.first],
+        "second": estimators[pair.second],
+        "n": len(found),
+        "wins": int((found > 0).sum()),
+        "ties": int((found == 0).sum()),
+        "losses": int((found < 0).sum()),
+        "difference": float(found.mean()) if len(found) else float("nan"),
+        "p_value": rank_test(found),
+    }

@@ -1,0 +1,321 @@
+"""Picture of few-shot learning curves: scores against the number of labelled rows."""
+
+import numpy as np
+
+from skicl.evaluation._comparison import mean_differences, mean_scores, records_of
+from skicl.evaluation._few_shot import few_shot_curve
+from skicl.evaluation._scores import is_loss
+
+_DRAWN = ("accuracy", "neg_log_loss", "log_loss")
+_NAMES = {
+    "accuracy": "Accuracy (%)",
+    "balanced_accuracy": "Balanced accuracy (%)",
+    "log_loss": "Log-loss (nats)",
+    "brier": "Brier score",
+    "ece": "Expected calibration error",
+    "ece_quantile": "Expected calibration error, bins of equal mass",
+    "macro_f1": "Macro F1",
+    "f1_macro": "Macro F1",
+}
+
+
+class FewShotCurveDisplay:
+    """Scores of estimators against the number of labelled rows, with bootstrap intervals.
+
+    Lines are means over data sets and repeats; bands are percentile intervals of a bootstrap that draws data sets, and
+    repeats within each. With a `reference` the bands are instead those of the distance to it on the same contexts, put
+    around the lines: how hard a data set is moves all lines alike and says nothing about their distance. Losses are
+    drawn as they are, also those recorded with their sign turned. Made by :meth:`from_estimators` or
+    :meth:`from_results`; the numbers are in the attributes, the picture is drawn by :meth:`plot`.
+
+    Parameters
+    ----------
+    scores : dict of {str: dict}
+        For every score, the estimators by name, and for each a dict with the sizes ``k``, their ``mean``, the ends
+        ``low`` and ``high`` of the interval and ``n_datasets``, arrays of equal length. NaN ends are not drawn.
+    reference : str or None, default=None
+        The estimator to which the intervals are distances.
+    level : float, default=0.95
+        Share of the draws of the bootstrap between the ends of an interval.
+
+    Attributes
+    ----------
+    lines_ : dict of {str: dict of {str: matplotlib Line2D}}
+        The lines, by score and estimator.
+    axes_ : ndarray of matplotlib Axes
+        One for each score.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    See Also
+    --------
+    few_shot_curve : Makes the records.
+    mean_scores : Makes the numbers.
+    ComparisonDisplay : Who is better than whom, in one picture.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skicl.evaluation import FewShotCurveDisplay
+    >>> X, y = load_iris(return_X_y=True)
+    >>> estimators = {"lr": LogisticRegression(max_iter=1000), "nb": GaussianNB(var_smoothing=0.01)}
+    >>> display = FewShotCurveDisplay.from_estimators(estimators, X, y, k=[6, 12, 24], n_repeats=3)
+    >>> list(display.scores), list(display.scores["accuracy"])
+    (['accuracy', 'neg_log_loss'], ['lr', 'nb'])
+    """
+
+    def __init__(self, scores, *, reference=None, level=0.95):
+        self.scores = scores
+        self.reference = reference
+        self.level = level
+
+    @classmethod
+    def from_estimators(cls, estimators, X, y, *, k=(4, 8, 16, 32, 64, 128, 256), n_repeats=5, X_test=None, y_test=None,
+                        scoring=("accuracy", "neg_log_loss"), encoder=None, random_state=0, reference=None, ax=None):
+        """Run :func:`few_shot_curve` and draw what it returns.
+
+        Parameters
+        ----------
+        estimators : dict of {str: estimator}
+            Classifiers by name.
+        X : array-like, list or frame of shape (n_samples, ...)
+            Rows to choose contexts from.
+        y : array-like of shape (n_samples,)
+            Their classes.
+        k : int or sequence of int, default=(4, 8, 16, 32, 64, 128, 256)
+            Sizes of the contexts.
+        n_repeats : int, default=5
+            Number of repeats.
+        X_test : array-like, list or frame of shape (n_test, ...), default=None
+            Queries. None: other rows of `X`.
+        y_test : array-like of shape (n_test,), default=None
+            Their classes.
+        scoring : sequence of str, default=("accuracy", "neg_log_loss")
+            The scores to compute and draw.
+        encoder : transformer, default=None
+            Turns rows into vectors, once for all.
+        random_state : int, default=0
+            Seed of the contexts and queries.
+        reference : str, default=None
+            The estimator to which intervals are distances. None: intervals of the means.
+        ax : matplotlib Axes or sequence of them, default=None
+            Where to draw, one for each score. None means a new figure.
+
+        Returns
+        -------
+        FewShotCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid.
+        TypeError
+            If an estimator has no `predict_proba`.
+        """
+        curve = few_shot_curve(
+            estimators, X, y, k=k, n_repeats=n_repeats, X_test=X_test, y_test=y_test, scoring=scoring, encoder=encoder,
+            random_state=random_state,
+        )
+        return cls.from_results(curve, score=tuple(scoring), reference=reference, ax=ax)
+
+    @classmethod
+    def from_results(cls, results, *, score=None, reference=None, level=0.95, n_draws=1000, names=None, styles=None,
+                     bands=None, ax=None):
+        """Draw what :func:`few_shot_curve` returned.
+
+        Parameters
+        ----------
+        results : FewShotCurve, list of dict, or frame
+            Records, of one or more data sets.
+        score : str or sequence of str, default=None
+            Fields to draw, each in axes of its own. None: accuracy and log-loss, as far as they were recorded.
+        reference : str, default=None
+            The estimator to which intervals are distances. None: intervals of the means.
+        level : float, default=0.95
+            Share of the draws of the bootstrap between the ends of an interval.
+        n_draws : int, default=1000
+            Number of these draws.
+        names : dict of {str: str}, default=None
+            What to call the estimators. It also says which are drawn, and in which order of the legend. None: all, as
+            they are recorded.
+        styles : dict of {str: dict}, default=None
+            Keywords for the line of an estimator, such as ``{"lr": {"color": "black"}}``.
+        bands : sequence of str, default=None
+            Estimators whose intervals are drawn. None: all.
+        ax : matplotlib Axes or sequence of them, default=None
+            Where to draw, one for each score. None means a new figure.
+
+        Returns
+        -------
+        FewShotCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid, or the records lack the score or name the same result twice.
+        """
+        records = records_of(results)
+        if score is None:
+            score = tuple(name for name in _DRAWN if name in records[0])[:2]
+        score = (score,) if isinstance(score, str) else tuple(score)
+        if not score:
+            raise ValueError(f"`score` must name a field to draw: the records have none of {', '.join(_DRAWN)}.")
+        known = list(dict.fromkeys(record["estimator"] for record in records))
+        for parameter, keys in (("names", names), ("styles", styles), ("reference", reference and [reference])):
+            unknown = [key for key in keys or () if key not in known]
+            if unknown:
+                raise ValueError(f"`{parameter}`: no record is of {unknown[0]!r}; there are {', '.join(known)}.")
+        shown = list(known if names is None else names)
+        scores = {one: _lines(records, one, shown, reference, level, n_draws) for one in score}
+        return cls(scores, reference=reference, level=level).plot(ax=ax, names=names, styles=styles, bands=bands)
+
+    def plot(self, ax=None, *, names=None, styles=None, bands=None):
+        """Draw the curves over a logarithmic axis of the number of labelled rows.
+
+        The axis of a loss ends above the better half of the lines, so that a few very large losses do not flatten all
+        others; what leaves it is named in the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or sequence of them, default=None
+            Where to draw, one for each score. None means a new figure.
+        names : dict of {str: str}, default=None
+            What to call the estimators; also which are drawn. None: all, as they are recorded.
+        styles : dict of {str: dict}, default=None
+            Keywords for the line of an estimator.
+        bands : sequence of str, default=None
+            Estimators whose intervals are drawn. None: all.
+
+        Returns
+        -------
+        FewShotCurveDisplay
+            This object, with `lines_`, `axes_` and `figure_` set.
+        """
+        import matplotlib.pyplot as plt
+
+        n_scores = len(self.scores)
+        if ax is None:
+            _, ax = plt.subplots(1, n_scores, figsize=(5 * n_scores, 4.6), layout="constrained")
+        self.axes_ = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(self.axes_) != n_scores:
+            raise ValueError(f"`ax` must be one axes for each of the {n_scores} scores, got {len(self.axes_)}.")
+        self.figure_ = self.axes_[0].figure
+        self.lines_ = {
+            score: self._draw(axes, score, lines, names, styles or {}, bands)
+            for axes, (score, lines) in zip(self.axes_, self.scores.items())
+        }
+        if self.reference is not None:
+            called = (names or {}).get(self.reference, self.reference)
+            _note(self.axes_[0], 0.03, "bottom", f"bands: {self.level:.0%} interval of the\ndistance to {called}")
+        handles = list(self.lines_[next(iter(self.scores))].values())
+        if n_scores == 1:
+            self.axes_[0].legend(handles=handles, frameon=False)
+        else:
+            columns = len(handles) if len(handles) <= 6 else min(5, -(-len(handles) // 2))
+            self.figure_.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+        return self
+
+    def _draw(self, ax, score, lines, names, styles, bands):
+        """One score: bands, lines, axes."""
+        keys = list(lines if names is None else (key for key in names if key in lines))
+        found = {}
+        for depth, key in enumerate(reversed(keys)):  # the first is drawn last, on top
+            style = {"marker": "o", "markersize": 4, "color": f"C{keys.index(key)}"} | styles.get(key, {})
+            line = lines[key]
+            label = key if names is None else names[key]
+            (found[key],) = ax.plot(line["k"], line["mean"], label=label, zorder=2 + depth, **style)
+            if (bands is None or key in bands) and np.isfinite(line["low"]).any():
+                color = found[key].get_color()
+                ax.fill_between(line["k"], line["low"], line["high"], color=color, alpha=0.12, linewidth=0)
+        self._dress(ax, score, {key: lines[key] for key in keys})
+        return {key: found[key] for key in keys}
+
+    def _dress(self, ax, score, lines):
+        """Axes, ticks and title."""
+        from matplotlib.ticker import NullLocator, PercentFormatter
+
+        n_sets = {k: n for line in lines.values() for k, n in zip(line["k"].tolist(), line["n_datasets"].tolist())}
+        sizes = _spread_out(sorted(n_sets))
+        ax.set_xscale("log", base=2)
+        many = max(n_sets.values()) > 1
+        ticks = [f"{k}\n{n_sets[k]} set{'s' * (n_sets[k] > 1)}" if many else str(k) for k in sizes]
+        ax.set_xticks(sizes, ticks, fontsize=8)
+        ax.xaxis.set_minor_locator(NullLocator())
+        plain = score.removeprefix("neg_").removesuffix("_score")
+        less = score.startswith("neg_") or is_loss(score)
+        better = "lower is better" if less else "higher is better"
+        ax.set_title(f"{_NAMES.get(plain, plain.replace('_', ' '))}, {better}", loc="left", fontsize=10)
+        ax.set_xlabel("labelled examples")
+        if plain in ("accuracy", "balanced_accuracy"):
+            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=None))
+        ax.grid(axis="y", color="0.9", linewidth=0.8)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+        if less:
+            _limit(ax, lines)
+
+
+def _spread_out(sizes, apart=1.25):
+    """The sizes whose ticks do not run into each other: each at least a quarter larger than the one before."""
+    shown = sizes[:1]
+    for size in sizes[1:]:
+        if size >= apart * shown[-1]:
+            shown.append(size)
+    return shown
+
+
+def _lines(records, score, estimators, reference, level, n_draws):
+    """Sizes, means and intervals of each estimator; losses as they are."""
+    sign = -1 if score.startswith("neg_") else 1
+    means = _by_estimator(mean_scores(records, score, n_draws=n_draws, level=level))
+    distances = None
+    if reference is not None:
+        distances = _by_estimator(mean_differences(records, reference, score, n_draws=n_draws, level=level))
+    lines = {}
+    for key in (key for key in estimators if key in means):
+        rows = means[key]
+        line = {"k": np.array(list(rows)), "n_datasets": np.array([row["n_datasets"] for row in rows.values()])}
+        line["mean"] = sign * np.array([row["mean"] for row in rows.values()])
+        if reference is None:
+            ends = [[row[end] for row in rows.values()] for end in ("low", "high")]
+        else:
+            distance, level_of = distances.get(key, {}), means[reference]
+            ends = [[_around(level_of, distance, k, end) for k in rows] for end in ("low", "high")]
+        line["low"], line["high"] = np.sort(sign * np.array(ends), axis=0)
+        lines[key] = line
+    return lines
+
+
+def _around(reference, distances, k, end):
+    """End of an interval of the distance, from the line of the reference; nan where that has no mean."""
+    return reference[k]["mean"] + distances[k][end] if k in distances else np.nan
+
+
+def _by_estimator(summary):
+    """Rows by estimator and size, without the mean over the sizes."""
+    found = {}
+    for row in summary:
+        if row["k"] is not None:
+            found.setdefault(row["estimator"], {})[row["k"]] = row
+    return found
+
+
+def _limit(ax, lines):
+    """End the axis of a loss above the better half of the lines, and name those that leave it."""
+    highest = {key: line["mean"].max() for key, line in lines.items()}
+    top = 1.15 * float(np.median(list(highest.values())))
+    leaving = [key for key, value in highest.items() if value > top]
+    if not leaving:
+        return
+    low = min(line["mean"].min() for line in lines.values())
+    ax.set_ylim(max(0, 0.8 * low), min(top, ax.get_ylim()[1]))
+    names = {line.get_label() for line in ax.lines if line.get_ydata().max() > top}
+    _note(ax, 0.98, "top", "partly or wholly above the axis:\n" + ", ".join(sorted(names)))
+
+
+def _note(ax, height, side, text):
+    """A remark at the right of the axes."""
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
+    ax.text(0.99, height, text, transform=ax.transAxes, ha="right", va=side, size=8, color="0.3", bbox=box, zorder=9)

@@ -1,0 +1,179 @@
+"""Rows of any kind: taken by number, told apart by a fingerprint, encoded once."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from numbers import Number
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import get_tags
+
+# Parameters of an encoder that change how fast a vector is made and not what is in it.
+_OF_SPEED = frozenset({"batch_size", "cache", "device", "n_jobs", "verbose"})
+
+
+class EncodedRows:
+    """Vectors of the rows of a train and a test part, made when they are first asked for.
+
+    Parameters
+    ----------
+    encoder : transformer
+        It is cloned, fitted on the rows of the train part, without labels, and transforms both parts.
+    X_train, X_test : array-like, list or frame
+        The rows. `X_test` is `X_train` itself where queries come out of it.
+    """
+
+    def __init__(self, encoder, X_train, X_test):
+        self.encoder = encoder
+        self.X_train = X_train
+        self.X_test = X_test
+        self._vectors = None
+
+    def parts(self):
+        """Vectors of both parts.
+
+        Returns
+        -------
+        tuple of two array-like
+        """
+        if self._vectors is None:
+            encoder = clone(self.encoder)
+            train = encoder.fit_transform(self.X_train)
+            self._vectors = train, train if self.X_test is self.X_train else encoder.transform(self.X_test)
+        return self._vectors
+
+
+def check_encoder(encoder):
+    """Refuse what is no transformer, or learns from labels.
+
+    Parameters
+    ----------
+    encoder : object
+        What the user gave.
+    """
+    if isinstance(encoder, type) or not hasattr(encoder, "fit_transform") or not hasattr(encoder, "transform"):
+        raise TypeError(
+            f"`encoder` must be a transformer, such as skicl.SentenceEncoder(), got {encoder!r}; or leave it out and "
+            "pass vectors as `X`."
+        )
+    if get_tags(encoder).target_tags.required:
+        raise ValueError(
+            f"`encoder` {type(encoder).__name__} learns from labels, and would see those of all rows here. Put it in "
+            "a pipeline with each estimator instead: it is then fitted on every context alone."
+        )
+
+
+def describe_encoder(encoder):
+    """What may change the vectors of an encoder, as a text that is the same in another process.
+
+    Parameters
+    ----------
+    encoder : estimator or None
+        The encoder.
+
+    Returns
+    -------
+    str
+        Its class and parameters; of parameters that are objects, their class.
+    """
+    if encoder is None:
+        return ""
+    parameters = encoder.get_params(deep=False) if hasattr(encoder, "get_params") else {}
+    shown = [f"{name}={_describe(value)}" for name, value in sorted(parameters.items()) if name not in _OF_SPEED]
+    return f"{type(encoder).__module__}.{type(encoder).__qualname__}({', '.join(shown)})"
+
+
+def _describe(value):
+    if isinstance(value, BaseEstimator):
+        return describe_encoder(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_describe, value))}]"
+    return repr(value) if value is None or isinstance(value, str | bytes | bool | Number) else type(value).__qualname__
+
+
+def take_rows(X, rows):
+    """Rows of an array, frame, series or list.
+
+    Parameters
+    ----------
+    X : array-like, list or frame
+        All rows.
+    rows : ndarray of int
+        Their numbers.
+
+    Returns
+    -------
+    array-like, list or frame
+        Of the same kind.
+    """
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    return [X[row] for row in rows] if isinstance(X, list | tuple) else X[rows]
+
+
+def n_rows_of(X):
+    """Number of rows.
+
+    Parameters
+    ----------
+    X : array-like, list or frame
+        The rows.
+
+    Returns
+    -------
+    int
+    """
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def fingerprint(*parts):
+    """Short digest of arrays, frames and lists: equal for equal values on every machine.
+
+    Parameters
+    ----------
+    *parts : array-like, list or frame
+        Numbers, texts, images (anything with ``tobytes``), arrays of different shapes.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest = blake2b(digest_size=8)
+    for part in parts:
+        _add(digest, part)
+    return digest.hexdigest()
+
+
+def _add(digest, part):
+    if hasattr(part, "tocsr"):
+        part = part.tocsr().sorted_indices()
+        for values in (np.array(part.shape), part.indptr, part.indices, part.data):
+            _add(digest, values)
+        return
+    values = _as_array(part)
+    digest.update(f"{values.shape}".encode())
+    if values.dtype.kind in "biufc":
+        digest.update(values.dtype.newbyteorder("<").str.encode())
+        digest.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes())
+        return
+    for item in values.ravel():
+        if isinstance(item, np.ndarray):
+            _add(digest, item)
+        elif isinstance(item, Mapping):  # a recording and its rate
+            for key, value in item.items():
+                _add(digest, [key])
+                _add(digest, value)
+        else:
+            as_bytes = hasattr(item, "tobytes") and not isinstance(item, str)
+            content = item.tobytes() if as_bytes else str(item).encode("utf-8", "surrogatepass")
+            digest.update(len(content).to_bytes(8, "little") + content)
+
+
+def _as_array(part):
+    if isinstance(part, list | tuple) and any(not isinstance(item, str | Number) for item in part):
+        items = np.empty(len(part), dtype=object)  # images and recordings of different sizes fit in no array
+        items[:] = [np.asarray(item) if isinstance(item, list | tuple) else item for item in part]
+        rectangular = all(isinstance(item, np.ndarray) for item in items) and len({item.shape for item in items}) == 1
+        return np.asarray(part) if rectangular else items
+    return np.asarray(part)

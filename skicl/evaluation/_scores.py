@@ -1,0 +1,154 @@
+"""Scores by name: those of this package, and those of scikit-learn with their sign."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score, f1_score, get_scorer, get_scorer_names
+
+from skicl.evaluation._metrics import brier_score, expected_calibration_error
+
+_CLIP = 1e-15  # a probability of zero for what happened costs 34.5 nats, not infinity
+# Where less is better. Every other score is better the larger it is, as all scorers of scikit-learn are.
+_LOSSES = frozenset({"log_loss", "brier", "ece", "ece_quantile", "fit_seconds", "predict_seconds", "seconds"})
+
+
+def check_scoring(scoring):
+    """Refuse names that are no score.
+
+    Parameters
+    ----------
+    scoring : sequence of str
+        What the user asked for.
+
+    Returns
+    -------
+    tuple of str
+        Each name once.
+    """
+    if isinstance(scoring, str) or not len(scoring):
+        raise ValueError(f"`scoring` must be a sequence of at least one name of a score, got {scoring!r}.")
+    for name in scoring:
+        if name not in _OWN and name not in get_scorer_names():
+            raise ValueError(
+                f"`scoring` must hold names out of {', '.join(_OWN)}, or of scikit-learn's scorers for classifiers "
+                f"(sklearn.metrics.get_scorer_names), got {name!r}."
+            )
+    return tuple(dict.fromkeys(scoring))
+
+
+def score_of(name, y, prob, classes):
+    """One score of probabilities.
+
+    Parameters
+    ----------
+    name : str
+        Name of the score.
+    y : ndarray of shape (n_samples,)
+        True classes.
+    prob : ndarray of shape (n_samples, n_classes)
+        Probabilities.
+    classes : ndarray of shape (n_classes,)
+        Sorted classes, that of each column.
+
+    Returns
+    -------
+    float
+    """
+    if name in _OWN:
+        return float(_OWN[name](y, prob, classes))
+    return float(get_scorer(name)(_Said(prob, classes), np.arange(len(y)), y))
+
+
+def is_loss(score):
+    """Whether less of a score is better.
+
+    Parameters
+    ----------
+    score : str
+        Name of the score.
+
+    Returns
+    -------
+    bool
+    """
+    return score in _LOSSES
+
+
+def in_words(score):
+    """A score as it is called in a sentence, without its sign.
+
+    Parameters
+    ----------
+    score : str
+        Its name.
+
+    Returns
+    -------
+    str
+    """
+    plain = score.removeprefix("neg_").removesuffix("_score")
+    return {"log_loss": "log-loss", "ece": "ECE", "brier": "Brier score"}.get(plain, plain.replace("_", " "))
+
+
+class _Said(ClassifierMixin, BaseEstimator):
+    """A fitted classifier whose probabilities are known: what the scorers of scikit-learn ask."""
+
+    def __init__(self, prob, classes):
+        self.prob = prob
+        self.classes = classes
+        self.classes_ = classes
+
+    def fit(self, X, y):
+        return self
+
+    def predict_proba(self, X):
+        return self.prob[X]
+
+    def predict(self, X):
+        return self.classes_[self.prob[X].argmax(axis=1)]
+
+
+def _accuracy(y, prob, classes):
+    return accuracy_score(y, classes[prob.argmax(axis=1)])
+
+
+def _macro_f1(y, prob, classes):
+    predicted = classes[prob.argmax(axis=1)]
+    return f1_score(y, predicted, labels=np.unique(y), average="macro", zero_division=0)
+
+
+def _log_loss(y, prob, classes):
+    of_true = prob[np.arange(len(y)), np.searchsorted(classes, y)]
+    return -np.log(np.clip(of_true, _CLIP, 1)).mean()
+
+
+def _negative_log_loss(y, prob, classes):
+    return -_log_loss(y, prob, classes)
+
+
+def _brier(y, prob, classes):
+    return brier_score(y, prob, labels=classes)
+
+
+def _negative_brier(y, prob, classes):
+    # scikit-learn counts two classes once and more than two in full.
+    return -_brier(y, prob, classes) / (2 if len(classes) == 2 else 1)
+
+
+def _ece(y, prob, classes):
+    return expected_calibration_error(y, prob, labels=classes)
+
+
+def _ece_quantile(y, prob, classes):
+    return expected_calibration_error(y, prob, labels=classes, strategy="quantile")
+
+
+_OWN = {
+    "accuracy": _accuracy,
+    "macro_f1": _macro_f1,
+    "log_loss": _log_loss,
+    "neg_log_loss": _negative_log_loss,
+    "brier": _brier,
+    "neg_brier_score": _negative_brier,
+    "ece": _ece,
+    "ece_quantile": _ece_quantile,
+}
