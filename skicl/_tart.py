@@ -437,7 +437,11 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         check_class_texts(self.class_texts)
         check_prior(self.prior)
         resolve_device(self.device)
-        self._find_reasoner(np.float32)     # fails now, not after the texts are encoded
+        network, _ = self._find_reasoner(np.float32)    # fails now, not after the texts are encoded
+        for name in ("class_texts", "prior"):
+            if getattr(self, name) is not None and not network.reads_side_scores:
+                raise ValueError(f"`{name}` must be None with the reasoner {self.reasoner!r}, which reads labelled "
+                                 "rows only. Use the default reasoner.")
 
     def _declare(self, classes, fitted):
         """The label space: what the user lists, or the keys of a dict of names, or None where labels decide."""

@@ -2,11 +2,11 @@
 
     python examples/benchmarks/paper_reasoner.py --reasoner RUN.safetensors [--markdown FILE]
 
-The tasks are those it was pretrained on (alpha = 10, standard normal features, 16 at the paper's size, no intercept), by
-number of labelled rows. "network" gets the points as it knows them; "reasoner" gets the same rows through the whole path, whose whitening
-is there for real data and costs something here. The Bayes predictor knows alpha (``logistic_bayes.py``). Scores are
-expectations over the labels of the queries, whose true probabilities are known. What it does on real sets is in
-``paper_table.py --methods tart-paper,tart,tuned-lr``.
+The tasks are those it was pretrained on (alpha = 10, standard normal features, 16 at the paper's size, no intercept),
+by number of labelled rows. "network" gets the points as it knows them; "reasoner" gets the same rows through the whole
+path, whose whitening is there for real data and costs something here. The Bayes predictor knows alpha
+(``logistic_bayes.py``). Scores are expectations over the labels of the queries, whose true probabilities are known.
+What it does on real sets is in ``paper_table.py --methods tart-paper,tart,tuned-lr``.
 
 ``--release FILE --n-points N`` writes the reasoner with these scores in its card and without the positions that the
 curriculum of its run had not reached.

@@ -1,6 +1,26 @@
-"""Pretraining of reasoners on synthetic tasks: priors and the loop; ``python -m skicl.pretraining``."""
+"""Pretraining on synthetic tasks: of reasoners (``python -m skicl.pretraining``), of language models on episodes."""
 
+from skicl.pretraining._causal_prior import LogisticPrior, Sequences
+from skicl.pretraining._episodes import Episode, EpisodePrior
+from skicl.pretraining._language_model import EpisodeSchedule, train_language_model
+from skicl.pretraining._logistic_text import LogisticTextPrior, train_on_logistic_texts
 from skicl.pretraining._loop import Schedule, pretrain
 from skicl.pretraining._priors import EmbeddingPrior, Sizes, Tasks
+from skicl.pretraining._tiny_model import tiny_language_model
 
-__all__ = ["EmbeddingPrior", "Schedule", "Sizes", "Tasks", "pretrain"]
+__all__ = [
+    "EmbeddingPrior",
+    "Episode",
+    "EpisodePrior",
+    "EpisodeSchedule",
+    "LogisticPrior",
+    "LogisticTextPrior",
+    "Schedule",
+    "Sequences",
+    "Sizes",
+    "Tasks",
+    "pretrain",
+    "tiny_language_model",
+    "train_language_model",
+    "train_on_logistic_texts",
+]

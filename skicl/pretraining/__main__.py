@@ -6,25 +6,36 @@ from dataclasses import fields
 
 import torch
 
+from skicl.pretraining._causal_prior import LogisticPrior
 from skicl.pretraining._loop import Schedule, pretrain, print_progress
 from skicl.pretraining._priors import EmbeddingPrior
-from skicl.reasoning import EquivariantConfig
+from skicl.reasoning import CausalConfig, EquivariantConfig
 
-PARTS = {"network": EquivariantConfig, "prior": EmbeddingPrior, "schedule": Schedule}
+PARTS = {
+    "equivariant": {"network": EquivariantConfig, "prior": EmbeddingPrior, "schedule": Schedule},
+    "causal": {"network": CausalConfig, "prior": LogisticPrior, "schedule": Schedule},
+}
 
 
-def build_parser():
+def build_parser(reasoner="equivariant"):
     """Options: those of the run, then one for every field of the network, the prior and the schedule."""
     parser = argparse.ArgumentParser(prog="python -m skicl.pretraining", description=__doc__)
     parser.add_argument("--out", required=True, help="path of the run, without suffix; an existing run is continued")
+    parser.add_argument("--reasoner", choices=list(PARTS), default="equivariant",
+                        help="equivariant: the default reasoner; causal: that of TART's paper, on its own tasks. The "
+                             "options below are those of the chosen one (default: equivariant)")
     parser.add_argument("--start-from", help="reasoner file whose weights a new run starts from (a second stage)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: cuda where there is one")
     parser.add_argument("--threads", type=int, help="CPU threads; default: as PyTorch decides")
     parser.add_argument("--save-every", type=int, default=500, help="steps between two saves (default: 500)")
     parser.add_argument("--stop-after", type=int, help="save and stop at this step, to be continued")
-    for title, part in PARTS.items():
+    known = set()
+    for title, part in PARTS[reasoner].items():
         group = parser.add_argument_group(title)
         for field in fields(part):
+            if field.name in known:     # a size that network and prior share is one option
+                continue
+            known.add(field.name)
             several = isinstance(field.default, tuple)
             group.add_argument("--" + field.name.replace("_", "-"), default=field.default, metavar="VALUE",
                                type=type(field.default[0]) if several else type(field.default),
@@ -34,11 +45,14 @@ def build_parser():
 
 def main(argv=None):
     """Run the command line; returns the exit status: 0 when the run is complete, 130 when interrupted."""
-    arguments = build_parser().parse_args(argv)
+    which = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    which.add_argument("--reasoner", choices=list(PARTS), default="equivariant")
+    reasoner = which.parse_known_args(argv)[0].reasoner
+    arguments = build_parser(reasoner).parse_args(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     made = {}
-    for title, part in PARTS.items():
+    for title, part in PARTS[reasoner].items():
         values = {field.name: getattr(arguments, field.name) for field in fields(part)}
         made[title] = part(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     try:

@@ -4,6 +4,7 @@ import json
 import random
 import time
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -45,6 +46,11 @@ class EpisodeSchedule:
     seed : int, default=0
         Seed of the episodes.
 
+    Raises
+    ------
+    ValueError
+        If the precision is not known, a number of steps or tokens is not positive, or `parts` do not fit `lengths`.
+
     Examples
     --------
     >>> from skicl.pretraining import EpisodeSchedule
@@ -68,6 +74,9 @@ class EpisodeSchedule:
     def __post_init__(self):
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"`precision` must be 'float32' or 'bfloat16', got {self.precision!r}.")
+        for name, numbers in (("steps", (self.steps,)), ("tokens", (self.tokens,)), ("lengths", self.lengths)):
+            if not numbers or any(isinstance(n, bool) or not isinstance(n, Integral) or n < 1 for n in numbers):
+                raise ValueError(f"`{name}` must be positive integers, got {getattr(self, name)!r}.")
         if len(self.lengths) != len(self.parts) or list(self.parts) != sorted(self.parts) or self.parts[-1] != 1:
             raise ValueError("`parts` must rise to 1 and have an entry for each of `lengths`, got "
                              f"{self.parts} for {self.lengths}.")
@@ -142,9 +151,10 @@ class EpisodeRun:
             raise ValueError(f"{str(path)!r} is not a state of the training of a language model (its format is "
                              f"{metadata.get('format')!r}).")
         before = {"prior": json.loads(metadata["prior"]), "seed": json.loads(metadata["schedule"])["seed"],
-                  "network": sorted(name[7:] for name in tensors if name.startswith("weight."))}
+                  "network": sorted((name[7:], *value.shape) for name, value in tensors.items()
+                                    if name.startswith("weight."))}
         now = {"prior": json.loads(json.dumps(asdict(prior))), "seed": schedule.seed,
-               "network": sorted(name for name, _ in network.named_parameters())}
+               "network": sorted((name, *value.shape) for name, value in network.named_parameters())}
         for name, value in now.items():
             if before[name] != value:
                 raise ValueError(f"The run in {str(path)!r} has another `{name}`. Use the same, or start a new run "
@@ -197,11 +207,13 @@ def train_language_model(network, tokenizer, prior, *, schedule=None, state=None
     TypeError
         If ``prior`` is no dataclass with a method ``sample``, or the tokenizer is a slow one.
     ValueError
-        If an existing state belongs to another network, prior or seed.
+        If `save_every` or `stop_after` is no positive integer, the network has fewer positions than an episode has
+        tokens, or an existing state belongs to another network, prior or seed.
 
     References
     ----------
-    .. [1] Many-shot in-context fine-tuning (ManyICL), which makes every answer in the context a target.
+    .. [1] He, Peng, Jiang and Go (2025), "You Only Fine-tune Once: Many-Shot In-Context Fine-Tuning for Large Language
+       Model", arXiv:2506.11103.
 
     Examples
     --------
@@ -218,6 +230,8 @@ def train_language_model(network, tokenizer, prior, *, schedule=None, state=None
     if not getattr(tokenizer, "is_fast", False):
         raise TypeError("`tokenizer` must be a fast one, which knows where tokens stand, got "
                         f"{type(tokenizer).__name__}.")
+    _check_steps(network, schedule, save_every, stop_after)
+    end = schedule.steps if stop_after is None else min(stop_after, schedule.steps)
     run = EpisodeRun(network, schedule)
     if state is not None and Path(state).exists():
         run.load(state, network, prior, schedule)
@@ -225,20 +239,31 @@ def train_language_model(network, tokenizer, prior, *, schedule=None, state=None
     network.train()
     started, before, recent = time.monotonic(), run.seconds, []
     try:
-        while run.step < schedule.steps and run.step != stop_after:
+        while run.step < end:
             recent.append(_step(run, network, tokenizer, prior, schedule))
             run.seconds = before + time.monotonic() - started
-            if run.step % 50 == 0 or run.step in (schedule.steps, stop_after):
+            if run.step % 50 == 0 or run.step == end:
                 run.loss = torch.stack(recent).mean().item()
                 recent.clear()
                 if log is not None:
                     log(f"step {run.step}/{schedule.steps}  loss {run.loss:.4f}  "
                         f"{run.tokens / run.seconds:.0f} tokens/s")
-            if state is not None and (run.step % save_every == 0 or run.step in (schedule.steps, stop_after)):
+            if state is not None and (run.step % save_every == 0 or run.step == end):
                 run.save(state, network, prior, schedule)
     finally:
         network.train(training)
     return run
+
+
+def _check_steps(network, schedule, save_every, stop_after):
+    for name, value in (("save_every", save_every), ("stop_after", stop_after)):
+        optional = name == "stop_after" and value is None
+        if not optional and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
+            raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
+    positions = getattr(network.config, "max_position_embeddings", None)
+    if positions is not None and max(schedule.lengths) > positions:
+        raise ValueError(f"`schedule` has episodes of {max(schedule.lengths)} tokens, and `network` {positions} "
+                         "positions. Take shorter `lengths`.")
 
 
 def _step(run, network, tokenizer, prior, schedule):

@@ -14,9 +14,19 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from skicl.pretraining._causal_optimizer import Muon
+from skicl.pretraining._causal_prior import LogisticPrior, Sequences, sequence_loss
 from skicl.pretraining._priors import EmbeddingPrior
-from skicl.reasoning import EquivariantConfig, EquivariantReasoner, Evidence, load_reasoner, read_card, save_reasoner
-from skicl.reasoning._checkpoint import read_safetensors, save_atomically
+from skicl.reasoning import (
+    CausalConfig,
+    CausalReasoner,
+    EquivariantConfig,
+    Evidence,
+    load_reasoner,
+    read_card,
+    save_reasoner,
+)
+from skicl.reasoning._checkpoint import build_reasoner, read_safetensors, save_atomically
 
 STATE_FORMAT = "skicl-pretraining-1"
 
@@ -30,7 +40,7 @@ class Schedule:
     steps : int, default=20000
         Number of steps.
     learning_rate : float, default=2e-3
-        Peak rate of AdamW: linear warm-up, constant, then linear decay to zero.
+        Peak rate: linear warm-up, constant, then linear decay to zero.
     warmup : int, default=200
         Steps of the warm-up.
     decay : float, default=0.3
@@ -45,6 +55,10 @@ class Schedule:
         Decay of the moving average of the weights that is saved as the reasoner.
     seed : int, default=0
         Seed of the weights and of the tasks.
+    precision : str, default="float32"
+        "bfloat16" runs matrix products of the forward pass in that precision; weights and steps stay in float32.
+    optimizer : str, default="adamw"
+        "muon" makes the steps of hidden matrices orthogonal (Jordan et al., 2024); for a ``CausalConfig`` only.
 
     Examples
     --------
@@ -63,6 +77,8 @@ class Schedule:
     layer_loss: float = 0.1
     averaging: float = 0.999
     seed: int = 0
+    precision: str = "float32"
+    optimizer: str = "adamw"
 
     def rate(self, step):
         """Learning rate of a step.
@@ -81,16 +97,32 @@ class Schedule:
         return self.learning_rate * rising * max(0.0, falling)
 
 
+def make_optimizer(reasoner, schedule):
+    """The optimiser that a schedule names."""
+    options = {"lr": schedule.learning_rate, "betas": (0.9, 0.98), "weight_decay": schedule.weight_decay}
+    if schedule.optimizer == "muon":
+        return Muon(reasoner.named_parameters(), hidden=lambda name: ".blocks." in name, **options)
+    return torch.optim.AdamW(reasoner.parameters(), **options)
+
+
+def check_schedule(schedule, config):
+    """Refuse words that a schedule does not know, before any step."""
+    for name, known in {"precision": ("float32", "bfloat16"), "optimizer": ("adamw", "muon")}.items():
+        if getattr(schedule, name) not in known:
+            raise ValueError(f"`{name}` must be one of {known}, got {getattr(schedule, name)!r}.")
+    if schedule.optimizer == "muon" and not isinstance(config, CausalConfig):
+        raise ValueError("`optimizer` 'muon' knows the hidden layers of a CausalConfig only; use 'adamw'.")
+
+
 class State:
     """What a run carries from step to step: network, optimiser, averaged weights, counters."""
 
     def __init__(self, config, schedule, device):
-        self.reasoner = EquivariantReasoner(config)
+        self.reasoner = build_reasoner(config)
         self.reasoner.reset_parameters(torch.Generator().manual_seed(schedule.seed))
         self.reasoner.to(device)
         self.average = {name: t.detach().clone() for name, t in self.reasoner.named_parameters()}
-        self.optimizer = torch.optim.AdamW(self.reasoner.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98),
-                                           weight_decay=schedule.weight_decay)
+        self.optimizer = make_optimizer(self.reasoner, schedule)
         self.step, self.tasks, self.seconds, self.loss = 0, 0, 0.0, float("nan")
         self.earlier = []       # what the stages before did, oldest first
 
@@ -147,7 +179,7 @@ class State:
 
     def averaged(self):
         """The reasoner with the averaged weights, on the CPU."""
-        reasoner = EquivariantReasoner(self.reasoner.config)
+        reasoner = build_reasoner(self.reasoner.config)
         reasoner.load_state_dict({name: t.cpu() for name, t in self.average.items()}, strict=True)
         return reasoner.eval()
 
@@ -164,6 +196,16 @@ def task_loss(reasoner, tasks, layer_loss):
     return (losses * weights).sum(), losses[-1].detach()
 
 
+def objective(reasoner, tasks, schedule):
+    """The loss to descend and the loss to report, of tasks that the reasoner can learn from."""
+    if isinstance(tasks, Sequences) != isinstance(reasoner, CausalReasoner):
+        raise TypeError(f"`prior` gave {type(tasks).__name__}, which a {type(reasoner).__name__} cannot learn from: a "
+                        "CausalConfig needs a prior of Sequences, such as LogisticPrior, any other one of Tasks.")
+    if isinstance(tasks, Sequences):
+        return sequence_loss(reasoner, tasks)
+    return task_loss(reasoner, tasks, schedule.layer_loss)
+
+
 def seed_of(*numbers):
     """One seed from several numbers, for the generator of one step on one process."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
@@ -172,9 +214,11 @@ def seed_of(*numbers):
 def train_step(state, prior, schedule, generator, rank, world):
     """One step: tasks of this (seed, step, process), gradient averaged over processes, update."""
     generator.manual_seed(seed_of(schedule.seed, state.step, rank))
-    tasks = prior.sample(generator)
+    of_step = prior.at(state.step) if hasattr(prior, "at") else prior
+    tasks = of_step.sample(generator)
     state.optimizer.zero_grad(set_to_none=True)
-    loss, last = task_loss(state.reasoner, tasks, schedule.layer_loss)
+    with torch.autocast(tasks.X.device.type, torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+        loss, last = objective(state.reasoner, tasks, schedule)
     loss.backward()
     parameters = list(state.reasoner.parameters())
     if world > 1:
@@ -231,12 +275,13 @@ def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, de
     out : str or Path
         Path of the run without suffix. ``out.state.safetensors`` holds the state to resume from (an
         existing one is continued), ``out.safetensors`` the reasoner with averaged weights.
-    config : EquivariantConfig, default=None
-        Sizes of the network. None means the defaults.
+    config : EquivariantConfig or CausalConfig, default=None
+        Sizes, and with them the architecture, of the network. None means ``EquivariantConfig()``.
     prior : EmbeddingPrior or other dataclass, default=None
         Distribution of tasks: any dataclass with a method ``sample(generator)`` that returns
-        :class:`Tasks` on the device of the generator, and with fields that JSON can write. None means
-        ``EmbeddingPrior()``.
+        :class:`Tasks` (for a ``CausalConfig``: :class:`Sequences`) on the device of the generator, and with fields
+        that JSON can write. One with a method ``at(step)`` is replaced by what this returns at every step, for a
+        curriculum. None means ``EmbeddingPrior()``, or ``LogisticPrior()`` for a ``CausalConfig``.
     schedule : Schedule, default=None
         Steps, rates and seed. None means ``Schedule()``.
     start_from : str or Path, default=None
@@ -259,11 +304,12 @@ def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, de
     Raises
     ------
     TypeError
-        If ``prior`` is no dataclass with a method ``sample``, or has fields that JSON cannot write.
+        If ``prior`` is no dataclass with a method ``sample``, has fields that JSON cannot write, or does not fit
+        ``config``.
     FileNotFoundError
         If the folder of ``out`` does not exist.
     ValueError
-        If an existing state belongs to another network, prior or seed.
+        If an existing state belongs to another network, prior or seed, or a word of the schedule is unknown.
 
     Notes
     -----
@@ -285,8 +331,11 @@ def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, de
     3
     """
     config = config or EquivariantConfig()
-    prior, schedule = EmbeddingPrior() if prior is None else prior, schedule or Schedule()
+    schedule = schedule or Schedule()
+    if prior is None:
+        prior = LogisticPrior() if isinstance(config, CausalConfig) else EmbeddingPrior()
     check_prior(prior)
+    check_schedule(schedule, config)
     rank, world, device = _join(device)
     out = Path(out)
     if not out.parent.is_dir():

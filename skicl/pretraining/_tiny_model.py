@@ -24,7 +24,14 @@ def tiny_language_model(seed=0, *, induction=True, **sizes):
     Returns
     -------
     network : transformers.GPTNeoXForCausalLM
+        In evaluation mode.
     tokenizer : transformers.PreTrainedTokenizerFast
+        Of 1024 pieces at most; it can write any text.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two layers or heads for induction heads.
 
     References
     ----------
@@ -42,6 +49,9 @@ def tiny_language_model(seed=0, *, induction=True, **sizes):
     tokenizer = lexicon_tokenizer()
     sizes = {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 256,
              "max_position_embeddings": 1024, **sizes}
+    if induction and min(sizes["num_hidden_layers"], sizes["num_attention_heads"]) < 2:
+        raise ValueError(f"`induction` needs two layers and two heads, got {sizes['num_hidden_layers']} and "
+                         f"{sizes['num_attention_heads']}. Take more of them, or induction=False.")
     rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}
     end = tokenizer.eos_token_id
     config = GPTNeoXConfig(vocab_size=len(tokenizer), tie_word_embeddings=True, attention_bias=True,

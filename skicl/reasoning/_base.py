@@ -57,6 +57,9 @@ class Reasoner(nn.Module):
     True
     """
 
+    # Whether `Evidence.side` and the argument `side` of `score` may be given.
+    reads_side_scores = True
+
     @abstractmethod
     def encode(self, evidence: Evidence, *, chunk_rows: int | None = None) -> Any:
         """Compile a labelled context; no gradient step.

@@ -8,11 +8,22 @@ from pathlib import Path
 
 import torch
 
+from skicl.reasoning._causal import CausalConfig, CausalReasoner
 from skicl.reasoning._equivariant import EquivariantConfig, EquivariantReasoner
 
 FORMAT = "skicl-reasoner-1"
 BUNDLED = Path(__file__).parent / "weights"
 DEFAULT_REASONER = "tart-equivariant"
+ARCHITECTURES = {"causal": (CausalConfig, CausalReasoner), "equivariant": (EquivariantConfig, EquivariantReasoner)}
+
+
+def build_reasoner(config):
+    """An untrained reasoner of the sizes, and with them of the architecture, that a configuration tells."""
+    for of_config, of_reasoner in ARCHITECTURES.values():
+        if isinstance(config, of_config):
+            return of_reasoner(config)
+    known = ", ".join(of_config.__name__ for of_config, _ in ARCHITECTURES.values())
+    raise TypeError(f"`config` must be one of {known}, got {config!r}.")
 
 
 def save_atomically(path, tensors, metadata):
@@ -63,7 +74,7 @@ def save_reasoner(path, reasoner, card=None):
     ----------
     path : str or Path
         Ends in ``.safetensors``. Written atomically.
-    reasoner : EquivariantReasoner
+    reasoner : EquivariantReasoner or CausalReasoner
         The network to save; stored in float32.
     card : dict, default=None
         Provenance that can be written as JSON: prior, steps, hardware, evaluation.
@@ -79,7 +90,8 @@ def save_reasoner(path, reasoner, card=None):
     ...     read_card(path)
     {'steps': 0}
     """
-    header = {"format": FORMAT, "architecture": "equivariant", "config": json.dumps(reasoner.describe()),
+    architecture = next(name for name, (_, of_reasoner) in ARCHITECTURES.items() if isinstance(reasoner, of_reasoner))
+    header = {"format": FORMAT, "architecture": architecture, "config": json.dumps(reasoner.describe()),
               "card": json.dumps(card or {})}
     save_atomically(path, {name: t.float() for name, t in reasoner.state_dict().items()}, header)
 
@@ -94,7 +106,7 @@ def load_reasoner(reasoner=None):
 
     Returns
     -------
-    EquivariantReasoner
+    EquivariantReasoner or CausalReasoner
         On the CPU, in float32, in evaluation mode, its weights without gradient.
 
     Raises
@@ -116,7 +128,11 @@ def load_reasoner(reasoner=None):
     if header.get("format") != FORMAT:
         raise ValueError(f"{str(path)!r} is not a reasoner of skicl: its format is {header.get('format')!r}, "
                          f"expected {FORMAT!r}. Use a file written by skicl.reasoning.save_reasoner.")
-    network = EquivariantReasoner(EquivariantConfig(**json.loads(header["config"])))
+    if header["architecture"] not in ARCHITECTURES:
+        raise ValueError(f"{str(path)!r} holds a reasoner of the architecture {header['architecture']!r}, which this "
+                         f"version of skicl does not know; it knows {sorted(ARCHITECTURES)}. Update skicl.")
+    of_config, of_reasoner = ARCHITECTURES[header["architecture"]]
+    network = of_reasoner(of_config(**json.loads(header["config"])))
     _check_fit(path, network.state_dict(), tensors)
     network.load_state_dict(tensors, strict=True)
     return network.eval().requires_grad_(False)

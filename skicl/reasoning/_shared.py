@@ -29,6 +29,11 @@ def shared_reasoner(path, device, dtype):
     return _load(path.resolve(), (state.st_mtime_ns, state.st_size), device, dtype)
 
 
+def clear_reasoners():
+    """Forget all reasoners that were loaded; their memory is free once nobody uses them."""
+    _load.cache_clear()
+
+
 @lru_cache(maxsize=8)
 def _load(path, state, device, dtype):
     reasoner = load_reasoner(path)

@@ -59,6 +59,19 @@ def test_unknown_families_are_refused():
         EpisodePrior(families=("topics",))
 
 
+@pytest.mark.parametrize(("name", "value"), [("max_classes", 1), ("max_classes", 6), ("plain", 1.5), ("balanced", -1)])
+def test_values_out_of_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be .* got {value}"):
+        EpisodePrior(**{name: value})
+
+
+def test_the_most_classes_work_in_every_family():
+    for family in FAMILIES:
+        for seed in range(10):
+            episode = EpisodePrior(families=(family,), max_classes=5).sample(random.Random(seed), n_examples=2)
+            assert 2 <= len(episode.words) <= 5
+
+
 def test_words_for_the_tokenizer_hold_every_category():
     words = set(training_words())
     assert {" dog", " animal", " the", "Label", " =>"} <= words

@@ -47,10 +47,42 @@ def test_resumed_equals_uninterrupted(tmp_path):
     assert (resumed.step, resumed.tokens) == (run.step, run.tokens) == (6, 6 * 256)
 
 
+def test_a_step_that_is_past_is_not_passed_again(tmp_path):
+    network, tokenizer = tiny_language_model(**SMALL)
+    state = tmp_path / "run.safetensors"
+    train_language_model(network, tokenizer, EpisodePrior(), schedule=SCHEDULE, state=state, stop_after=3)
+    before = weights(network).clone()
+    run = train_language_model(network, tokenizer, EpisodePrior(), schedule=SCHEDULE, state=state, stop_after=2)
+    assert run.step == 3
+    assert torch.equal(weights(network), before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"save_every": 0}, "`save_every` must be a positive integer, got 0"),
+        ({"stop_after": -1}, "`stop_after` must be a positive integer, got -1"),
+        ({"schedule": EpisodeSchedule(lengths=(2048,), parts=(1.0,))}, "`schedule` has episodes of 2048 tokens"),
+    ],
+)
+def test_bad_options_are_refused_before_any_step(options, message, tmp_path):
+    network, tokenizer = tiny_language_model(**SMALL)
+    before, state = weights(network).clone(), tmp_path / "run.safetensors"
+    with pytest.raises(ValueError, match=message):
+        train_language_model(network, tokenizer, EpisodePrior(), **{"schedule": SCHEDULE, "state": state, **options})
+    assert torch.equal(weights(network), before)
+    assert not state.exists()
+
+
 def test_a_state_of_another_run_is_refused(tmp_path):
     network, tokenizer = tiny_language_model(**SMALL)
     state = tmp_path / "run.safetensors"
     train_language_model(network, tokenizer, EpisodePrior(), schedule=SCHEDULE, state=state, stop_after=1)
+    larger = tiny_language_model(**{**SMALL, "intermediate_size": 80})[0]
+    before = weights(larger).clone()
+    with pytest.raises(ValueError, match="another `network`"):
+        train_language_model(larger, tokenizer, EpisodePrior(), schedule=SCHEDULE, state=state)
+    assert torch.equal(weights(larger), before)
     with pytest.raises(ValueError, match="another `prior`"):
         train_language_model(network, tokenizer, EpisodePrior(max_classes=2), schedule=SCHEDULE, state=state)
     other = EpisodeSchedule(**{**vars(SCHEDULE), "seed": 1})
@@ -77,6 +109,9 @@ def test_training_lowers_the_loss_and_leaves_the_mode():
         ({"precision": "float8"}, "`precision` must be"),
         ({"parts": (0.5, 0.2, 0.9, 1.0)}, "`parts` must rise to 1"),
         ({"lengths": (64,)}, "`parts` must rise to 1"),
+        ({"lengths": (), "parts": ()}, "`lengths` must be positive integers"),
+        ({"steps": 0}, "`steps` must be positive integers, got 0"),
+        ({"tokens": 1.5}, "`tokens` must be positive integers, got 1.5"),
     ],
 )
 def test_bad_schedules_are_refused(parameters, message):

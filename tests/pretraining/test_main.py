@@ -9,7 +9,7 @@ import pytest
 
 from skicl.pretraining import Schedule
 from skicl.pretraining.__main__ import build_parser, main
-from skicl.reasoning import EquivariantConfig, load_reasoner, read_card
+from skicl.reasoning import CausalConfig, EquivariantConfig, load_reasoner, read_card
 
 
 def command(out, *more):
@@ -58,6 +58,18 @@ def test_stopping_and_going_on(tmp_path, capsys):
     assert main(options) == 0
     assert read_card(tmp_path / "run.safetensors")["steps"] == 4
     assert "saved at step 4" in capsys.readouterr().err
+
+
+def test_the_paper_s_reasoner_has_options_of_its_own(tmp_path, capsys):
+    options = ["--reasoner", "causal", "--out", str(tmp_path / "run"), "--device", "cpu", "--steps", "2"]
+    options += ["--n-channels", "8", "--n-heads", "2", "--n-layers", "1", "--n-features", "4", "--n-points", "20"]
+    assert main([*options, "--n-sequences", "3", "--optimizer", "muon"]) == 0
+    assert load_reasoner(tmp_path / "run.safetensors").config == CausalConfig(4, 20, 8, 2, 1)
+    card = read_card(tmp_path / "run.safetensors")
+    assert (card["prior"]["n_features"], card["prior"]["n_points"], card["tasks"]) == (4, 20, 6)
+    assert "saved at step 2" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*options, "--max-labelled", "16"])        # an option of the other reasoner
 
 
 def test_errors_are_one_line_and_status_2(tmp_path, capsys):

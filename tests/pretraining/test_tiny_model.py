@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 import torch
 
 from skicl.pretraining import EpisodePrior, tiny_language_model
@@ -51,6 +52,13 @@ def test_first_layer_brings_the_tokens_before():
         first = network(ids, output_attentions=True).attentions[0][0]
     for head in range(4):
         assert first[head, 9, 8 - head] > 0.9
+
+
+@pytest.mark.parametrize("name", ["num_hidden_layers", "num_attention_heads"])
+def test_induction_heads_need_two_layers_and_two_heads(name):
+    with pytest.raises(ValueError, match="`induction` needs two layers and two heads"):
+        tiny_language_model(**{**SMALL, name: 1})
+    assert getattr(tiny_language_model(induction=False, **{**SMALL, name: 1})[0].config, name) == 1
 
 
 def test_the_start_keeps_the_loss_finite():

@@ -85,6 +85,9 @@ def test_weights_that_do_not_fit_are_refused(saved):
         save_file({k: v.contiguous() for k, v in weights.items()}, path, header)
         with pytest.raises(ValueError, match="do not fit"):
             load_reasoner(path)
+    save_file(tensors, path, {**header, "architecture": "recurrent"})
+    with pytest.raises(ValueError, match="architecture 'recurrent', which this version"):
+        load_reasoner(path)
     save_file(tensors, path, {**header, "format": "other"})
     with pytest.raises(ValueError, match="not a reasoner of skicl"):
         load_reasoner(path)
