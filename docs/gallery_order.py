@@ -3,6 +3,7 @@
 READING_ORDER = [
     "plot_text_classification.py", "plot_model_selection.py", "plot_composition.py",
     "plot_image.py", "plot_audio.py", "plot_mixed_modality.py", "plot_language_model.py", "plot_own_encoder.py",
+    "plot_many_shot.py", "plot_calibration.py",
 ]  # fmt: skip
 
 

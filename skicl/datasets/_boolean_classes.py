@@ -72,7 +72,7 @@ def enumerate_functions(kind, n_features, n_literals, n_terms):
     terms[terms == 1] = np.tile(signs, (len(subsets), 1)).ravel()
     if kind == "sparse_disjunction":
         return terms[:, None]
-    return terms[np.array(list(product(range(len(terms)), repeat=n_terms)))]
+    return terms[np.indices((len(terms),) * n_terms).reshape(n_terms, -1).T]
 
 
 def draw_functions(kind, n, n_features, n_literals, n_terms, random):

@@ -17,6 +17,11 @@ from skicl.datasets._boolean_classes import (
 from skicl.datasets._task_checks import as_batch, check_choice, check_count
 
 MOST_FEATURES = 16
+SIZED_KINDS = ("sparse_disjunction", "sparse_parity", "dnf", "cnf")
+# So many constant functions in a row say that there are hardly any others.
+MOST_CONSTANT = 10_000
+# Cells that are evaluated at a time, to bound memory.
+CELLS_AT_A_TIME = 2**22
 
 
 def make_boolean_function(kind, n_tasks=100, n_points=64, n_features=6, *, n_literals=3, n_terms=2, balanced=True,
@@ -77,7 +82,8 @@ def make_boolean_function(kind, n_tasks=100, n_points=64, n_features=6, *, n_lit
     Raises
     ------
     ValueError
-        If a parameter is out of range; or, by ``bayes_predict``, if no function of the class agrees with a context.
+        If a parameter is out of range, or nearly all functions of the class are constant; or, by ``bayes_predict``, if
+        no function of the class agrees with a context.
 
     Notes
     -----
@@ -109,7 +115,7 @@ def make_boolean_function(kind, n_tasks=100, n_points=64, n_features=6, *, n_lit
     if n_features > MOST_FEATURES:
         raise ValueError(f"`n_features` must be at most {MOST_FEATURES}, got {n_features}: truth tables have "
                          "2 ** n_features cells.")
-    if n_literals > n_features:
+    if kind in SIZED_KINDS and n_literals > n_features:
         raise ValueError(f"`n_literals`={n_literals} is more than `n_features`={n_features}.")
     if not isinstance(balanced, bool | np.bool_):
         raise ValueError(f"`balanced` must be True or False, got {balanced!r}.")
@@ -121,7 +127,10 @@ def make_boolean_function(kind, n_tasks=100, n_points=64, n_features=6, *, n_lit
     y = np.take_along_axis(tables, places, axis=1).astype(np.int64)
     predict, n_hypotheses = None, None
     if n_functions(kind, *size) * len(points) <= MOST_CELLS:
-        hypotheses, weights = _different(evaluate(kind, enumerate_functions(kind, *size), points))
+        everything = enumerate_functions(kind, *size)
+        step = max(1, CELLS_AT_A_TIME // (len(points) * everything.shape[1]))
+        blocks = [evaluate(kind, everything[i : i + step], points) for i in range(0, len(everything), step)]
+        hypotheses, weights = _different(np.concatenate(blocks))
         n_hypotheses = len(hypotheses)
         predict = partial(enumeration_posterior, hypotheses=hypotheses, weights=weights, balanced=bool(balanced))
     return Bunch(X=points[places].astype(float), y=y, truth_tables=tables, functions=functions,
@@ -157,13 +166,17 @@ def enumeration_posterior(X_context, y_context, X_query, *, hypotheses, weights,
 def _draw(kind, n_tasks, size, random):
     """Functions that are not constant, and their truth tables."""
     points = cube(size[0])
-    functions, tables = [], []
+    functions, tables, n_constant = [], [], 0
     while len(functions) < n_tasks:
         drawn = draw_functions(kind, 1, *size, random)
         table = evaluate(kind, drawn, points)[0]
         if table.any() and not table.all():
             functions.append(drawn[0])
             tables.append(table)
+            n_constant = 0
+        elif (n_constant := n_constant + 1) == MOST_CONSTANT:
+            raise ValueError(f"`n_terms`={size[2]} of `n_literals`={size[1]}: nearly all functions of {kind!r} of "
+                             f"{size[0]} features are constant. Take fewer terms or more literals.")
     return np.array(functions), np.array(tables)
 
 

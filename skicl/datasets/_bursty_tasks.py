@@ -1,6 +1,7 @@
 """make_bursty_classification: sequences in which a class can be known from the context or from training."""
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from scipy.special import log_softmax, softmax
 from sklearn.utils import Bunch, check_random_state
 
@@ -78,6 +79,8 @@ def make_bursty_classification(n_tasks=100, n_pairs=8, n_features=32, *, n_class
 
     Raises
     ------
+    TypeError
+        If `like` is no result of an earlier call.
     ValueError
         If a parameter is out of range or does not fit the others.
 
@@ -105,6 +108,8 @@ def make_bursty_classification(n_tasks=100, n_pairs=8, n_features=32, *, n_class
     check_number(zipf, "zipf", 0.0)
     check_number(noise, "noise", 0.0, open_low=True)
     check_choice(condition, "condition", CONDITIONS)
+    if like is not None and not (hasattr(like, "class_means") and hasattr(like, "class_frequencies")):
+        raise TypeError(f"`like` must be a result of make_bursty_classification or None, got {type(like).__name__}.")
     random = check_random_state(random_state)
     if like is None:
         like = _new_classes(n_classes, n_labels, n_features, zipf, noise, random)
@@ -154,7 +159,7 @@ def in_context_posterior(X, y, classes, n_labels, noise):
 def in_weights_posterior(X, means, labels, frequencies, noise):
     """Labels of items (n_items, n_features) by the posterior over known classes."""
     variance = noise**2 / (1 + noise**2) / X.shape[1]
-    squares = ((X[:, None] - means / np.sqrt(1 + noise**2)) ** 2).sum(axis=2)
+    squares = cdist(X, means / np.sqrt(1 + noise**2), "sqeuclidean")
     posterior = np.exp(log_softmax(np.log(frequencies) - squares / (2 * variance), axis=1))
     return posterior @ np.eye(labels.max() + 1)[labels]
 
@@ -164,6 +169,8 @@ def _new_classes(n_classes, n_labels, n_features, zipf, noise, random):
         raise ValueError(f"`n_classes`={n_classes} must be a multiple of `n_labels`={n_labels}, which must be at least "
                          "2: the classes share the labels equally.")
     frequencies = np.arange(1, n_classes + 1) ** -float(zipf)
+    if frequencies[-1] == 0:
+        raise ValueError(f"`zipf`={zipf} gives the rarest of {n_classes} classes a frequency of 0. Take a smaller one.")
     return Bunch(
         class_means=random.standard_normal((n_classes, n_features)) / np.sqrt(n_features),
         class_labels=random.permutation(np.arange(n_classes) % n_labels),

@@ -1,5 +1,6 @@
 """make_graph_traces: walks on a graph whose nodes go by words that have nothing to do with it."""
 
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
@@ -75,6 +76,8 @@ def make_graph_traces(n_tasks=100, n_points=200, *, graph="grid", size=4, words=
 
     Raises
     ------
+    TypeError
+        If `words` is no sequence.
     ValueError
         If a parameter is out of range.
 
@@ -119,6 +122,9 @@ def dirichlet_predict(X_context, y_context, X_query, pseudo_count=None, *, n_nod
     X, y, X_query, single = as_batch(X_context, y_context, X_query, n_nodes)
     pseudo_count = 1 / n_nodes if pseudo_count is None else pseudo_count
     check_number(pseudo_count, "pseudo_count", 0.0, open_low=True)
+    if not np.isin(y, np.arange(n_nodes)).all():
+        raise ValueError(f"`y_context` must hold numbers of words, 0 to {n_nodes - 1}, got "
+                         f"{np.unique(y)[:5].tolist()}.")
     counts = np.einsum("tna,tnb->tab", X, np.eye(n_nodes)[y.astype(int)]) + pseudo_count
     proba = X_query @ (counts / counts.sum(axis=2, keepdims=True))
     return proba[0] if single else proba
@@ -128,6 +134,8 @@ def _check_words(words, n_nodes):
     words = list(WORDS) if words is None else words
     if isinstance(words, str):
         raise ValueError(f"`words` is a bare string ({words[:40]!r}): expected a sequence of words.")
+    if not isinstance(words, Iterable):
+        raise TypeError(f"`words` must be a sequence of words or None, got {type(words).__name__}.")
     words = list(words)
     bad = [word for word in words if not isinstance(word, str) or not word or word.split() != [word]]
     if bad or len(set(words)) != len(words):

@@ -89,7 +89,7 @@ def make_implicit_pattern(task, n_samples=100, *, variant="pattern", difficulty=
     Raises
     ------
     TypeError
-        If a parameter is of the wrong type.
+        If `as_frame` is not a bool.
     ValueError
         If a parameter has no meaning here, or there are not so many different problems.
     ImportError
@@ -187,7 +187,7 @@ def _check(task, n_samples, variant, difficulty, n_answers, proportions, as_fram
     _check_choice(variant, "variant", (*VARIANTS, "mixed"))
     if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
         raise ValueError(f"`n_samples` must be a positive integer, got {n_samples!r}.")
-    if isinstance(difficulty, bool) or difficulty not in DIFFICULTIES:
+    if isinstance(difficulty, bool) or not isinstance(difficulty, Integral) or difficulty not in DIFFICULTIES:
         raise ValueError(f"`difficulty` must be 1, 2 or 3, got {difficulty!r}.")
     if not isinstance(as_frame, bool | np.bool_):
         raise TypeError(f"`as_frame` must be True or False, got {as_frame!r}.")
@@ -218,7 +218,7 @@ def _check_proportions(proportions):
     bad = [v for v in values if isinstance(v, bool) or not isinstance(v, Real) or not 0 <= v <= 1]
     if bad or not np.isclose(sum(values), 1):
         raise ValueError(f"`proportions` must be shares that sum to 1, got {dict(proportions)}.")
-    return dict(proportions)
+    return {name: share / sum(values) for name, share in proportions.items()}
 
 
 def _import_pandas():

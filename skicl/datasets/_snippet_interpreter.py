@@ -70,7 +70,10 @@ class _Machine:
         self.functions, self.printed, self.steps = {}, [], 0
 
     def run(self, tree):
-        self.execute(tree.body, {})
+        try:
+            self.execute(tree.body, {})
+        except _Return as returned:
+            raise SnippetError("a return outside of a function") from returned
         return "\n".join(self.printed)
 
     def execute(self, statements, names):
@@ -97,7 +100,10 @@ class _Machine:
     def do_For(self, node, names):
         if not (isinstance(node.target, ast.Name) and _calls(node.iter, "range") and not node.orelse):
             raise _unknown(node)
-        for i in range(*[self.value(argument, names) for argument in node.iter.args]):
+        bounds = [self.value(argument, names) for argument in node.iter.args]
+        if not 1 <= len(bounds) <= 3 or any(type(bound) is not int for bound in bounds) or bounds[2:] == [0]:
+            raise _unknown(node.iter)
+        for i in range(*bounds):
             names[node.target.id] = i
             self.execute(node.body, names)
 
@@ -126,6 +132,8 @@ class _Machine:
             return self.arithmetic(node, self.value(node.left, names), self.value(node.right, names))
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARISONS:
             left, right = self.value(node.left, names), self.value(node.comparators[0], names)
+            if type(left) is not type(right):
+                raise SnippetError(f"line {node.lineno}: a comparison of two types")
             return _COMPARISONS[type(node.ops[0])](left, right)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
             return self.call(node, [self.value(argument, names) for argument in node.args])

@@ -47,4 +47,6 @@ def as_batch(X_context, y_context, X_query, n_features):
             f"{X_query.shape} (one task in front where there was one only); expected (n_tasks, n_context, "
             f"{n_features}), (n_tasks, n_context) and (n_tasks, n_query, {n_features})."
         )
+    if not (np.isfinite(X_context).all() and np.isfinite(X_query).all()):
+        raise ValueError("`X_context` and `X_query` must hold finite numbers, got NaN or infinity.")
     return X_context, y_context, X_query, single

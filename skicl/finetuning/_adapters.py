@@ -66,13 +66,14 @@ def check_lora(lora):
         raise TypeError(f"`lora` must be None or LoRASettings, got {type(lora).__name__}.")
     if isinstance(lora.rank, bool) or not isinstance(lora.rank, Integral) or lora.rank < 1:
         raise ValueError(f"`rank` of `lora` must be a positive integer, got {lora.rank!r}.")
-    if not isinstance(lora.alpha, Real) or not lora.alpha > 0:
+    if not isinstance(lora.alpha, Real) or not 0 < lora.alpha < float("inf"):
         raise ValueError(f"`alpha` of `lora` must be a positive number, got {lora.alpha!r}.")
     if not isinstance(lora.dropout, Real) or not 0 <= lora.dropout < 1:
         raise ValueError(f"`dropout` of `lora` must be a number from 0 to below 1, got {lora.dropout!r}.")
     names = lora.target_modules
-    if names is not None and (isinstance(names, str) or not all(isinstance(name, str) for name in names)):
-        raise ValueError(f"`target_modules` of `lora` must be None or a list of names, got {names!r}.")
+    listed = isinstance(names, list | tuple) and len(names) > 0 and all(isinstance(name, str) for name in names)
+    if names is not None and not listed:
+        raise ValueError(f"`target_modules` of `lora` must be None or a list of one name or more, got {names!r}.")
 
 
 def require_peft():

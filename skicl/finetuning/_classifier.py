@@ -52,7 +52,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         Rows in a step; for "contrastive", pairs of rows.
     validation_fraction : float, default=0.1
         Fraction of the rows that is held out, stratified, to stop early. None are held out, and all epochs are run, if
-        it is 0, if that would be fewer than 10 rows or fewer than there are classes, or if a class has one row only.
+        it is 0, if that would be fewer than 10 rows or fewer than there are classes, if a class has one row only, or if
+        all rows of a class, or rows of a single class only, would be held out.
     patience : int, default=3
         Training stops when the loss of the held-out rows has not fallen for so many epochs; what was best is kept.
     class_weight : dict, "balanced" or None, default=None
@@ -286,7 +287,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         if len(labels) != len(texts):
             raise ValueError(f"`X` and `y` need one entry for every row, got {len(texts)} and {len(labels)}.")
         if isinstance(self.class_weight, Mapping):
-            unknown = [name for name in self.class_weight if name not in labels.tolist()]
+            present = set(labels.tolist())
+            unknown = [name for name in self.class_weight if name not in present]
             if unknown:
                 raise ValueError(f"`class_weight` names {unknown[:5]}, and `y` holds no such label.")
         if sample_weight is None:
@@ -384,8 +386,8 @@ def split_rows(rows, fraction, seed):
     rows : Rows
         For training.
     held_out : Rows or None
-        None where `fraction` is 0, where there would be fewer than 10 or fewer than classes, or where a class has one
-        row only.
+        None where `fraction` is 0, where there would be fewer than 10 or fewer than classes, where a class has one row
+        only, or where a class would have no row left or all held-out rows would be of one class.
     """
     counts = np.bincount(rows.codes)
     n_held_out = round(fraction * len(rows.codes))
@@ -394,7 +396,8 @@ def split_rows(rows, fraction, seed):
         return rows, None
     splitter = StratifiedShuffleSplit(n_splits=1, test_size=n_held_out, random_state=seed)
     kept, held_out = next(splitter.split(np.zeros((len(rows.codes), 1)), rows.codes))
-    if len(np.unique(rows.codes[kept])) < len(counts):      # a class of few rows may have gone as a whole
+    # A class of few rows may have gone as a whole, or none of it; rows of one class alone say nothing of the others.
+    if len(np.unique(rows.codes[kept])) < len(counts) or len(np.unique(rows.codes[held_out])) < 2:
         return rows, None
 
     def take(places):
@@ -408,7 +411,7 @@ def _checked_labels(y):
     missing = [i for i, label in enumerate(labels.tolist()) if is_missing(label)]
     if missing:
         raise ValueError(f"`y` has a missing label at position {missing[0]}. Drop the row.")
-    if labels.dtype.kind == "O":
+    if labels.dtype.kind == "O" and len(labels):
         if len({isinstance(label, str) for label in labels.tolist()}) > 1:
             raise ValueError("`y` mixes labels of types that cannot be sorted. Use labels of one type.")
         if not isinstance(labels[0], str):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skicl._validation import resolve_device
 from skicl.encoders._pipelining import progress_bar
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._weights import LiveModel, weights_digest
@@ -74,7 +75,7 @@ class Tuned(NamedTuple):
     encoder: object
     head: Head
     changes: dict
-    base_digest: str | None
+    base_digest: tuple
     history: History
 
 
@@ -106,8 +107,8 @@ def restored_encoder(method, encoder, lora, changes, base_digest):
         Of the fit.
     changes : dict
         Of the fit.
-    base_digest : str or None
-        Of the shared model in the fit.
+    base_digest : tuple of (str, str)
+        Number format and checksum of the shared model in the fit.
 
     Returns
     -------
@@ -119,17 +120,13 @@ def restored_encoder(method, encoder, lora, changes, base_digest):
         If the shared model has other weights than in the fit.
     """
     if method == "last_layer":
+        _check_base(encoder._load(resolve_device(encoder.device)), base_digest)
         return encoder
     own, base, loaded = private_encoder(
         in_training_format(encoder, trains_weights=method != "lora"), trainable=method != "lora"
     )
+    _check_base(base, base_digest)
     module = module_of(loaded)
-    # Adapters may have been trained beside weights in another number format, which has another checksum.
-    if method != "lora" and _digest(base) != base_digest:
-        raise ValueError(
-            "`encoder` has other weights than when this classifier was fitted, so what was learnt does not fit to "
-            "them. Restore the model, or fit again."
-        )
     if method == "lora":
         import torch
 
@@ -158,7 +155,7 @@ def _last_layer(task):
     held_out = None if task.held_out is None else encoder.transform(task.held_out.texts)
     groups = [{"params": head.parameters, "lr": task.learning_rate}]
     history = _trained(task, groups, losses, lambda: _log_loss(head.head(), held_out, task.held_out))
-    return Tuned(encoder, head.head(), {}, None, history)
+    return Tuned(encoder, head.head(), {}, _digest(encoder._load(resolve_device(encoder.device))), history)
 
 
 def _with_head(task):
@@ -169,13 +166,13 @@ def _with_head(task):
     """
     full, rows = task.method == "full", task.rows
     start = in_training_format(task.encoder, trains_weights=full)
-    vectors = start.fit_transform(rows.texts)
     own, base, loaded = private_encoder(start, trainable=full)
-    digest = _digest(base) if full else None
+    digest = _digest(base)
     module, device, compute = module_of(loaded), _device_of(loaded), _compute_format(task, loaded)
     generator, drawn = np.random.default_rng(task.seed), _generator(task.seed, "cpu")
-    if not full:
+    if not full:        # before any text is encoded: this refuses names that no layer has
         put_adapters(transformer_of(loaded), task.lora, drawn)
+    vectors = start.fit_transform(rows.texts)
     head = TorchHead(logistic_head(vectors, rows.codes, rows.weights, task.n_classes), device)
     codes, weights = _as_tensor(rows.codes, device), _as_tensor(rows.weights, device)
     with seeded_dropout(module, _generator(task.seed, device)) as dropout:
@@ -283,7 +280,18 @@ def _compute_format(task, loaded):
 
 
 def _digest(base):
-    return weights_digest(base, module_of(base))
+    module = module_of(base)
+    return str(next(module.parameters()).dtype), weights_digest(base, module)
+
+
+def _check_base(base, expected):
+    """Refuse a shared model that is not that of the fit; in another number format this cannot be told."""
+    number_format, checksum = _digest(base)
+    if number_format == expected[0] and checksum != expected[1]:
+        raise ValueError(
+            "`encoder` has other weights than when this classifier was fitted, so what was learnt does not fit to "
+            "them. Restore the model, or fit again."
+        )
 
 
 def _device_of(loaded):

@@ -110,7 +110,8 @@ def circuit_shift(base, other, *, nulls=None, share=0.8, size=None, n_bootstrap=
     TypeError
         If a state is no result of activation patching.
     ValueError
-        If states have other shapes, there are fewer than four pairs, or a parameter is out of range.
+        If states have other shapes or were measured by other methods, there are fewer than four pairs, or a parameter
+        is out of range.
 
     See Also
     --------
@@ -264,6 +265,9 @@ def _check_states(base, other, nulls):
         if state.head_terms.shape != base.head_terms.shape or state.mlp_terms.shape != base.mlp_terms.shape:
             raise ValueError(f"{name} has {_sizes(state)}, and `base` {_sizes(base)}. Patch networks of one shape on "
                              "the same pairs.")
+        if state.method != base.method:
+            raise ValueError(f"{name} was measured by method={state.method!r}, and `base` by {base.method!r}: the "
+                             "methods differ in more than the states. Measure all states in one way.")
     if len(base.differences) < 4:
         raise ValueError(f"`base` has {len(base.differences)} pairs; noise cannot be judged by fewer than 4, and 50 "
                          "are few. Pass more pairs to activation_patching.")

@@ -127,6 +127,9 @@ def icl_diagnostics(estimator, X, y, *, X_query=None, y_query=None, n_context=No
     """
     _check_estimator(estimator)
     _check_numbers(n_context, n_queries, n_repeats, n_bootstrap, confidence)
+    for name, rows in (("X", X), ("X_query", X_query)):
+        if isinstance(rows, str):
+            raise ValueError(f"`{name}` is a bare string ({rows[:40]!r}). Pass a list of texts.")
     y = column_or_1d(y)
     check_consistent_length(X, y)
     templates, parameter = _check_templates(estimator, templates, template_parameter)
@@ -324,8 +327,8 @@ def _set_aside(X, codes, classes, X_query, y_query, n_queries, random):
         return everything, X_query, np.searchsorted(classes, y_query)
     counts = np.bincount(codes)
     if counts.min() < 2:
-        raise ValueError(f"`y` has a single row of class {classes[counts.argmin()].item()!r}. At least 2 of each class "
-                         "are needed, one for the context and one among the queries.")
+        raise ValueError(f"`y` has a single row of class {classes.tolist()[counts.argmin()]!r}. At least 2 of each "
+                         "class are needed, one for the context and one among the queries.")
     n_queries = min(n_queries, len(codes) // 2)
     if n_queries < len(classes):
         raise ValueError(f"`n_queries`={n_queries} is less than the number of classes, {len(classes)}.")
@@ -370,7 +373,7 @@ def _template_parameters(estimator):
 def _check_templates(estimator, templates, parameter):
     if templates is None:
         return None, None
-    if isinstance(templates, str) or not len(templates):
+    if isinstance(templates, str) or not hasattr(templates, "__len__") or not len(templates):
         raise ValueError(f"`templates` must be a list of templates, got {templates!r}.")
     names = _template_parameters(estimator)
     if parameter is None:

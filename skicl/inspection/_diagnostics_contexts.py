@@ -28,11 +28,14 @@ def draw_rows(codes, n_rows, random):
 def with_wrong_labels(codes, rate, n_classes, random):
     """Codes of which a share `rate` is replaced by another class, at random; never the last of its class."""
     noisy, n_wrong = codes.copy(), round(rate * len(codes))
+    counts = np.bincount(codes, minlength=n_classes)
     for row in random.permutation(len(codes)):
         if n_wrong == 0:
             break
-        if (noisy == noisy[row]).sum() > 1:
+        if counts[noisy[row]] > 1:
+            counts[noisy[row]] -= 1
             noisy[row] = (noisy[row] + random.randint(1, n_classes)) % n_classes
+            counts[noisy[row]] += 1
             n_wrong -= 1
     return noisy
 

@@ -47,7 +47,7 @@ class ICLDiagnosticsDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, y, *, X_query=None, y_query=None, n_context=None, n_queries=100, n_repeats=10,
-                       templates=None, random_state=0, ax=None):
+                       templates=None, template_parameter=None, random_state=0, ax=None):
         """Run the diagnostics and draw them.
 
         Parameters
@@ -70,6 +70,8 @@ class ICLDiagnosticsDisplay:
             Number of changed contexts of each kind.
         templates : list or None, default=None
             Values of the estimator's parameter for the template, to compare.
+        template_parameter : str or None, default=None
+            Name of that parameter. None means the only one that is called ``template``, perhaps within a pipeline.
         random_state : int, RandomState instance or None, default=0
             Draws contexts, wrong labels and bootstrap samples.
         ax : matplotlib Axes, default=None
@@ -78,10 +80,15 @@ class ICLDiagnosticsDisplay:
         Returns
         -------
         ICLDiagnosticsDisplay
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :func:`icl_diagnostics` does.
         """
         report = icl_diagnostics(estimator, X, y, X_query=X_query, y_query=y_query, n_context=n_context,
                                  n_queries=n_queries, n_repeats=n_repeats, templates=templates,
-                                 random_state=random_state)
+                                 template_parameter=template_parameter, random_state=random_state)
         return cls(report).plot(ax=ax)
 
     def plot(self, ax=None):

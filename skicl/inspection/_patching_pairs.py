@@ -87,7 +87,7 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
     Raises
     ------
     TypeError
-        If `X` holds anything but strings.
+        If `X` holds anything but strings, or `tokenizer` is none.
     ValueError
         If `template` does not end with the answer, lengths differ, or there are fewer than `n_pairs` pairs (or none).
 
@@ -114,6 +114,8 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
         raise ValueError(f"`y` has {len(answers)} entries, expected {len(texts)}: one for each text of `X`.")
     if not isinstance(template, str) or not template.endswith("{label}") or "{text}" not in template:
         raise ValueError(f"`template` must hold {{text}} and end with {{label}}, got {template!r}.")
+    if not callable(tokenizer):
+        raise TypeError(f"`tokenizer` must be a tokenizer of transformers, got {type(tokenizer).__name__}.")
     if n_pairs is not None and (isinstance(n_pairs, bool) or not isinstance(n_pairs, Integral) or n_pairs < 1):
         raise ValueError(f"`n_pairs` must be a positive integer or None, got {n_pairs!r}.")
     before = template.removesuffix("{label}")
@@ -133,24 +135,28 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
 def _closest(prompts, answers, tokenizer, n_pairs, random_state):
     """Pairs of numbers of prompts: each in turn takes the nearest one that is left."""
     tokens = [np.array(_encode(tokenizer, prompt)) for prompt in prompts]
-    groups, found, free = {}, [], set(range(len(prompts)))
+    groups, found = {}, []
+    codes = np.unique(answers, return_inverse=True)[1]
     for number, ids in enumerate(tokens):
         groups.setdefault((len(ids), ids[-1] if len(ids) else -1), []).append(number)
+    stacked = {key: (np.array(members), np.stack([tokens[i] for i in members])) for key, members in groups.items()}
+    free = np.ones(len(prompts), dtype=bool)
     for number in random_state.permutation(len(prompts)).tolist():
         if len(found) == n_pairs:
             break
-        if number not in free:
+        if not free[number]:
             continue
         ids = tokens[number]
-        others = [i for i in groups[len(ids), ids[-1] if len(ids) else -1]
-                  if i in free and answers[i] != answers[number]]
-        for other in sorted(others, key=lambda i: (tokens[i] != ids).sum())[:3]:
+        members, rows = stacked[len(ids), ids[-1] if len(ids) else -1]
+        fits = free[members] & (codes[members] != codes[number])
+        nearest = np.argsort((rows[fits] != ids).sum(axis=1), kind="stable")[:3]
+        for other in members[fits][nearest].tolist():
             try:
                 tokenise_pair(tokenizer, (prompts[number], prompts[other], answers[number], answers[other]))
             except ValueError:   # an answer is the beginning of the other one, or merges with its prompt
                 continue
             found.append((number, other))
-            free -= {number, other}
+            free[[number, other]] = False
             break
     return found
 

@@ -98,6 +98,12 @@ def test_large_classes_have_no_reference():
     assert tasks.X.shape == (3, 20, 12)
 
 
+@pytest.mark.parametrize("kind", ["conjunction", "disjunction", "majority", "int_halfspace", "parity"])
+def test_classes_without_a_number_of_literals_ignore_it(kind):
+    few, many = (make_boolean_function(kind, 3, 5, 2, n_literals=n, random_state=0) for n in (1, 3))
+    np.testing.assert_array_equal(few.truth_tables, many.truth_tables)
+
+
 def test_number_of_hypotheses():
     assert make_boolean_function("parity", 1, 1, 5).n_hypotheses == 31
     assert make_boolean_function("conjunction", 1, 1, 4).n_hypotheses == 80
@@ -129,6 +135,7 @@ def test_a_context_that_no_function_explains():
         ({"kind": "xor"}, "`kind` must be one of 'conjunction', .* got 'xor'"),
         ({"n_features": 17}, "`n_features` must be at most 16, got 17"),
         ({"n_literals": 9}, "`n_literals`=9 is more than `n_features`=6"),
+        ({"n_features": 2, "n_literals": 1, "n_terms": 60}, "`n_terms`=60 of `n_literals`=1: nearly all functions"),
         ({"balanced": 1}, "`balanced` must be True or False"),
         ({"n_points": 0}, "`n_points` must be an integer"),
     ],

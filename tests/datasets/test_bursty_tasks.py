@@ -153,6 +153,7 @@ def test_equal_seeds_equal_sequences():
         ({"condition": "icl"}, "`condition` must be one of 'train', 'novel', 'absent', 'swapped', got 'icl'"),
         ({"condition": "novel", "n_labels": 2}, "`condition`='novel' gives each of 4 classes"),
         ({"condition": "absent", "n_classes": 4, "n_labels": 4}, "'absent' leaves no classes of other labels"),
+        ({"zipf": 1000.0}, "`zipf`=1000.0 gives the rarest of 64 classes a frequency of 0"),
         ({"noise": 0.0}, "`noise` must be a number above 0"),
         ({"p_bursty": 1.5}, "`p_bursty` must be a number at least 0.0 and at most 1.0"),
         ({"like": make_bursty_classification(1)}, "`n_features` is 5, and the classes of `like` have 32"),
@@ -161,3 +162,8 @@ def test_equal_seeds_equal_sequences():
 def test_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_bursty_classification(**{"n_features": 5 if "like" in arguments else 32, **arguments})
+
+
+def test_other_objects_are_no_earlier_result():
+    with pytest.raises(TypeError, match="`like` must be a result of make_bursty_classification or None, got dict"):
+        make_bursty_classification(like={"class_means": np.ones((4, 32))})

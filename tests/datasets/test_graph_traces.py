@@ -135,6 +135,15 @@ def test_errors(arguments, message):
         make_graph_traces(**arguments)
 
 
+def test_words_are_a_sequence_and_numbers_of_words_in_range():
+    with pytest.raises(TypeError, match="`words` must be a sequence of words or None, got int"):
+        make_graph_traces(words=5)
+    tasks = make_graph_traces(1, 5, size=2, random_state=0)
+    for wrong in (-1, 4):
+        with pytest.raises(ValueError, match="`y_context` must hold numbers of words, 0 to 3"):
+            tasks.count_predict(tasks.X, np.full((1, 5), wrong), tasks.X)
+
+
 @pytest.mark.parametrize("pseudo_count", [0, -1.0, np.nan])
 def test_pseudo_counts_are_positive(pseudo_count):
     tasks = make_graph_traces(1, 5, random_state=0)

@@ -282,6 +282,7 @@ def test_more_items_than_there_are():
         ({"n_samples": True}, ValueError, "`n_samples` must be a positive integer"),
         ({"variant": "misleading"}, ValueError, "`variant` must be one of 'pattern', 'conflict', 'neutral', 'mixed'"),
         ({"difficulty": 4}, ValueError, "`difficulty` must be 1, 2 or 3, got 4"),
+        ({"difficulty": np.array([1, 2])}, ValueError, "`difficulty` must be 1, 2 or 3"),
         ({"n_answers": 2}, ValueError, "`n_answers` must be an integer from 3 to 100, got 2"),
         ({"task": "parity", "n_answers": 10}, ValueError, "`n_answers` is for numeric answers; 'parity' has"),
         ({"proportions": {"pattern": 1.0}}, ValueError, "`proportions` is for variant='mixed' only"),

@@ -71,6 +71,11 @@ def test_it_agrees_with_the_targets(difficulty):
         "print(len(5))",
         "print(str(1) + str(2))",
         "print(str(1) * 3)",
+        "print(1 < str(1))",
+        "for i in range():\n    print(i)",
+        "for i in range(str(1)):\n    print(i)",
+        "for i in range(1, 9, 0):\n    print(i)",
+        "return 1",
     ],
 )
 def test_what_it_does_not_know_is_refused(snippet):

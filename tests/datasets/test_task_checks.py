@@ -37,6 +37,15 @@ def test_one_task_becomes_a_batch_of_one():
     assert as_batch(X, y, Q, 3)[3] is False
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("place", [0, 2])
+def test_numbers_that_are_not_finite(place, bad):
+    arrays = [np.ones((5, 3)), np.ones(5), np.ones((2, 3))]
+    arrays[place][1, 1] = bad
+    with pytest.raises(ValueError, match="`X_context` and `X_query` must hold finite numbers"):
+        as_batch(*arrays, 3)
+
+
 @pytest.mark.parametrize(
     "shapes",
     [((5, 3), (4,), (2, 3)), ((5, 3), (5,), (2, 4)), ((5, 4), (5,), (2, 4)), ((2, 5, 3), (2, 5), (3, 2, 3)),

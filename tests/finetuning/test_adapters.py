@@ -76,7 +76,10 @@ def test_a_pooler_gets_none():
         (LoRASettings(rank=2.5), "`rank` of `lora`"),
         (LoRASettings(alpha=-1), "`alpha` of `lora`"),
         (LoRASettings(dropout=1.0), "`dropout` of `lora`"),
+        (LoRASettings(alpha=float("inf")), "`alpha` of `lora`"),
         (LoRASettings(target_modules="query"), "`target_modules` of `lora`"),
+        (LoRASettings(target_modules=[]), "`target_modules` of `lora`"),
+        (LoRASettings(target_modules=3), "`target_modules` of `lora`"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -103,7 +103,7 @@ def test_weights_of_tokens_that_did_not_occur_are_not_pickled(tiny_folder):
     assert len(rows) == len(values) <= 6, "a, b, ##a, ##b and two special tokens"
 
 
-@pytest.mark.parametrize("method", ["full", "contrastive"])
+@pytest.mark.parametrize("method", EVERY_METHOD)
 def test_other_base_weights_are_refused_after_unpickling(method, tmp_path):
     from conftest import build_tiny_model
 
@@ -213,6 +213,14 @@ def test_early_stopping_stops_and_keeps_the_best(method, tiny_folder):
     assert (all_rows.n_epochs_, all_rows.best_epoch_, len(all_rows.validation_losses_)) == (4, 4, 0)
 
 
+def test_contrast_with_a_rare_class_needs_no_pair_that_is_not_there(tiny_folder):
+    """Ten rows would be held out, all of one class: there is no pair of two classes among them."""
+    texts, labels = [f"text {i}" for i in range(100)], np.repeat(["often", "rare"], [98, 2])
+    trained = tuner(tiny_folder, "contrastive", epochs=1, batch_size=64).fit(texts, labels)
+    assert len(trained.validation_losses_) == 0
+    assert np.isfinite(trained.predict_log_proba(texts[:3])).all()
+
+
 def test_what_early_stopping_keeps_is_what_predicts(tiny_folder):
     """The last of the losses recorded for the kept weights can be computed again from the outside."""
     texts, labels = marked_texts(100)
@@ -228,7 +236,7 @@ def test_what_early_stopping_keeps_is_what_predicts(tiny_folder):
 @pytest.mark.parametrize(
     ("counts", "fraction", "n_held_out"),
     [((60, 40), 0.1, 10), ((60, 40), 0.0, 0), ((60, 40), 0.09, 0), ((99, 1), 0.5, 0), ((97, 3), 0.3, 30),
-     ([4] * 30, 0.1, 0), ([4] * 30, 0.5, 60), ((20, 20), 0.99, 0)],
+     ([4] * 30, 0.1, 0), ([4] * 30, 0.5, 60), ((20, 20), 0.99, 0), ((98, 2), 0.1, 0)],
 )
 def test_when_rows_are_held_out(counts, fraction, n_held_out):
     codes = np.repeat(np.arange(len(counts)), counts)
@@ -403,6 +411,7 @@ def test_bad_parameters_are_refused(parameters, error, message, tiny_folder):
         ([None, *LABELS[1:]], None, "missing label at position 0"),
         (np.array([3, *LABELS[1:]], dtype=object), None, "types that cannot be sorted"),
         (np.linspace(0, 1, 18), None, "(?i)unknown label type"),
+        (np.array([], dtype=object), None, "one entry for every row, got 18 and 0"),
         (LABELS, np.ones(3), "`sample_weight`"),
         (LABELS, -np.ones(18), "`sample_weight`"),
         (LABELS, np.zeros(18), "`sample_weight` is 0 for every row"),

@@ -38,14 +38,14 @@ def test_changes_restore_the_encoder(method, tiny_folder):
     again = restored_encoder(method, task.encoder, None, tuned.changes, tuned.base_digest)
     np.testing.assert_array_equal(again.fit_transform(TEXTS), tuned.encoder.fit_transform(TEXTS))
     with pytest.raises(ValueError, match="other weights"):
-        restored_encoder(method, task.encoder, None, tuned.changes, "another digest")
+        restored_encoder(method, task.encoder, None, tuned.changes, (tuned.base_digest[0], "another checksum"))
 
 
 def test_the_last_layer_changes_no_weights(tiny_folder):
     task = make_task(tiny_folder, "last_layer")
     tuned = fit_task(task)
     assert tuned.changes == {}
-    assert restored_encoder("last_layer", task.encoder, None, {}, None) is task.encoder
+    assert restored_encoder("last_layer", task.encoder, None, {}, tuned.base_digest) is task.encoder
 
 
 def test_the_loss_before_training_is_that_of_the_start(tiny_folder):

@@ -135,6 +135,8 @@ def test_a_head_that_is_taken_out_of_a_network_shifts_its_circuit():
         ({"nulls": {"a": 1}}, TypeError, r"`nulls`\['a'\] must be a result"),
         ({"nulls": {"a": []}}, ValueError, r"`nulls`\['a'\] is empty"),
         ({"other": state(BASE[:2], [1, 1])}, ValueError, "`other` has 60 pairs, 2 layers and 2 heads"),
+        ({"nulls": {"a": state(BASE)._replace(method="attribution")}}, ValueError,
+         r"`nulls`\['a'\] was measured by method='attribution', and `base` by 'exact'"),
         ({"share": 2}, ValueError, "`share` must be a number above 0"),
         ({"n_bootstrap": 1}, ValueError, "`n_bootstrap` must be an integer of at least 2, got 1"),
         ({"confidence_level": 1}, ValueError, "`confidence_level` must be a number between 0 and 1, got 1"),

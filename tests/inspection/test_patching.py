@@ -160,9 +160,13 @@ def test_hooks_are_removed_and_the_mode_restored_on_errors(error, method):
 
 def test_training_mode_plays_no_part():
     network, tokenizer = random_network("bloom")
-    network.config.hidden_dropout = 0.5
+    for module in network.modules():
+        if isinstance(getattr(module, "hidden_dropout", None), float):
+            module.hidden_dropout = 0.5
     expected = patch((network, tokenizer), letter_pairs())
     network.train()
+    ids = torch.arange(5)[None]
+    assert not torch.equal(network(ids).logits, network(ids).logits), "dropout is at work"
     found = patch((network, tokenizer), letter_pairs())
     np.testing.assert_array_equal(expected.head_terms, found.head_terms)
     assert network.training

@@ -107,6 +107,11 @@ def test_errors(arguments, message):
         make_patching_pairs(given.pop("X"), given.pop("y"), given.pop("tokenizer"), **given)
 
 
+def test_a_name_is_no_tokenizer():
+    with pytest.raises(TypeError, match="`tokenizer` must be a tokenizer of transformers, got str"):
+        make_patching_pairs(["a", "b"], [1, 2], "gpt2")
+
+
 def test_columns_of_unequal_length():
     with pytest.raises(ValueError, match=r"`pairs` has columns of lengths \[2, 1, 1, 1\]"):
         tokenise_pairs(word_tokenizer(), (["a", "b"], ["a"], ["c"], ["d"]))

@@ -1,0 +1,85 @@
+"""
+What algorithm is it?
+=====================
+
+A reasoner labels new rows from examples in one pass, without fitting anything. What does it compute? Here it meets the
+tasks on which the reasoner of TART was trained, logistic regression with random weights. For these the best possible
+predictions are known: those of the Bayes predictor, who knows how the tasks are made. How far is the reasoner from
+them, at every length of the context, and which known algorithm are its predictions nearest to?
+"""
+
+# %%
+# The tasks
+# ---------
+#
+# Rows have 16 features, and labels are steep functions of the rows: 10 times the margin goes into the logistic
+# function. The posterior of the weights has no closed form; ``bayes_predict`` draws from it.
+
+from functools import partial
+
+import matplotlib.pyplot as plt
+
+from skicl.datasets import make_logistic_tasks
+from skicl.inspection import (
+    AlgorithmMatchDisplay,
+    ICLRegretDisplay,
+    algorithm_match,
+    icl_regret,
+    layerwise_algorithm_match,
+    reference_predictors,
+)
+from skicl.reasoning import bundled_reasoners, load_reasoner
+
+tasks = make_logistic_tasks(32, 160, 16, scale=10.0, random_state=0)
+tasks.bayes_predict = partial(tasks.bayes_predict, n_draws=40)
+n_ctx = [2, 4, 8, 16, 32, 64, 128]
+
+# %%
+# How far from Bayes
+# ------------------
+#
+# Regret is what a prediction costs more than that of the Bayes predictor, in nats of log-loss. Beside the bundled
+# reasoners stand two learners that are told the steepness of the tasks: regularised logistic regression, the mode of
+# the same posterior, and eight steps of gradient descent towards it.
+
+references = reference_predictors(tasks)
+learners = {name: load_reasoner(name) for name in bundled_reasoners()}
+learners |= {"logistic regression": references["logistic_regression"], "8 steps of GD": references["gd_8"]}
+figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+for regret in icl_regret(learners, tasks, n_ctx=n_ctx).values():
+    print(regret)
+    ICLRegretDisplay(regret).plot(ax=ax)
+
+# %%
+# The mode of the posterior is one weight vector, and far too sure of itself as long as the context is short, since the
+# Bayes predictor averages over all weights that agree with the context. Gradient descent that stops early hesitates,
+# too much so once there are many rows. The reasoner is not told how steep the tasks are, and stays well above Bayes at
+# all lengths: at some it loses to eight steps of gradient descent, and at the longest to logistic regression.
+
+# %%
+# What its predictions resemble
+# -----------------------------
+#
+# The mean squared difference between the reasoner's probabilities and those of each reference. The dotted line says
+# how much the nearest reference changes itself when it loses one row: below it, two learners could not be told apart.
+
+match = algorithm_match(learners["tart-equivariant"], tasks, n_ctx=n_ctx)
+print(match)
+shown = ["knn_3", "averaging", "ridge", "logistic_regression", "gd_1", "gd_8", "gd_64", "newton_2", "bayes"]
+AlgorithmMatchDisplay(match).plot(references=shown)
+
+# %%
+# Two rows can hardly tell algorithms apart. With more, the nearest reference is several times farther away than one
+# row's worth: the reasoner is none of them. It resembles gradient descent on the logistic loss most, stopped the
+# earlier, the fewer rows there are; and the mode of the posterior, where gradient descent ends, much less.
+
+# %%
+# Layer by layer
+# --------------
+#
+# If every layer were a step of gradient descent or of Newton's method, the nearest number of steps would grow from
+# layer to layer. It does not: the first layer already predicts much like several steps of gradient descent, and the
+# others move away from both algorithms as much as along them.
+
+print(layerwise_algorithm_match(learners["tart-equivariant"], tasks, n_ctx=64))
+plt.show()

@@ -1,0 +1,144 @@
+"""Picture of algorithm_match: distance to each reference predictor along the length of the context."""
+
+from skicl.inspection._algorithm_match import AlgorithmMatch, algorithm_match
+
+AXIS_LABELS = {"squared_difference": "mean squared difference of predictions",
+               "disagreement": "share of queries labelled differently"}
+
+
+class AlgorithmMatchDisplay:
+    """Curves of the distances of a model to reference predictors, with their intervals.
+
+    Dotted, in the same colour, is the noise floor of a reference: its distance to itself with one row less.
+
+    Parameters
+    ----------
+    match : AlgorithmMatch
+        What :func:`algorithm_match` returned.
+
+    Attributes
+    ----------
+    lines_ : dict of str to matplotlib Line2D
+        The curves.
+    bands_ : dict of str to matplotlib PolyCollection
+        The intervals.
+    floors_ : dict of str to matplotlib Line2D
+        The noise floors that are drawn.
+    ax_ : matplotlib Axes
+        Where they were drawn.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    See Also
+    --------
+    algorithm_match : The numbers, and what they mean.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from skicl.datasets import make_linear_tasks
+    >>> from skicl.inspection import AlgorithmMatchDisplay
+    >>> tasks = make_linear_tasks(20, 40, 4, random_state=0)
+    >>> display = AlgorithmMatchDisplay.from_estimator(Ridge(), tasks, references=["ridge", "gd_8"])
+    >>> list(display.lines_)
+    ['ridge', 'gd_8']
+    """
+
+    def __init__(self, match):
+        self.match = match
+
+    @classmethod
+    def from_estimator(cls, model, tasks, *, n_ctx=None, metric="squared_difference", random_state=0, references=None,
+                       floors=None, ax=None):
+        """Compare a model with the reference predictors and draw the distances.
+
+        Parameters
+        ----------
+        model : Reasoner, classifier, regressor or callable
+            The learner, as in :func:`algorithm_match`.
+        tasks : Bunch
+            Tasks as in :func:`reference_predictors`.
+        n_ctx : int or sequence of int or None, default=None
+            Lengths of the context. None means powers of two.
+        metric : {"squared_difference", "disagreement"}, default="squared_difference"
+            The distance.
+        random_state : int, RandomState instance or None, default=0
+            Draws the bootstrap samples.
+        references : list of str or None, default=None
+            References to draw. None means all.
+        floors : list of str or None, default=None
+            References whose noise floor is drawn. None means the one nearest to the model over all lengths.
+        ax : matplotlib Axes, default=None
+            Where to draw. None means a new figure.
+
+        Returns
+        -------
+        AlgorithmMatchDisplay
+        """
+        match = algorithm_match(model, tasks, n_ctx=n_ctx, metric=metric, random_state=random_state)
+        return cls(match).plot(ax=ax, references=references, floors=floors)
+
+    def plot(self, ax=None, *, references=None, floors=None):
+        """Draw the distances, on a logarithmic scale.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None means a new figure.
+        references : list of str or None, default=None
+            References to draw. None means all.
+        floors : list of str or None, default=None
+            References whose noise floor is drawn. None means the one nearest to the model over all lengths.
+
+        Returns
+        -------
+        AlgorithmMatchDisplay
+            This object, with `ax_`, `figure_`, `lines_`, `bands_` and `floors_` set.
+
+        Raises
+        ------
+        TypeError
+            If the match is none.
+        ValueError
+            If a name is not among the references of the match.
+        """
+        import matplotlib.pyplot as plt
+
+        match = self.match
+        if not isinstance(match, AlgorithmMatch):
+            raise TypeError(f"`match` must be what algorithm_match returns, got {type(match).__name__}. To start from "
+                            "a model, use AlgorithmMatchDisplay.from_estimator.")
+        references = self._check_names(references, match.references, "references")
+        nearest = min(references, key=lambda name: match.distance[match.references.index(name)].mean())
+        floors = self._check_names(floors, [nearest], "floors")
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+        self.lines_, self.bands_, self.floors_ = {}, {}, {}
+        for name in references:
+            at = match.references.index(name)
+            line, = ax.plot(match.n_ctx, match.distance[at], marker="o", markersize=3.5, label=name.replace("_", " "))
+            self.lines_[name] = line
+            self.bands_[name] = ax.fill_between(match.n_ctx, match.low[at], match.high[at], color=line.get_color(),
+                                                alpha=0.15, linewidth=0)
+            if name in floors:
+                self.floors_[name], = ax.plot(match.n_ctx, match.noise_floor[at], ":", color=line.get_color(),
+                                              label=f"noise floor of {name.replace('_', ' ')}")
+        ax.set_xscale("log", base=2)
+        ax.set_yscale("log")
+        ax.set_xticks(match.n_ctx, [str(n) for n in match.n_ctx])
+        ax.set_xlabel("labelled rows in the context")
+        ax.set_ylabel(AXIS_LABELS[match.metric])
+        ax.set_title(match.model_name, loc="left", fontsize="medium", parse_math=False)
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+        ax.spines[["top", "right"]].set_visible(False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _check_names(self, names, default, parameter):
+        """Names of references, those of `default` for None."""
+        if names is None:
+            return default
+        unknown = [name for name in names if name not in self.match.references]
+        if isinstance(names, str) or unknown:
+            raise ValueError(f"`{parameter}` must be a list of names among {self.match.references}, got {names!r}.")
+        return list(names)

@@ -1,0 +1,178 @@
+"""layerwise_algorithm_match: which number of steps of an iterative algorithm each layer of a model resembles."""
+
+from functools import partial
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from skicl.inspection import _reference_linear as linear
+from skicl.inspection import _reference_logistic as logistic
+from skicl.inspection._algorithm_inputs import as_layered_predictor, checked, name_of, split_tasks
+from skicl.inspection._algorithm_match import check_bootstrap, distance_function
+from skicl.inspection._diagnostics_statistics import resampling_weights
+
+GD_STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
+NEWTON_STEPS = tuple(range(11))
+
+
+class LayerwiseAlgorithmMatch:
+    """Distances of every layer of a model to every number of steps of gradient descent and of Newton's method.
+
+    Made by :func:`layerwise_algorithm_match`; printing it shows a table.
+
+    Parameters
+    ----------
+    model_name : str
+        What the model is called.
+    n_ctx : int
+        Length of the context.
+    steps : dict of str to ndarray of shape (n_steps,)
+        Numbers of steps, for "gd" and "newton".
+    per_task : dict of str to ndarray of shape (n_layers, n_steps, n_tasks)
+        Distances in every task.
+    low : dict of str to ndarray of shape (n_layers,)
+        Lower ends of the intervals of the smallest distance of each layer.
+    high : dict of str to ndarray of shape (n_layers,)
+        Upper ends.
+    noise_floor : dict of str to ndarray of shape (n_steps,)
+        Distance of each number of steps to itself with one row of the context less.
+
+    Attributes
+    ----------
+    distance : dict of str to ndarray of shape (n_layers, n_steps)
+        Mean distances.
+    best_steps : dict of str to ndarray of shape (n_layers,)
+        The number of steps nearest to each layer.
+
+    See Also
+    --------
+    layerwise_algorithm_match : Makes it, and explains the numbers.
+
+    Examples
+    --------
+    >>> from skicl.datasets import make_linear_tasks
+    >>> from skicl.inspection import gd_attention_weights, layerwise_algorithm_match
+    >>> tasks = make_linear_tasks(10, 30, 4, random_state=0)
+    >>> stack = gd_attention_weights(4, 3, learning_rate=0.02)
+    >>> match = layerwise_algorithm_match(stack, tasks, n_ctx=20, gd_steps=range(5), learning_rate=0.02)
+    >>> match.best_steps["gd"]
+    array([1, 2, 3])
+    """
+
+    def __init__(self, model_name, n_ctx, steps, per_task, low, high, noise_floor):
+        self.model_name = model_name
+        self.n_ctx = n_ctx
+        self.steps = steps
+        self.per_task = per_task
+        self.low = low
+        self.high = high
+        self.noise_floor = noise_floor
+
+    @property
+    def distance(self):
+        """Mean distances."""
+        return {name: values.mean(axis=2) for name, values in self.per_task.items()}
+
+    @property
+    def best_steps(self):
+        """The number of steps nearest to each layer."""
+        return {name: self.steps[name][values.argmin(axis=1)] for name, values in self.distance.items()}
+
+    def __repr__(self):
+        lines = [f"{self.model_name}, {self.n_ctx} labelled rows: nearest number of steps, distance with interval"]
+        for name, distance in self.distance.items():
+            for layer, (best, row) in enumerate(zip(self.best_steps[name], distance)):
+                floor = self.noise_floor[name][row.argmin()]
+                low, high = self.low[name][layer], self.high[name][layer]
+                lines.append(f"layer {layer + 1:2d}  {name:<6} {best:4d} steps  {row.min():9.3g} "
+                             f"[{low:.3g}, {high:.3g}], noise floor {floor:.3g}")
+        return "\n".join(lines)
+
+
+def layerwise_algorithm_match(model, tasks, *, n_ctx, gd_steps=GD_STEPS, newton_steps=NEWTON_STEPS, learning_rate=None,
+                              n_bootstrap=1000, confidence=0.95, random_state=0):
+    """Compare every layer of a model with steps of gradient descent and of Newton's method.
+
+    A model whose layers are steps of an algorithm is, after layer k, near to a number of steps that grows with k:
+    evenly if each layer is one step. Exponentially growing numbers of steps of gradient descent speak for Newton's
+    method, one step of which does what takes gradient descent twice as many steps as before [1]_.
+
+    Parameters
+    ----------
+    model : Reasoner with ``score_all_layers``, LinearAttentionStack or callable
+        The model; a function of (X_context, y_context, X_query) gives an array of shape (n_layers, n_tasks, n_query).
+    tasks : Bunch
+        Tasks as in :func:`reference_predictors`, two or more.
+    n_ctx : int
+        Length of the context, from 2. The points after it are the queries.
+    gd_steps : sequence of int, default=(0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
+        Numbers of steps of gradient descent to compare with.
+    newton_steps : sequence of int, default=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+        Numbers of Newton steps to compare with.
+    learning_rate : float or None, default=None
+        Length of the steps of gradient descent in regression, as in :func:`gd_attention_weights`. None means one over
+        the largest curvature of each task. In classification it is always that.
+    n_bootstrap : int, default=1000
+        Samples of tasks, drawn with replacement, for the intervals.
+    confidence : float, default=0.95
+        Confidence of the intervals.
+    random_state : int, RandomState instance or None, default=0
+        Draws the samples.
+
+    Returns
+    -------
+    match : LayerwiseAlgorithmMatch
+        The distances of :func:`algorithm_match` ("squared_difference"), and the nearest numbers of steps. In every
+        bootstrap sample the nearest number is chosen anew.
+
+    Raises
+    ------
+    TypeError
+        If `model` does not show its layers.
+    ValueError
+        If a parameter is out of range, or predictions have the wrong shape.
+
+    References
+    ----------
+    .. [1] Fu, Chen, Jia and Sharan (2024), "Transformers learn to achieve second-order convergence rates for in-context
+       linear regression", NeurIPS.
+
+    Examples
+    --------
+    >>> from skicl.datasets import make_logistic_tasks
+    >>> from skicl.inspection import layerwise_algorithm_match
+    >>> from skicl.reasoning import load_reasoner
+    >>> tasks = make_logistic_tasks(10, 40, 4, random_state=0)
+    >>> match = layerwise_algorithm_match(load_reasoner(), tasks, n_ctx=24)
+    >>> match.distance["newton"].shape
+    (6, 11)
+    """
+    predict, split = as_layered_predictor(model), split_tasks(tasks, [n_ctx], smallest=2)
+    check_bootstrap(n_bootstrap, confidence)
+    if learning_rate is not None and not learning_rate > 0:
+        raise ValueError(f"`learning_rate` must be a positive number or None, got {learning_rate!r}.")
+    layers = np.asarray(predict(*split.at(n_ctx)), dtype=float)
+    layers = checked(layers, (*layers.shape[:1], *split.y_query.shape))
+    steps = {"gd": np.asarray(list(gd_steps)), "newton": np.asarray(list(newton_steps))}
+    measure = distance_function("squared_difference", split)
+    weights = resampling_weights(len(split.X), n_bootstrap, check_random_state(random_state))
+    per_task, low, high, floors = {}, {}, {}, {}
+    for name, algorithm in _algorithms(tasks, split.classification, learning_rate).items():
+        if steps[name].ndim != 1 or steps[name].dtype.kind != "i" or not (steps[name] >= 0).all():
+            raise ValueError(f"`{name}_steps` must be a sequence of integers of at least 0, got "
+                             f"{steps[name].tolist()}.")
+        paths, shorter = (np.stack([algorithm(*split.at(n), n_steps=int(k)) for k in steps[name]])
+                          for n in (n_ctx, n_ctx - 1))
+        per_task[name] = np.stack([measure(layer, paths) for layer in layers])
+        smallest = (per_task[name] @ weights.T).min(axis=1)                             # (layers, samples)
+        low[name], high[name] = np.quantile(smallest, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
+        floors[name] = measure(paths, shorter).mean(axis=1)
+    return LayerwiseAlgorithmMatch(name_of(model), int(n_ctx), steps, per_task, low, high, floors)
+
+
+def _algorithms(tasks, classification, learning_rate):
+    """Functions of a context, queries and n_steps, by the names of the algorithms."""
+    if not classification:
+        return {"gd": partial(linear.gradient_descent, learning_rate=learning_rate), "newton": linear.newton}
+    scale = tasks.get("scale", 1.0)
+    return {"gd": partial(logistic.gradient_descent, scale=scale), "newton": partial(logistic.newton, scale=scale)}

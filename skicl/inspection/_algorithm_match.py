@@ -1,0 +1,204 @@
+"""algorithm_match: how far the predictions of a model are from those of known learning algorithms."""
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from skicl.inspection._algorithm_inputs import as_predictor, name_of, predict_means, split_tasks
+from skicl.inspection._diagnostics_statistics import resampling_weights
+from skicl.inspection._reference_predictors import reference_predictors
+
+METRICS = ("squared_difference", "disagreement")
+
+
+class AlgorithmMatch:
+    """Distances of a model to reference predictors, at every length of the context.
+
+    Made by :func:`algorithm_match`; printing it shows a table.
+
+    Parameters
+    ----------
+    model_name : str
+        What the model is called.
+    references : list of str
+        Names of the references.
+    n_ctx : ndarray of shape (n_lengths,)
+        Lengths of the context.
+    per_task : ndarray of shape (n_references, n_lengths, n_tasks)
+        Distances in every task.
+    low : ndarray of shape (n_references, n_lengths)
+        Lower ends of the intervals of the mean distances.
+    high : ndarray of shape (n_references, n_lengths)
+        Upper ends.
+    noise_floor : ndarray of shape (n_references, n_lengths)
+        Distance of each reference to itself with one row of the context less.
+    closest_share : ndarray of shape (n_references, n_lengths)
+        Share of bootstrap samples of the tasks in which the reference is the closest one.
+    metric : str
+        The distance.
+
+    Attributes
+    ----------
+    distance : ndarray of shape (n_references, n_lengths)
+        Mean distances.
+    closest : list of str of length n_lengths
+        The closest reference at every length.
+
+    See Also
+    --------
+    algorithm_match : Makes it, and explains the numbers.
+    AlgorithmMatchDisplay : Draws it.
+
+    Examples
+    --------
+    >>> from skicl.datasets import make_linear_tasks
+    >>> from skicl.inspection import algorithm_match, reference_predictors
+    >>> tasks = make_linear_tasks(20, 40, 4, random_state=0)
+    >>> match = algorithm_match(reference_predictors(tasks)["gd_8"], tasks, n_ctx=[4, 16], random_state=0)
+    >>> match.closest
+    ['gd_8', 'gd_8']
+    """
+
+    def __init__(self, model_name, references, n_ctx, per_task, low, high, noise_floor, closest_share, metric):
+        self.model_name = model_name
+        self.references = references
+        self.n_ctx = n_ctx
+        self.per_task = per_task
+        self.low = low
+        self.high = high
+        self.noise_floor = noise_floor
+        self.closest_share = closest_share
+        self.metric = metric
+
+    @property
+    def distance(self):
+        """Mean distances."""
+        return self.per_task.mean(axis=2)
+
+    @property
+    def closest(self):
+        """The closest reference at every length."""
+        return [self.references[i] for i in self.distance.argmin(axis=0)]
+
+    def to_frame(self):
+        """Convert to a frame.
+
+        Returns
+        -------
+        DataFrame
+            One row for each reference and length, with the columns reference, n_ctx, distance, low, high, noise_floor
+            and closest_share.
+        """
+        import pandas as pd
+
+        columns = {"distance": self.distance, "low": self.low, "high": self.high, "noise_floor": self.noise_floor,
+                   "closest_share": self.closest_share}
+        return pd.DataFrame({
+            "reference": np.repeat(self.references, len(self.n_ctx)),
+            "n_ctx": np.tile(self.n_ctx, len(self.references)),
+        } | {name: values.ravel() for name, values in columns.items()})
+
+    def __repr__(self):
+        width = max(map(len, self.references))
+        lines = [f"{self.metric} of {self.model_name} to each reference, {self.per_task.shape[2]} tasks",
+                 " " * width + "".join(f"  {f'n = {n}':>9}" for n in self.n_ctx)]
+        lines += [f"{name:<{width}}" + "".join(f"  {value:9.3g}" for value in values)
+                  for name, values in zip(self.references, self.distance)]
+        return "\n".join([*lines, f"{'closest':<{width}}  " + ", ".join(self.closest)])
+
+
+def algorithm_match(model, tasks, *, n_ctx=None, references=None, metric="squared_difference", n_bootstrap=1000,
+                    confidence=0.95, random_state=0):
+    """Compare the predictions of a model with those of known learning algorithms.
+
+    Two learners that predict the same from every context run the same algorithm as far as anyone can tell from outside.
+    The comparison is therefore between predictions, and not between a prediction and the truth [1]_.
+
+    Parameters
+    ----------
+    model : Reasoner, classifier, regressor or callable
+        The learner: a reasoner; an estimator, which is cloned and fitted to every context (one with a single label
+        leaves the rule of succession, (k + 1) / (n + 2)); or a function of (X_context, y_context, X_query) as in
+        :func:`reference_predictors`.
+    tasks : Bunch
+        Tasks as in :func:`reference_predictors`, two or more.
+    n_ctx : int or sequence of int or None, default=None
+        Lengths of the context, from 2: the first points of every task. The points after the longest context are the
+        queries at all lengths. None means the powers of two that leave at least half of the points.
+    references : dict of str to callable or None, default=None
+        What to compare with. None means ``reference_predictors(tasks)``.
+    metric : {"squared_difference", "disagreement"}, default="squared_difference"
+        Mean squared difference of the predictions: of probabilities in classification; in regression relative to the
+        mean square of the targets of all queries. Or, for classification, the share of queries on which the more
+        probable labels differ, for which confidence does not count.
+    n_bootstrap : int, default=1000
+        Samples of tasks, drawn with replacement, for the intervals.
+    confidence : float, default=0.95
+        Confidence of the intervals.
+    random_state : int, RandomState instance or None, default=0
+        Draws the samples.
+
+    Returns
+    -------
+    match : AlgorithmMatch
+        Distances with intervals. Their `noise_floor` is the distance of each reference to itself when the last row of
+        the context is taken away: a model nearer than that differs from the reference by less than one example does.
+        Where a Bayes predictor is computed by random draws, the floor holds their noise as well.
+
+    Raises
+    ------
+    TypeError
+        If `model` or `tasks` are of no known kind.
+    ValueError
+        If a parameter is out of range, or predictions have the wrong shape.
+
+    References
+    ----------
+    .. [1] Akyurek, Schuurmans, Andreas, Ma and Zhou (2023), "What learning algorithm is in-context learning?
+       Investigations with linear models", ICLR.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skicl.datasets import make_linear_tasks
+    >>> from skicl.inspection import algorithm_match
+    >>> tasks = make_linear_tasks(20, 40, 4, random_state=0)
+    >>> match = algorithm_match(LinearRegression(fit_intercept=False), tasks, n_ctx=[8, 16])
+    >>> match.closest
+    ['least_squares', 'least_squares']
+    """
+    predict, split = as_predictor(model), split_tasks(tasks, n_ctx, smallest=2)
+    if metric not in METRICS or (metric == "disagreement" and not split.classification):
+        raise ValueError(f"`metric` must be one of {', '.join(METRICS)}, the last for labels only, got {metric!r}.")
+    check_bootstrap(n_bootstrap, confidence)
+    references = reference_predictors(tasks) if references is None else references
+    measure = distance_function(metric, split)
+    per_task = np.empty((len(references), len(split.n_ctx), len(split.X)))
+    floors = np.empty(per_task.shape[:2])
+    for at, n in enumerate(split.n_ctx):
+        predicted = predict_means(predict, split, n)
+        for number, reference in enumerate(references.values()):
+            expected = predict_means(reference, split, n)
+            per_task[number, at] = measure(predicted, expected)
+            floors[number, at] = measure(predict_means(reference, split, n - 1), expected).mean()
+    weights = resampling_weights(len(split.X), n_bootstrap, check_random_state(random_state))
+    samples = per_task @ weights.T                                                      # (references, lengths, samples)
+    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2], axis=2)
+    winners = samples.argmin(axis=0)
+    share = np.stack([(winners == number).mean(axis=1) for number in range(len(references))])
+    return AlgorithmMatch(name_of(model), list(references), split.n_ctx, per_task, low, high, floors, share, metric)
+
+
+def distance_function(metric, split):
+    """A function of two predictions (..., T, Q) that gives distances (..., T)."""
+    if metric == "disagreement":
+        return lambda one, other: ((one > 0.5) != (other > 0.5)).mean(axis=-1)
+    scale = 1.0 if split.classification else (split.y_query**2).mean()
+    return lambda one, other: ((one - other) ** 2).mean(axis=-1) / scale
+
+
+def check_bootstrap(n_bootstrap, confidence):
+    """Refuse numbers of samples and confidences that are none."""
+    if isinstance(n_bootstrap, bool) or not isinstance(n_bootstrap, int) or n_bootstrap < 1:
+        raise ValueError(f"`n_bootstrap` must be a positive integer, got {n_bootstrap!r}.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence!r}.")

@@ -1,0 +1,83 @@
+"""mixture_bayes_predictor: what an ideal learner predicts where tasks come from several families."""
+
+import numpy as np
+from scipy.special import softmax
+
+
+def mixture_bayes_predictor(means, covariances, *, shares=None, noise=0.1):
+    """Make the Bayes predictor of linear tasks whose weights come from a mixture of Gaussians.
+
+    A learner who knows the families weighs them by how probable they make the context, and averages their predictions:
+    Bayesian model averaging. With one family of mean zero this is ridge regression.
+
+    Parameters
+    ----------
+    means : array-like of shape (n_families, n_features)
+        Mean weights of each family.
+    covariances : array-like of shape (n_families, n_features, n_features)
+        Covariances of the weights. Zeros stand for a family with the same weights in every task.
+    shares : array-like of shape (n_families,), default=None
+        How often each family occurs. None means equally often.
+    noise : float, default=0.1
+        Standard deviation of the noise of the targets, positive.
+
+    Returns
+    -------
+    predict : callable
+        ``predict(X_context, y_context, X_query, return_variance=False)``: the mean of the posterior predictive
+        distribution, of shape (n_tasks, n_query), and its variance; arrays as in
+        :func:`skicl.datasets.make_linear_tasks`.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or `shares` or `noise` are not positive.
+
+    References
+    ----------
+    .. [1] Panwar, Ahuja and Goyal (2024), "In-context learning through the Bayesian prism", ICLR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl.inspection import mixture_bayes_predictor
+    >>> up_or_down = mixture_bayes_predictor([[1.0], [-1.0]], np.zeros((2, 1, 1)), noise=0.5)
+    >>> x = np.ones((1, 1, 1))
+    >>> float(up_or_down(x, np.array([[3.0]]), x)[0, 0]) > 0.99
+    True
+    """
+    means, covariances = np.asarray(means, dtype=float), np.asarray(covariances, dtype=float)
+    if means.ndim != 2 or covariances.shape != (*means.shape, means.shape[-1]):
+        raise ValueError(f"`means` and `covariances` have the shapes {means.shape} and {covariances.shape}; expected "
+                         "(n_families, n_features) and (n_families, n_features, n_features).")
+    shares = np.ones(len(means)) if shares is None else np.asarray(shares, dtype=float)
+    if shares.shape != (len(means),) or not (shares > 0).all():
+        raise ValueError(f"`shares` must hold {len(means)} positive numbers, one for each family, got {shares}.")
+    if not noise > 0:
+        raise ValueError(f"`noise` must be a positive number, got {noise!r}.")
+
+    def predict(X_context, y_context, X_query, return_variance=False):
+        families = [_one_family(np.asarray(X_context, dtype=float), np.asarray(y_context, dtype=float),
+                                np.asarray(X_query, dtype=float), mean, covariance, noise)
+                    for mean, covariance in zip(means, covariances)]
+        of_families, variances, evidence = (np.stack(part) for part in zip(*families))
+        posterior = softmax(evidence + np.log(shares)[:, None], axis=0)[:, :, None]
+        predicted = (posterior * of_families).sum(axis=0)
+        variance = (posterior * (variances + (of_families - predicted) ** 2)).sum(axis=0)
+        return (predicted, variance) if return_variance else predicted
+
+    return predict
+
+
+def _one_family(X, y, X_query, mean, covariance, noise):
+    """Predictive means and variances (T, Q), and log marginal likelihoods of the contexts (T,)."""
+    cross = X @ covariance                                                              # (T, N, D)
+    of_targets = cross @ np.swapaxes(X, 1, 2) + noise**2 * np.eye(X.shape[1])            # (T, N, N)
+    residual = y - X @ mean
+    gain = X_query @ np.swapaxes(np.linalg.solve(of_targets, cross), 1, 2)              # (T, Q, N)
+    predicted = X_query @ mean + np.einsum("tqn,tn->tq", gain, residual)
+    prior = np.einsum("tqd,de,tqe->tq", X_query, covariance, X_query)
+    variance = noise**2 + prior - np.einsum("tqn,tnd,tqd->tq", gain, cross, X_query)
+    scaled = np.linalg.solve(of_targets, residual[:, :, None])[:, :, 0]
+    evidence = -0.5 * ((residual * scaled).sum(axis=1) + np.linalg.slogdet(of_targets)[1])
+    return predicted, variance, evidence

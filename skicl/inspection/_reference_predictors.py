@@ -1,0 +1,141 @@
+"""reference_predictors: known learning algorithms, to hold an in-context learner against."""
+
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+
+from skicl.inspection import _reference_linear as linear
+from skicl.inspection import _reference_logistic as logistic
+
+# Newton's method on the logistic loss has converged long before.
+TO_CONVERGENCE = 100
+
+
+def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_neighbors=3, penalty=None):
+    """Make the predictors of known learning algorithms for a set of tasks.
+
+    Every predictor is a function ``predict(X_context, y_context, X_query)`` of arrays of shape (n_tasks, n_context,
+    n_features), (n_tasks, n_context) and (n_tasks, n_query, n_features), and gives predictions of shape (n_tasks,
+    n_query): targets in regression, probabilities of label 1 in classification.
+
+    Parameters
+    ----------
+    tasks : Bunch
+        What :func:`skicl.datasets.make_linear_tasks`, :func:`skicl.datasets.make_logistic_tasks` or
+        :func:`skicl.datasets.make_boolean_function` returned, or anything with ``X``, ``y`` and maybe
+        ``bayes_predict``. Integers in ``y`` mean classification, with labels 0 and 1.
+    gd_steps : sequence of int, default=(1, 8, 64)
+        Numbers of steps of gradient descent, one predictor each.
+    newton_steps : sequence of int, default=(2, 4)
+        Numbers of Newton steps, one predictor each.
+    n_neighbors : int, default=3
+        Number of nearest neighbours; all rows of contexts that have no more.
+    penalty : float or None, default=None
+        Penalty of ridge regression. None means ``noise ** 2 / weight_scale ** 2`` of the tasks, which makes it the
+        Bayes predictor of Gaussian weights, and 1 where tasks have no such attributes.
+
+    Returns
+    -------
+    predictors : dict of str to callable
+        "mean" of the targets, whatever the query; "averaging" of the rows times their targets; "knn_3";
+        "least_squares"; "ridge"; "gd_1" and so on; "newton_2" and so on; in classification "logistic_regression"; and
+        "bayes", where the tasks have a ``bayes_predict``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range, or labels are not 0 and 1.
+
+    See Also
+    --------
+    algorithm_match : Compares a model with them.
+    mixture_bayes_predictor : Another Bayes predictor.
+
+    Notes
+    -----
+    In regression, gradient descent minimises the squared error, and Newton is the iteration that inverts ``X'X``
+    [1]_. In classification both minimise the logistic loss with a standard normal prior of the weights; "averaging",
+    "least_squares" and "ridge" then fit the labels as -1 and 1, and give the probability ``(1 + f) / 2``, cut at 0 and
+    1. For Boolean tasks, bits are read as -1 and 1 and a constant is added. The iterations start from zero.
+
+    References
+    ----------
+    .. [1] Fu, Chen, Jia and Sharan (2024), "Transformers learn to achieve second-order convergence rates for in-context
+       linear regression", NeurIPS.
+    .. [2] Akyurek, Schuurmans, Andreas, Ma and Zhou (2023), "What learning algorithm is in-context learning?
+       Investigations with linear models", ICLR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl.datasets import make_linear_tasks
+    >>> from skicl.inspection import reference_predictors
+    >>> tasks = make_linear_tasks(10, 24, 4, random_state=0)
+    >>> predictors = reference_predictors(tasks)
+    >>> split = tasks.X[:, :16], tasks.y[:, :16], tasks.X[:, 16:]
+    >>> bool(np.allclose(predictors["ridge"](*split), predictors["bayes"](*split)))
+    True
+    """
+    for name, steps in [("gd_steps", gd_steps), ("newton_steps", newton_steps)]:
+        if isinstance(steps, str | Integral) or not all(isinstance(n, Integral) and n >= 0 for n in steps):
+            raise ValueError(f"`{name}` must be a sequence of integers of at least 0, got {steps!r}.")
+    if isinstance(n_neighbors, bool) or not isinstance(n_neighbors, Integral) or n_neighbors < 1:
+        raise ValueError(f"`n_neighbors` must be a positive integer, got {n_neighbors!r}.")
+    if penalty is None:
+        known = "noise" in tasks and "weight_scale" in tasks
+        penalty = tasks["noise"] ** 2 / tasks["weight_scale"] ** 2 if known else 1.0
+    if not penalty >= 0:
+        raise ValueError(f"`penalty` must be a number of at least 0, got {penalty!r}.")
+    found = {"mean": label_mean, f"knn_{n_neighbors}": partial(nearest_neighbors, n_neighbors=n_neighbors)}
+    fits = {"averaging": linear.averaging, "least_squares": linear.least_squares,
+            "ridge": partial(linear.ridge, penalty=penalty)}
+    if is_classification(tasks):
+        fits = {name: partial(_as_probability, predict=predict) for name, predict in fits.items()}
+        source, scale = logistic, {"scale": tasks.get("scale", 1.0)}
+        fits["logistic_regression"] = partial(logistic.newton, n_steps=TO_CONVERGENCE, **scale)
+    else:
+        source, scale = linear, {}
+    fits |= {f"gd_{n}": partial(source.gradient_descent, n_steps=int(n), **scale) for n in gd_steps}
+    fits |= {f"newton_{n}": partial(source.newton, n_steps=int(n), **scale) for n in newton_steps}
+    if "truth_tables" in tasks:
+        fits = {name: partial(_on_signs, predict=predict) for name, predict in fits.items()}
+    found |= fits
+    if tasks.get("bayes_predict") is not None:
+        found["bayes"] = tasks["bayes_predict"]
+    return found
+
+
+def is_classification(tasks):
+    """Whether the targets of tasks are labels; labels other than 0 and 1 are refused."""
+    y = np.asarray(tasks["y"])
+    if y.dtype.kind not in "biu":
+        return False
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError(f"`tasks` must have the labels 0 and 1, got {np.unique(y)[:5].tolist()}. Real targets must "
+                         "have a float dtype.")
+    return True
+
+
+def label_mean(X, y, X_query):
+    """The mean target of the context, for every query."""
+    return np.broadcast_to(y.mean(axis=1, keepdims=True), X_query.shape[:2])
+
+
+def nearest_neighbors(X, y, X_query, *, n_neighbors):
+    """The mean target of the nearest rows."""
+    squares = (X**2).sum(axis=2)[:, None] - 2 * X_query @ np.swapaxes(X, 1, 2)
+    # Stable, so that of rows at equal distance (bits) the earlier ones count.
+    nearest = np.argsort(squares, axis=2, kind="stable")[:, :, :n_neighbors]
+    return np.take_along_axis(np.broadcast_to(y[:, None], squares.shape), nearest, axis=2).mean(axis=2)
+
+
+def _as_probability(X, y, X_query, *, predict):
+    """Labels fitted as -1 and 1, read as probabilities."""
+    return np.clip((1 + predict(X, 2.0 * y - 1, X_query)) / 2, 0, 1)
+
+
+def _on_signs(X, y, X_query, *, predict):
+    """Bits as -1 and 1, and a constant."""
+    X, X_query = (np.concatenate([2 * rows - 1, np.ones_like(rows[..., :1])], axis=2) for rows in (X, X_query))
+    return predict(X, y, X_query)
