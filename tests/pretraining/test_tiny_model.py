@@ -1,12 +1,15 @@
-"""The tiny language model before its training."""
+"""The tiny language model: before its training, and the one that comes with the package."""
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
 
+import skicl
 from skicl.pretraining import EpisodePrior, tiny_language_model
 from skicl.pretraining._language_model import answer_loss, episode_tokens
+from skicl.pretraining._rules import HELD_OUT_FAMILIES
 from skicl.pretraining._tiny_model import lexicon_tokenizer
 
 SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -65,3 +68,48 @@ def test_the_start_keeps_the_loss_finite():
     network, tokenizer = tiny_language_model(**SMALL)
     ids, targets = episode_tokens([EpisodePrior().sample(random.Random(0))], tokenizer, 64)
     assert torch.isfinite(answer_loss(network, ids, targets))
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    """The trained model that comes with the package."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = Path(skicl.__file__).parent / "encoders" / "weights" / "skicl-tiny"
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
+
+
+def share_right(bundled, families, n_examples, n_episodes=100, **parameters):
+    """How often the likelier of two label words is the right one after so many examples."""
+    network, tokenizer = bundled
+    prior = EpisodePrior(families=families, max_classes=2, balanced=1.0, **parameters)
+    right = 0
+    for seed in range(n_episodes):
+        episode = prior.sample(random.Random(seed), n_examples=n_examples + 1)
+        start, _ = episode.answers[-1]
+        first = [tokenizer(f" {word}")["input_ids"][0] for word in episode.words]
+        with torch.no_grad():
+            logits = network(torch.tensor([tokenizer(episode.text[:start])["input_ids"]])).logits[0, -1]
+        right += logits[first].argmax().item() == episode.codes[-1]
+    return right / n_episodes
+
+
+def test_bundled_model_has_the_tokenizer_of_its_start(bundled):
+    network, tokenizer = bundled
+    start, words = tiny_language_model()
+    assert tokenizer.get_vocab() == words.get_vocab()
+    assert {name: p.shape for name, p in network.named_parameters()} == {
+        name: p.shape for name, p in start.named_parameters()
+    }
+
+
+def test_bundled_model_learns_held_out_rules_in_context(bundled):
+    """Half of the answers without an example, many more with 24; half again when the labels say nothing."""
+    families = tuple(family.__name__ for family in HELD_OUT_FAMILIES)
+    assert abs(share_right(bundled, families, 0, meaningful=0.0) - 0.5) < 0.15
+    assert share_right(bundled, families, 24, meaningful=0.0) > 0.6
+    assert abs(share_right(bundled, families, 24, meaningful=0.0, scrambled=True) - 0.5) < 0.15
+
+
+def test_bundled_model_knows_names_of_categories(bundled):
+    assert share_right(bundled, ("topic",), 0, meaningful=1.0, default_layout=1.0) > 0.7
