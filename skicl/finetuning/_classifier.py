@@ -72,7 +72,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         The classes, sorted.
     encoder_ : SentenceEncoder or LanguageModelEncoder
         The tuned encoder, fitted; it can be used like any other.
-    validation_losses_ : ndarray of shape (n_epochs_ + 1,) or (0,)
+    validation_losses_ : ndarray of shape (n_epochs + 1,) or (0,)
         Loss of the held-out rows before training and after every epoch. Empty if no rows were held out.
     n_epochs_ : int
         Number of epochs run.
