@@ -1,0 +1,311 @@
+"""Pictures of an implicit-pattern study: clean against misleading problems, and what learning longer changes."""
+
+import numpy as np
+
+from skicl.evaluation._implicit_results import LOSSES, MEASURES, ImplicitPatternStudy
+from skicl.evaluation._implicit_study import implicit_pattern_study
+
+_KINDS = ("scatter", "curves")
+_NAMES = {
+    "accuracy_pattern": "right shortcut",
+    "accuracy_conflict": "wrong shortcut",
+    "accuracy_neutral": "no shortcut",
+    "shortcut_rate": "wrong shortcut followed",
+    "train_log_loss": "seen in training",
+    "validation_log_loss": "held out",
+}
+_STYLES = {
+    "accuracy_pattern": {"color": "C0"},
+    "accuracy_conflict": {"color": "C3"},
+    "accuracy_neutral": {"color": "0.45"},
+    "shortcut_rate": {"color": "C3", "linestyle": ":"},
+    "train_log_loss": {"color": "C0", "linestyle": "--"},
+    "validation_log_loss": {"color": "C0"},
+}
+
+
+class ImplicitPatternDisplay:
+    """Who takes the shortcut: clean against misleading problems, or learning curves.
+
+    The kind "scatter" has axes for every task: accuracy on problems whose shortcut is right, against accuracy on
+    problems where it is wrong. Top right is who solves the problems, bottom right who follows the shortcut; dotted
+    lines are chance. Later estimators have smaller marks, so that none hides another in the same corner. With two
+    answers, whoever never follows a wrong shortcut is always right, at the top, with or without having solved anything.
+    The kind "curves" has a column for every curve: log-losses above, accuracies below, against the parameter. Bars and
+    bands are bootstrap intervals. Made by :meth:`from_estimators` or :meth:`from_results`.
+
+    Parameters
+    ----------
+    rows : list of dict
+        For "scatter" what :meth:`ImplicitPatternStudy.summary` returns, for "curves"
+        :meth:`ImplicitPatternStudy.curve_summary`.
+    kind : {"scatter", "curves"}, default="scatter"
+        What is drawn.
+    chance : dict of {str: float} or None, default=None
+        Accuracy of guessing, by task. None: it is not drawn.
+
+    Attributes
+    ----------
+    points_ : dict of {tuple: matplotlib artist}
+        For "scatter" the points by (task, n_train, estimator), for "curves" the lines by these and the measure.
+    axes_ : ndarray of matplotlib Axes
+        For "scatter" of shape (n_tasks,), for "curves" of shape (2, n_curves).
+    figure_ : matplotlib Figure
+        Their figure.
+
+    See Also
+    --------
+    implicit_pattern_study : The numbers.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skicl.evaluation import ImplicitPatternDisplay
+    >>> letters = make_pipeline(TfidfVectorizer(analyzer="char", ngram_range=(1, 4)), LogisticRegression())
+    >>> display = ImplicitPatternDisplay.from_estimators({"letters": letters}, "parity", n_train=50, n_repeats=1)
+    >>> list(display.points_)
+    [('parity', 50, 'letters')]
+    """
+
+    def __init__(self, rows, *, kind="scatter", chance=None):
+        self.rows = rows
+        self.kind = kind
+        self.chance = chance
+
+    @classmethod
+    def from_estimators(cls, estimators, task, *, kind="scatter", n_train=200, n_validation=100, n_test=200,
+                        n_repeats=3, train_variant="pattern", difficulty=2, n_answers=None, curves=None,
+                        random_state=0, ax=None):
+        """Run :func:`implicit_pattern_study` and draw what it returns.
+
+        Parameters
+        ----------
+        estimators : dict of {str: estimator or (estimator, grid)}
+            Classifiers of texts by name, alone or with a grid of parameters.
+        task : str
+            What the problems are about.
+        kind : {"scatter", "curves"}, default="scatter"
+            What is drawn.
+        n_train : int, default=200
+            Number of labelled problems to learn from.
+        n_validation : int, default=100
+            Number of labelled problems by which settings are chosen.
+        n_test : int, default=200
+            Number of test problems of each variant.
+        n_repeats : int, default=3
+            Number of repeats.
+        train_variant : {"pattern", "conflict", "neutral"}, default="pattern"
+            What the problems for learning are like.
+        difficulty : {1, 2, 3}, default=2
+            Length of the problems.
+        n_answers : int or None, default=None
+            Number of answers of tasks with numbers.
+        curves : dict of {str: (str, list of float)}, default=None
+            For estimators by name, a parameter and its values. The kind "curves" needs one.
+        random_state : int, default=0
+            Seed of the problems.
+        ax : matplotlib Axes or array of them, default=None
+            Where to draw. None means a new figure.
+
+        Returns
+        -------
+        ImplicitPatternDisplay
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid.
+        TypeError
+            If an estimator is no classifier with `predict_proba`.
+        """
+        _check_kind(kind)
+        if kind == "curves" and not curves:
+            raise ValueError("`kind`='curves' needs `curves`, such as {'LoRA': ('epochs', [1, 2, 4])}.")
+        study = implicit_pattern_study(
+            estimators, task, n_train=n_train, n_validation=n_validation, n_test=n_test, n_repeats=n_repeats,
+            train_variant=train_variant, difficulty=difficulty, n_answers=n_answers, curves=curves,
+            random_state=random_state,
+        )
+        return cls.from_results(study, kind=kind, ax=ax)
+
+    @classmethod
+    def from_results(cls, results, *, kind="scatter", level=0.95, n_draws=1000, names=None, ax=None):
+        """Draw what :func:`implicit_pattern_study` returned.
+
+        Parameters
+        ----------
+        results : ImplicitPatternStudy or list of dict
+            Study, or its records with those of its curves, of one or more tasks.
+        kind : {"scatter", "curves"}, default="scatter"
+            What is drawn.
+        level : float, default=0.95
+            Share of the draws of the bootstrap between the ends of an interval.
+        n_draws : int, default=1000
+            Number of these draws.
+        names : dict of {str: str}, default=None
+            What to call the estimators; also which are drawn, and in which order. None: all, as they are recorded.
+        ax : matplotlib Axes or array of them, default=None
+            Where to draw. None means a new figure.
+
+        Returns
+        -------
+        ImplicitPatternDisplay
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid, or there is nothing of this kind to draw.
+        """
+        _check_kind(kind)
+        study = results if isinstance(results, ImplicitPatternStudy) else ImplicitPatternStudy(results)
+        if kind == "curves":
+            rows = study.curve_summary(level=level, n_draws=n_draws)
+        else:
+            rows = study.summary(level=level, n_draws=n_draws)
+        if not rows:
+            raise ValueError(f"`results` holds nothing to draw with `kind`={kind!r}; it has {study!r}.")
+        known = {row["estimator"] for row in rows}
+        unknown = [name for name in names or () if name not in known]
+        if unknown:
+            raise ValueError(f"`names`: nothing is drawn of {unknown[0]!r}; there are {', '.join(sorted(known))}.")
+        chance = {record["dataset"]: 1 / record["n_classes"] for record in [*study.records, *study.curves]}
+        return cls(rows, kind=kind, chance=chance).plot(ax=ax, names=names)
+
+    def plot(self, ax=None, *, names=None):
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array of them, default=None
+            Where to draw: as many axes as `axes_` has. None means a new figure.
+        names : dict of {str: str}, default=None
+            What to call the estimators; also which are drawn. None: all, as they are recorded.
+
+        Returns
+        -------
+        ImplicitPatternDisplay
+            This object, with `points_`, `axes_` and `figure_` set.
+
+        Raises
+        ------
+        ValueError
+            If `ax` has not as many axes as there are to draw.
+        """
+        import matplotlib.pyplot as plt
+
+        names = {row["estimator"]: row["estimator"] for row in self.rows} if names is None else names
+        rows = [row for row in self.rows if row["estimator"] in names]
+        place = ("dataset", "k") if self.kind == "scatter" else ("dataset", "k", "estimator", "curve")
+        panels = list(dict.fromkeys(tuple(row[name] for name in place) for row in rows))
+        shape = (1, len(panels)) if self.kind == "scatter" else (2, len(panels))
+        if ax is None:
+            size = (max(4.2, 3.7 * len(panels)), 4.5 if self.kind == "scatter" else 5.6)
+            _, ax = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
+        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(axes) != shape[0] * shape[1]:
+            raise ValueError(f"`ax` must be {shape[0] * shape[1]} axes for what there is to draw, got {len(axes)}.")
+        self.axes_ = axes if self.kind == "scatter" else axes.reshape(shape)
+        self.figure_ = axes[0].figure
+        self.points_ = {}
+        many_sizes = len({row["k"] for row in rows}) > 1
+        for number, panel in enumerate(panels):
+            chosen = [row for row in rows if tuple(row[name] for name in place) == panel]
+            size = f", {panel[1]} labelled" if many_sizes else ""
+            if self.kind == "scatter":
+                self._draw_scatter(self.axes_[number], panel, chosen, names, f"{panel[0]}{size}")
+            else:
+                self._draw_curves(self.axes_[:, number], panel, chosen, f"{names[panel[2]]}: {panel[0]}{size}")
+        if self.kind == "scatter":
+            self._legend_of_estimators(names)
+        else:
+            self._legends_of_measures()
+        return self
+
+    def _draw_scatter(self, ax, panel, rows, names, title):
+        """One task: a point with its intervals for every estimator."""
+        from matplotlib.ticker import PercentFormatter
+
+        ax.plot([0, 1], [0, 1], color="0.85", linewidth=0.8, zorder=0)
+        if self.chance is not None:
+            for draw in (ax.axhline, ax.axvline):
+                draw(self.chance[panel[0]], color="0.6", linewidth=0.9, linestyle=":", zorder=0)
+        found = {(row["estimator"], row["measure"]): row for row in rows}
+        # The later, the smaller: whoever follows the shortcut all the way lies in the same corner as others who do.
+        sizes = np.linspace(15, 7, len(names)) if len(names) > 1 else [9]
+        for number, name in enumerate(names):
+            if (name, "accuracy_pattern") in found:
+                x, y = found[name, "accuracy_pattern"], found[name, "accuracy_conflict"]
+                style = {"color": f"C{number}", "marker": "osD^vP*X"[number % 8], "markersize": sizes[number],
+                         "markeredgecolor": "white", "markeredgewidth": 0.6, "elinewidth": 1.2, "linestyle": "none",
+                         "clip_on": False}
+                bars = ax.errorbar(
+                    x["mean"], y["mean"], xerr=_ends(x), yerr=_ends(y), label=names[name], zorder=3, **style
+                )
+                self.points_[(*panel, name)] = bars
+        for x, y, side, text in ((0.99, 0.13, "bottom", "follows the shortcut"), (0.99, 0.9, "top", "solves them")):
+            ax.text(x, y, text, ha="right", va=side, color="0.45", fontsize=8, transform=ax.transAxes, zorder=1)
+        ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xlabel="accuracy, shortcut right (%)")
+        if ax is self.axes_[0]:
+            ax.set_ylabel("accuracy, shortcut wrong (%)")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=None))
+        ax.set_title(title, loc="left", fontsize=10)
+        ax.spines[["top", "right"]].set_visible(False)
+
+    def _draw_curves(self, axes, panel, rows, title):
+        """One estimator on one task: losses above, shares below."""
+        from matplotlib.ticker import NullLocator, PercentFormatter
+
+        for ax, measures in zip(axes, (LOSSES, MEASURES)):
+            for measure in measures:
+                points = sorted((row for row in rows if row["measure"] == measure), key=lambda row: row["value"])
+                value, mean, low, high = (
+                    np.array([row[name] for row in points]) for name in ("value", "mean", "low", "high")
+                )
+                style = {"marker": "o", "markersize": 4} | _STYLES[measure]
+                (line,) = ax.plot(value, mean, label=_NAMES[measure], **style)
+                ax.fill_between(value, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
+                self.points_[(*panel[:3], measure)] = line
+            if min(value) > 0:
+                ax.set_xscale("log", base=2)
+            ax.set_xticks(value, [f"{one:g}" for one in value])
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.grid(axis="y", color="0.92", linewidth=0.8)
+            ax.set_axisbelow(True)
+            ax.spines[["top", "right"]].set_visible(False)
+        axes[0].set_title(title, loc="left", fontsize=10)
+        # A loss of a millionth is none: it shall not fill the axes.
+        axes[0].set_ylim(0, max(0.1, axes[0].get_ylim()[1]))
+        axes[1].set_ylim(-0.03, 1.03)
+        axes[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=None))
+        axes[1].set_xlabel(panel[3].replace("__", ", ").replace("_", " "))
+        if self.chance is not None:
+            axes[1].axhline(self.chance[panel[0]], color="0.6", linewidth=0.9, linestyle=":", zorder=0)
+        if axes[0] is self.axes_[0, 0]:
+            axes[0].set_ylabel("log-loss (nats)")
+            axes[1].set_ylabel("problems (%)")
+
+    def _legend_of_estimators(self, names):
+        handles = {name: bars for (_, _, name), bars in self.points_.items()}
+        handles = [handles[name] for name in names if name in handles]
+        columns = max(1, min(len(handles), int(self.figure_.get_figwidth() // 1.7)))
+        self.figure_.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+
+    def _legends_of_measures(self):
+        """Losses are named in the first axes, the rest below all."""
+        self.axes_[0, 0].legend(frameon=False, fontsize=8)
+        handles = self.axes_[1, 0].get_legend_handles_labels()[0]
+        columns = max(1, min(len(handles), int(self.figure_.get_figwidth() // 1.7)))
+        self.figure_.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+
+
+def _ends(row):
+    """Lengths of the bars below and above."""
+    return np.array([[row["mean"] - row["low"]], [row["high"] - row["mean"]]]).clip(min=0)
+
+
+def _check_kind(kind):
+    if not (isinstance(kind, str) and kind in _KINDS):
+        raise ValueError(f"`kind` must be 'scatter' or 'curves', got {kind!r}.")

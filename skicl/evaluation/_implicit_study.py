@@ -1,0 +1,223 @@
+"""implicit_pattern_study: who takes the shortcut, on the same problems, with settings chosen before the test."""
+
+from numbers import Integral
+
+import numpy as np
+
+from skicl.evaluation._contexts import check_count
+from skicl.evaluation._implicit_learners import answers, choose, fitted, read_learners, scores_of_tests
+from skicl.evaluation._implicit_results import ImplicitPatternStudy
+from skicl.evaluation._implicit_splits import VARIANTS, draw_splits
+from skicl.evaluation._results import ResultsFile
+from skicl.evaluation._rows import fingerprint
+
+_COLUMNS = (
+    "dataset", "task", "estimator", "k", "repeat", "setting", "curve", "value", "n_classes", "n_queries",
+    "validation_accuracy", "validation_log_loss", "train_log_loss",
+    *(f"accuracy_{variant}" for variant in VARIANTS), "shortcut_rate", "fit_seconds", "predict_seconds",
+)  # fmt: skip
+
+
+def implicit_pattern_study(estimators, task, *, n_train=200, n_validation=100, n_test=200, n_repeats=3,
+                           train_variant="pattern", difficulty=2, n_answers=None, curves=None, random_state=0,
+                           results_file=None, verbose=False):
+    """Compare what classifiers learn from problems with a shortcut: the shortcut, the long way, or neither.
+
+    Every estimator gets the same written problems of :func:`skicl.datasets.make_implicit_pattern`, the same labelled
+    ones to learn from, and is then asked three kinds of new ones: with a shortcut that is right ("pattern"), with one
+    that is wrong ("conflict"), and without any ("neutral"). Who solves the problems does well on all three; who
+    follows the shortcut does well on the first only, and gives the shortcut's answer on the second. The question is
+    that of a study of in-context learning and fine-tuning [1]_; the protocol is stricter than that of its released
+    code.
+
+    Settings, such as the number of demonstrations, are chosen by the accuracy on validation problems of the variant
+    that is learned from, and what was chosen is asked the test problems once. Each repeat draws all problems anew.
+
+    Parameters
+    ----------
+    estimators : dict of {str: estimator or (estimator, grid)}
+        Classifiers of texts by name, alone or with a grid of parameters to choose among, as for
+        :class:`sklearn.model_selection.ParameterGrid`. They get a list of texts: the template of the task, filled in up
+        to where the answer stands; :class:`~skicl.ICLClassifier` reads them as they are with
+        ``template="{text} {label}"``. A name stands for the same estimator and grid whenever a run continues.
+    task : {"algebra", "boolean", "code", "expression", "parity", "relation"}
+        What the problems are about.
+    n_train : int, default=200
+        Number of labelled problems to learn from; demonstrations are chosen among them.
+    n_validation : int, default=100
+        Number of labelled problems by which settings are chosen, and nothing else.
+    n_test : int, default=200
+        Number of test problems of each variant.
+    n_repeats : int, default=3
+        Number of repeats.
+    train_variant : {"pattern", "conflict", "neutral"}, default="pattern"
+        What the problems for learning and validation are like.
+    difficulty : {1, 2, 3}, default=2
+        Length of the problems.
+    n_answers : int or None, default=None
+        Number of answers of tasks with numbers; None means 10.
+    curves : dict of {str: (str, list of float)}, default=None
+        For estimators by name, a parameter and its values, such as ``{"LoRA": ("epochs", [1, 2, 4])}``. For every value
+        the estimator is fitted anew with all else as chosen, and scored. Nothing is chosen by a curve.
+    random_state : int, default=0
+        Seed of the problems. Estimators with a ``random_state`` of None get the seed of the repeat.
+    results_file : path-like, default=None
+        CSV file to continue from and to write to. None: nothing is written.
+    verbose : bool, default=False
+        Show the progress.
+
+    Returns
+    -------
+    ImplicitPatternStudy
+        One record per repeat and estimator, and one for each value of a curve.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid, or `results_file` holds records of the same task and `n_train` made in another
+        way.
+    TypeError
+        If an estimator is no classifier with `predict_proba`.
+    FileNotFoundError
+        If the folder of `results_file` does not exist.
+
+    See Also
+    --------
+    ImplicitPatternDisplay : Clean against misleading problems, and learning curves, as pictures.
+    skicl.datasets.make_implicit_pattern : The problems.
+
+    References
+    ----------
+    .. [1] Yin et al. (2024), "Deeper insights without updates: the power of in-context learning over fine-tuning",
+       Findings of EMNLP, arXiv 2410.04691.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skicl.evaluation import implicit_pattern_study
+    >>> letters = make_pipeline(TfidfVectorizer(analyzer="char", ngram_range=(1, 4)), LogisticRegression())
+    >>> grid = {"logisticregression__C": [1, 100]}
+    >>> study = implicit_pattern_study({"letters": (letters, grid)}, "parity", n_train=100, n_repeats=2)
+    >>> [(record["estimator"], record["repeat"]) for record in study]
+    [('letters', 0), ('letters', 1)]
+    >>> found = {row["measure"]: row["mean"] for row in study.summary()}
+    >>> found["accuracy_pattern"] > 0.8, found["accuracy_conflict"] < 0.2
+    (True, True)
+    """
+    learners = read_learners(estimators, curves)
+    _check(train_variant, random_state, n_train=n_train, n_validation=n_validation, n_test=n_test, n_repeats=n_repeats)
+    recipe = (task, n_train, n_validation, n_test, train_variant, difficulty, n_answers)
+    seeds = [int(np.random.SeedSequence([random_state, repeat]).generate_state(1)[0]) for repeat in range(n_repeats)]
+    first = draw_splits(*recipe, seeds[0])
+    if n_train < len(first.answers):
+        raise ValueError(f"`n_train`={n_train} must be at least the number of answers, {len(first.answers)}.")
+    file = ResultsFile(results_file, _COLUMNS)
+    digest = fingerprint(first.train.texts, first.validation.texts, *(part.texts for part in first.tests.values()))
+    recorded = _recorded(file, task, digest, n_train)
+    records = []
+    with _bar(n_repeats * sum(learner.n_fits for learner in learners), verbose) as bar:
+        for repeat, seed in enumerate(seeds):
+            run = _Repeat(recipe, repeat, seed, {"dataset": task, "task": digest, "k": n_train}, file, recorded, bar)
+            for learner in learners:
+                bar.set_postfix_str(f"{task}, repeat {repeat}, {learner.name}", refresh=False)
+                try:
+                    records += run.records(learner)
+                except Exception as error:
+                    error.add_note(f"Estimator {learner.name!r}, task {task!r}, repeat {repeat}.")
+                    raise
+    return ImplicitPatternStudy(records)
+
+
+class _Repeat:
+    """One draw of the problems: makes the records that the file does not have."""
+
+    def __init__(self, recipe, repeat, seed, head, file, recorded, bar):
+        self.recipe, self.repeat, self.seed, self.head = recipe, repeat, seed, head
+        self.file, self.recorded, self.bar = file, recorded, bar
+        self._splits = None
+
+    @property
+    def splits(self):
+        if self._splits is None:
+            self._splits = draw_splits(*self.recipe, self.seed)
+        return self._splits
+
+    def records(self, learner):
+        """The record of the chosen setting, then those of the curve."""
+        key = (learner.name, self.repeat, "", None)
+        if key not in self.recorded:
+            chosen = choose(learner, self.splits, self.seed, self.bar.update)
+            said = {"validation_accuracy": chosen.accuracy, "validation_log_loss": chosen.log_loss,
+                    "fit_seconds": chosen.fit_seconds, "train_log_loss": np.nan}
+            self._keep(key, chosen.setting, said | scores_of_tests(chosen.estimator, self.splits.tests))
+        else:
+            self.bar.update(len(learner.candidates))
+        setting = self.recorded[key]["setting"]
+        if learner.values and setting not in learner.candidates:
+            raise ValueError(
+                f"`results_file` says that {learner.name!r} was chosen with the setting {setting!r}, which its grid "
+                "does not have; pass the same grid, or choose another file."
+            )
+        for value in learner.values:
+            self._point(learner, setting, value)
+        keys = [key, *((learner.name, self.repeat, learner.parameter, float(value)) for value in learner.values)]
+        return [self.recorded[key] for key in keys]
+
+    def _point(self, learner, setting, value):
+        """One value of a curve."""
+        key = (learner.name, self.repeat, learner.parameter, float(value))
+        if key not in self.recorded:
+            parameters = learner.candidates[setting] | {learner.parameter: value}
+            estimator, seconds = fitted(learner, parameters, self.splits.train, self.seed)
+            words, losses = answers(estimator, self.splits.validation)
+            # As many as for validation: the two losses are then equally noisy.
+            seen = self.splits.train[np.arange(min(len(self.splits.train.texts), len(words)))]
+            said = {"validation_accuracy": float((words == self.splits.validation.target).mean()),
+                    "validation_log_loss": float(losses.mean()), "fit_seconds": seconds,
+                    "train_log_loss": float(answers(estimator, seen)[1].mean())}
+            self._keep(key, setting, said | scores_of_tests(estimator, self.splits.tests))
+        self.bar.update()
+
+    def _keep(self, key, setting, scores):
+        name, repeat, parameter, value = key
+        record = self.head | scores | {
+            "estimator": name, "repeat": repeat, "setting": setting, "curve": parameter,
+            "value": np.nan if value is None else value, "n_classes": len(self.splits.answers),
+            "n_queries": len(self.splits.tests["pattern"].texts),
+        }
+        record = {column: record[column] for column in _COLUMNS}
+        self.file.append(record)
+        self.recorded[key] = record
+
+
+def _bar(total, verbose):
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, desc="implicit_pattern_study", unit="fit", disable=not verbose)
+
+
+def _recorded(file, task, digest, n_train):
+    """Records of this task and number of problems in the file, by estimator, repeat and place on a curve."""
+    same = [record for record in file.records if (record["dataset"], record["k"]) == (task, n_train)]
+    if any(record["task"] != digest for record in same):
+        raise ValueError(
+            f"`results_file` {str(file.path)!r} holds records of the task {task!r} with n_train={n_train} that were "
+            "made with other numbers of problems, another variant, difficulty or `random_state`; choose another file."
+        )
+    return {
+        (record["estimator"], record["repeat"], record["curve"], record["value"] if record["curve"] else None): record
+        for record in same
+    }
+
+
+def _check(train_variant, random_state, **counts):
+    for name, count in counts.items():
+        check_count(name, count)
+    if train_variant not in VARIANTS:
+        raise ValueError(f"`train_variant` must be one of {', '.join(map(repr, VARIANTS))}, got {train_variant!r}.")
+    if isinstance(random_state, bool) or not isinstance(random_state, Integral) or random_state < 0:
+        raise ValueError(
+            f"`random_state` must be an integer, not below 0, so that a run can continue, got {random_state!r}."
+        )
