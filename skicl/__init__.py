@@ -11,9 +11,10 @@ _WHERE = {
     "ICLClassifier": "skicl._icl",
     "SentenceEncoder": "skicl.encoders",
     "TartClassifier": "skicl._tart",
+    "clear_cache": "skicl._clearing",
 }
 
-__all__ = ["ICLClassifier", "SentenceEncoder", "TartClassifier", "__version__"]
+__all__ = ["ICLClassifier", "SentenceEncoder", "TartClassifier", "__version__", "clear_cache"]
 
 
 def __getattr__(name):

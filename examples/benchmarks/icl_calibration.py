@@ -6,7 +6,8 @@ Per set and seed: some labelled rows, of which the first stand in the prompt and
 queries of the test part. Every text is read once for each prompt; calibrations and readouts are worked out from what
 was read (a test shows that ICLClassifier gives the same). Tuned logistic regression sees the same labelled rows, as
 last hidden states of the same model after the prompt, or as vectors of the default sentence encoder. Every ensemble has
-three members; most of the time goes into them (``--vary none`` leaves them out). A run that was killed continues from its file.
+three members; most of the time goes into them (``--vary none`` leaves them out). A run that was killed continues from
+its file.
 """
 
 import argparse

@@ -186,6 +186,14 @@ class EmbeddingCache:
         return f"EmbeddingCache({folder}max_bytes={self.max_bytes})"
 
 
+def clear_shared_memory():
+    """Forget the vectors of all caches in memory that encoders of this process share: ``cache=True`` or a number."""
+    with _OPENING:
+        shared = [store for (_, place, _), store in _KEPT.items() if place == _SHARED]
+    for store in shared:
+        store.clear()
+
+
 def resolve_cache(cache):
     """The cache that the parameter of an encoder means.
 

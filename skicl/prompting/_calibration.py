@@ -76,8 +76,8 @@ class ContextualCalibration(_ShiftCalibration):
     References
     ----------
     .. [1] Zhao, Wallace, Feng, Klein and Singh (2021), "Calibrate Before Use: Improving Few-Shot Performance of
-       Language Models", ICML. There the correction multiplies probabilities; here it is the same one, in
-       log space and normalised once.
+       Language Models", ICML, arXiv:2102.09690. There the correction multiplies probabilities; here it is the same
+       one, in log space and normalised once.
 
     Examples
     --------
@@ -135,7 +135,8 @@ class DomainCalibration(_ShiftCalibration):
 
     References
     ----------
-    .. [1] Fei, Hou, Chen and Bosselut (2023), "Mitigating Label Biases for In-context Learning", ACL.
+    .. [1] Fei, Hou, Chen and Bosselut (2023), "Mitigating Label Biases for In-context Learning", ACL,
+       arXiv:2305.19148.
 
     Examples
     --------
@@ -198,7 +199,7 @@ class BatchCalibration(_ShiftCalibration):
     References
     ----------
     .. [1] Zhou, Wan, Proleev, Mincu, Chen, Heller and Roy (2024), "Batch Calibration: Rethinking Calibration for
-       In-Context Learning and Prompt Engineering", ICLR.
+       In-Context Learning and Prompt Engineering", ICLR, arXiv:2309.17249.
 
     Examples
     --------

@@ -40,8 +40,8 @@ class PromptEnsemble(BaseEstimator):
 
     References
     ----------
-    .. [1] Li, Zhou, Glavaš, Korhonen and Vulić (2023), "On Task Performance and Model Calibration with Supervised and
-       Self-Ensembled In-Context Learning", arXiv:2312.13772.
+    .. [1] Li, Zhou, Glavaš, Korhonen and Vulić (2025), "Large Language Models are Miscalibrated In-Context Learners",
+       Findings of ACL, arXiv:2312.13772.
 
     Examples
     --------

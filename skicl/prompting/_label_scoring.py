@@ -29,12 +29,15 @@ class LabelScores(NamedTuple):
         Last hidden states at the ends of the prompts.
     vocabulary : ndarray of shape (Q, V) or None
         Log-probabilities of all tokens there.
+    batch_size : int or None
+        Most rows that could be read together; smaller than asked for if memory ran out.
     """
 
     log_probs: np.ndarray
     lengths: np.ndarray
     states: np.ndarray | None = None
     vocabulary: np.ndarray | None = None
+    batch_size: int | None = None
 
 
 class LabelTree(NamedTuple):
@@ -85,7 +88,7 @@ def label_tree(labels):
     return LabelTree(labels, paths, wanted)
 
 
-def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary=False):
+def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary=False, progress=None):
     """Score labels after prompts.
 
     Parameters
@@ -100,6 +103,8 @@ def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary
         Most rows read together. It halves where memory runs out.
     states, vocabulary : bool, default=False
         Whether to return these.
+    progress : callable or None, default=None
+        Called with the number of prompts after each batch.
 
     Returns
     -------
@@ -119,28 +124,42 @@ def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary
     for i, prompt in enumerate(prompts):
         by_labels.setdefault(prompt.continuations, []).append(i)
     for labels, numbers in by_labels.items():
-        rows = [prompts[i].ids[n_kept:] for i in numbers]
-        tree = label_tree(labels)
+        # What all labels begin with is read with the prompt, unless its end is looked at for itself.
+        begun = () if states or vocabulary else _common_beginning(labels)
+        rows = [(*prompts[i].ids[n_kept:], *begun) for i in numbers]
+        tree = label_tree(tuple(label[len(begun) :] for label in labels))
 
-        def run(batch, size, rows=rows, tree=tree, numbers=numbers):
+        def run(batch, size, rows=rows, begun=begun, tree=tree, numbers=numbers):
             places = [numbers[i] for i in batch]
-            _score_batch(model, prefix, n_kept, [rows[i] for i in batch], tree, size, places, found)
+            _score_batch(model, prefix, n_kept, [rows[i] for i in batch], begun, tree, size, places, found)
+            if progress is not None:
+                progress(len(batch))
 
         batch_size = in_batches([len(row) for row in rows], batch_size, run)
     in_order = [
         None if part is None else np.stack([part[i] for i in range(len(prompts))])
         for part in (found.states, found.vocabulary)
     ]
-    return LabelScores(found.log_probs, found.lengths, *in_order)
+    return LabelScores(found.log_probs, found.lengths, *in_order, batch_size)
 
 
-def _score_batch(model, prefix, n_kept, rows, tree, size, numbers, found):
-    """Score the labels of a tree after some rows; what is found goes to the places `numbers`."""
+def _common_beginning(labels):
+    """Tokens that all labels begin with, but for the last one of the shortest."""
+    return labels[0][: min(shared_beginning(labels, labels[0]), min(map(len, labels)) - 1)]
+
+
+def _score_batch(model, prefix, n_kept, rows, begun, tree, size, numbers, found):
+    """Score the labels of a tree after rows that end with `begun`; what is found goes to the places `numbers`."""
     first = [label[0] for label in tree.labels]
     extra = {"states": found.states is not None, "vocabulary": found.vocabulary is not None}
-    wanted = [[(len(row) - 1, token) for token in first] for row in rows]
+    wanted = [
+        [(len(row) - len(begun) - 1 + place, token) for place, token in enumerate(begun)]
+        + [(len(row) - 1, token) for token in first]
+        for row in rows
+    ]
     read = read_rows(model, prefix, n_kept, rows, wanted, keep=bool(tree.paths), **extra)
-    log_probs = np.stack(read.log_probs)
+    all_before, log_probs = np.split(np.stack(read.log_probs), [len(begun)], axis=1)
+    log_probs = log_probs + all_before.sum(axis=1, keepdims=True)
     if tree.paths and prefix.shares:
         _read_on(model, read.cache, n_kept, rows, tree, size, log_probs)
     elif tree.paths:

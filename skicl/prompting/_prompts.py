@@ -14,6 +14,8 @@ from skicl.prompting._reading import Prefix, read_prefix, shares_prefix
 
 # Joining a label to a prompt may add so many tokens to those of the two.
 _SLACK = 2
+# Prompts of so many rows are in memory as tokens at one time.
+ROWS_AT_ONCE = 1024
 
 
 class Demonstrations(NamedTuple):
@@ -69,11 +71,12 @@ class Prompts:
 
     def __init__(self, model, template, demonstrations, words, *, labels, candidate, window, batch_size, shared=None):
         self._weak_model, self._template, self._demonstrations = weakref.ref(model), template, demonstrations
-        self._shared = {} if shared is None else shared
+        # What was read goes with the model.
+        self._read = weakref.WeakKeyDictionary({model: ({}, {} if shared is None else shared)})
         self._labels, self._candidate, self._batch_size = labels, candidate, batch_size
         limits = [limit for limit in (window, model.limit) if limit is not None]
         self._window = min(limits) if limits else None
-        self._encode, self._kept = encoder_of(model.backend), {}
+        self._encode = encoder_of(model.backend)
         frame = self._frame(())
         # A word that begins another could not be told from its beginning without what ends a label.
         end = frame.end if _some_begin_others(words) else ""
@@ -87,6 +90,11 @@ class Prompts:
         """The model, or None once it is no longer in memory: it is not kept alive from here."""
         return self._weak_model()
 
+    @property
+    def _kept(self):
+        """The opened parts of plans that are kept."""
+        return self._read[self.model][0]
+
     def keep(self, plan):
         """Read what the prompts of a plan share, now rather than with every call, and keep it.
 
@@ -97,11 +105,12 @@ class Prompts:
         """
         opened = self._open(plan, read=False)
         ids = (*self._first(opened.frame), *opened.anchor.ids)
-        if ids not in self._shared:
-            self._shared[ids] = read_prefix(self.model, ids, known=self._shared.values())
-        self._kept[plan] = opened._replace(prefix=self._shared[ids])
+        kept, shared = self._read[self.model]
+        if ids not in shared:
+            shared[ids] = read_prefix(self.model, ids, known=shared.values())
+        kept[plan] = opened._replace(prefix=shared[ids])
 
-    def score(self, rows, plans, *, states=False, vocabulary=False):
+    def score(self, rows, plans, *, states=False, vocabulary=False, progress=None):
         """Log-probabilities of the label words after rows.
 
         Parameters
@@ -112,6 +121,8 @@ class Prompts:
             For each row the numbers of its demonstrations, in the order of the prompt.
         states, vocabulary : bool, default=False
             Whether to return these.
+        progress : callable or None, default=None
+            Called with the number of rows after each batch.
 
         Returns
         -------
@@ -128,30 +139,26 @@ class Prompts:
         UserWarning
             If demonstrations were left out of the prompts of some rows.
         """
-        groups, shortened = self._tokenized(rows, plans)
+        self._check_long_rows(rows)
+        found, shortened, size = [], 0, self._batch_size
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            numbers = range(start, min(start + ROWS_AT_ONCE, len(rows)))
+            groups, cut = self._tokenized(rows, plans, numbers)
+            shortened += cut
+            for prefix, some, prompts in self._jobs(groups):
+                scores = score_labels(self.model, prefix, prompts, batch_size=size, states=states,
+                                      vocabulary=vocabulary, progress=progress)
+                size = scores.batch_size
+                found.append((some, scores))
         if shortened:
             warnings.warn(
                 f"{shortened} of {len(rows)} rows are too long for all demonstrations: some were left out of their "
                 f"prompts, so that these have at most {self._window} tokens. Take fewer demonstrations.",
                 stacklevel=2,
             )
-        # Prompts of plans with one row have nothing to share; they are read together.
-        alone = [i for numbers, _ in groups.values() if len(numbers) == 1 for i in numbers]
-        jobs, prompt_of = [], {}
-        for plan, (numbers, prompts) in groups.items():
-            prompt_of.update(zip(numbers, prompts))
-            if len(numbers) > 1 or plan in self._kept:
-                jobs.append((self._open(plan, read=True).prefix, numbers))
-                alone = [i for i in alone if i not in numbers]
-        if alone:
-            jobs.append((Prefix((), None, shares_prefix(self.model)), alone))
-        found = []
-        for prefix, numbers in jobs:
-            prompts = [prompt_of[i] for i in numbers]
-            found.append(score_labels(self.model, prefix, prompts, batch_size=self._batch_size, states=states,
-                                      vocabulary=vocabulary))
-        back = np.argsort(np.concatenate([numbers for _, numbers in jobs]), kind="stable")
-        return LabelScores(*(None if part[0] is None else np.concatenate(part)[back] for part in zip(*found)))
+        back = np.argsort(np.concatenate([numbers for numbers, _ in found]), kind="stable")
+        parts = zip(*(scores[:-1] for _, scores in found))
+        return LabelScores(*(None if part[0] is None else np.concatenate(part)[back] for part in parts), size)
 
     def score_text(self, text):
         """Log-probabilities of the label words after a text that stands alone.
@@ -235,11 +242,36 @@ class Prompts:
         prompt = self._encode([frame.head + body + frame.tail])[0]
         return len(self._first(frame)) + len(prompt) + self._longest
 
-    def _tokenized(self, rows, plans):
+    def _check_long_rows(self, rows):
+        """Refuse rows that do not fit even alone, looking at those only that are long enough for that."""
+        if self._window is None:
+            return
+        columns, candidate = self._demonstrations.columns, self._candidate
+        around = self._n_tokens((), "")
+        for i, row in enumerate(rows):
+            body = self._template.body(row, columns, candidate=candidate)
+            # No token stands for less than a byte, but for a space that some tokenizers put before a text.
+            if around + len(body.encode()) + 1 > self._window:
+                self._tokenized(rows, {i: ()}, [i])
+
+    def _jobs(self, groups):
+        """Triples of a prefix, numbers of rows and their prompts, which are read together."""
+        # Prompts of plans with one row have nothing to share.
+        alone = ([], [])
+        for plan, (numbers, prompts) in groups.items():
+            if len(numbers) > 1 or plan in self._kept:
+                yield self._open(plan, read=True).prefix, numbers, prompts
+            else:
+                alone[0].extend(numbers)
+                alone[1].extend(prompts)
+        if alone[0]:
+            yield Prefix((), None, shares_prefix(self.model)), *alone
+
+    def _tokenized(self, rows, plans, numbers):
         """Numbers of rows and their prompts for every plan, all of which fit; and for how many rows some were cut."""
         groups, waiting, shortened = {}, {}, 0
-        for i, plan in enumerate(plans):
-            waiting.setdefault(plan, []).append(i)
+        for i in numbers:
+            waiting.setdefault(plans[i], []).append(i)
         while waiting:
             plan, numbers = waiting.popitem()
             opened = self._open(plan, read=False)

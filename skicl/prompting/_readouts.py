@@ -36,8 +36,9 @@ def centroid_scores(anchors, codes, states, n_classes):
 
     References
     ----------
-    .. [1] Cho, Sakai, Kato, Tanaka, Ishii and Inoue (2024), "Token-based Decision Criteria Are Suboptimal in In-context
-       Learning" (hidden calibration), arXiv:2406.16535.
+    .. [1] Cho, Sakai, Kato, Tanaka, Ishii and Inoue (2025), "Token-based Decision Criteria Are Suboptimal in In-context
+       Learning" (hidden calibration), NAACL, arXiv:2406.16535. There the nearest mean is the answer; the probabilities
+       are not theirs.
 
     Examples
     --------
@@ -76,8 +77,8 @@ def neighbor_scores(anchors, codes, vocabulary, n_classes):
 
     References
     ----------
-    .. [1] Xu, Wang, Mao and others (2023), "kNN Prompting: Beyond-Context Learning with Calibration-Free Nearest
-       Neighbor Inference", ICLR.
+    .. [1] Xu, Wang, Mao, Lyu, She and Zhang (2023), "kNN Prompting: Beyond-Context Learning with Calibration-Free
+       Nearest Neighbor Inference", ICLR, arXiv:2303.13824.
 
     Examples
     --------

@@ -117,7 +117,7 @@ class PromptedTask:
         self._calibrator = None if recipe.calibrator is None else self._calibrated(clone(recipe.calibrator))
         return self
 
-    def scores(self, model, rows):
+    def scores(self, model, rows, progress=None):
         """Log-probabilities of the classes.
 
         Parameters
@@ -126,6 +126,8 @@ class PromptedTask:
             The same as in ``fit``.
         rows : list of tuple of str
             Queries.
+        progress : callable or None, default=None
+            Called with the number of rows after each batch.
 
         Returns
         -------
@@ -134,7 +136,7 @@ class PromptedTask:
         if self._prompts is None or self._prompts.model is not model:      # a loaded pickle, a model loaded anew
             self._prompts, self._anchors = self._new_prompts(model), None
             self._keep()
-        log_proba, mass = self._plain(rows, self._plans(rows))
+        log_proba, mass = self._plain(rows, self._plans(rows), progress)
         if self._calibrator is not None:
             log_proba = self._calibrator.transform(log_proba)
         return TaskScores(log_proba, mass)
@@ -191,30 +193,30 @@ class PromptedTask:
         plan = tuple(int(i) for i in demonstrations)
         return self._words_of([self._rows[i] for i in rows], [plan] * len(rows))[0]
 
-    def _plain(self, rows, plans):
+    def _plain(self, rows, plans, progress=None):
         """Log-probabilities before calibration, by the readout, and the mass of the label words."""
         readout = self.recipe.readout
         if readout == "label_words":
-            return self._words_of(rows, plans)
+            return self._words_of(rows, plans, progress)
         if self._anchors is None:
             self._anchors = self._read_anchors()
         found = []
         for start in range(0, len(rows), ANCHORS):      # the log-probabilities of all tokens take much memory
             some = slice(start, start + ANCHORS)
-            read, log_probs = self._read(rows[some], plans[some])
+            read, log_probs = self._read(rows[some], plans[some], progress)
             by = centroid_scores if readout == "hidden_centroid" else neighbor_scores
             found.append((by(*self._anchors, read, len(self.recipe.words)), label_mass(log_probs)))
         return tuple(np.concatenate(part) for part in zip(*found))
 
-    def _read(self, rows, plans):
+    def _read(self, rows, plans, progress=None):
         """What the readout looks at, and log-probabilities of the label words."""
         states = self.recipe.readout == "hidden_centroid"
-        scores = self._prompts.score(rows, plans, states=states, vocabulary=not states)
+        scores = self._prompts.score(rows, plans, states=states, vocabulary=not states, progress=progress)
         return (scores.states if states else scores.vocabulary), scores.log_probs
 
-    def _words_of(self, rows, plans):
+    def _words_of(self, rows, plans, progress=None):
         recipe = self.recipe
-        scores = self._prompts.score(rows, plans)
+        scores = self._prompts.score(rows, plans, progress=progress)
         compared = normalized(scores.log_probs, scores.lengths, recipe.verbalizer.normalize,
                               getattr(self, "_prior", None))
         owners = np.repeat(np.arange(len(recipe.words)), [len(some) for some in recipe.words])

@@ -39,7 +39,7 @@ class Verbalizer(BaseEstimator):
     References
     ----------
     .. [1] Holtzman, West, Shwartz, Choi and Zettlemoyer (2021), "Surface Form Competition: Why the Highest
-       Probability Answer Isn't Always Right", EMNLP.
+       Probability Answer Isn't Always Right", EMNLP, arXiv:2104.08315.
 
     Examples
     --------

@@ -96,6 +96,27 @@ def test_prompts_that_leave_the_prefix_early(family):
     close(scores, by_brute_force(family)[:1])
 
 
+@pytest.mark.parametrize("family", ["gpt2", "gemma", "mamba"])
+@pytest.mark.parametrize("labels", [((5, 6, 7), (5, 6, 8)), ((5, 6), (5, 6, 8), (5, 6, 8, 9))])
+def test_what_all_labels_begin_with_is_read_with_the_prompt(family, labels):
+    """As if it belonged to the prompt: no pass of its own, and the same scores."""
+    model = model_of(family)
+    ids, prompts = prompts_of(family)
+    prompts = [TokenizedPrompt(prompt.ids, labels) for prompt in prompts]
+    prefix, calls = read_prefix(model, ids), []
+    expected = score_labels(model, prefix, prompts, batch_size=8, states=True)       # there it is read after the prompt
+    assert (expected.lengths == [len(label) for label in labels]).all()
+    hook = model.whole.register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        scores = score_labels(model, prefix, prompts, batch_size=8)
+    finally:
+        hook.remove()
+    np.testing.assert_allclose(scores.log_probs, expected.log_probs, atol=1e-4)
+    assert scores.log_probs.std() > 0.1
+    if len(labels) == 2:
+        assert len(calls) == 1
+
+
 def test_scoring_leaves_the_prefix_as_it_is():
     model = model_of("llama")
     ids, prompts = prompts_of("llama")

@@ -5,7 +5,7 @@ import pytest
 from prompting.tiny_causal_models import pair_of
 
 from skicl.encoders._networks import LanguageModel
-from skicl.prompting import PromptTemplate
+from skicl.prompting import PromptTemplate, _prompts
 from skicl.prompting._prompts import Demonstrations, Prompts, label_mass
 
 ROWS = [("my card is lost",), ("refund please",), ("cannot log in",), ("lost",)]
@@ -105,6 +105,71 @@ def test_a_row_that_cannot_fit_is_refused_before_anything_is_read():
             prompts.score([("late",), ("late " * 40,)], [(), ()])
     finally:
         model_reads.remove()
+
+
+def many_rows():
+    """Seven queries: five of two plans, one of a plan of its own, one that is long."""
+    queries = [*QUERIES, ("it is late",), ("late " * 30,), ("refund",), ("card",)]
+    return queries, [(0, 1), (2, 3), (0, 1), (2, 3), (0, 1), (1, 2), (0, 1)]
+
+
+def test_rows_are_worked_on_in_parts(monkeypatch):
+    """Only the tokens of one part are in memory; scores, warnings and refusals are those of the whole."""
+    queries, plans = many_rows()
+    window = n_tokens(rendered((0, 1), "where is my card?")) + n_tokens(" refund") + 12
+
+    def run(rows_at_once, sizes):
+        monkeypatch.setattr(_prompts, "ROWS_AT_ONCE", rows_at_once)
+        joint = Prompts._joint
+        counted = lambda self, *arguments: sizes.append(len(arguments[2])) or joint(self, *arguments)  # noqa: E731
+        prompts = make(window=window)
+        prompts.keep((0, 1))
+        steps = []
+        with monkeypatch.context() as patched, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            patched.setattr(Prompts, "_joint", counted)
+            scores = prompts.score(queries, plans, progress=steps.append, states=True, vocabulary=True)
+        assert sum(steps) == len(queries)
+        return scores, [str(warning.message) for warning in caught]
+
+    sizes = []
+    whole, said = run(1000, [])
+    parts, said_of_parts = run(2, sizes)
+    assert max(sizes) <= 2
+    for one, other in zip(whole[:-1], parts[:-1]):
+        np.testing.assert_allclose(other, one, atol=1e-4)
+    assert len(said) == 1
+    assert said == said_of_parts
+    assert said[0].startswith("1 of 7 rows are too long")
+
+
+def test_a_row_of_a_later_part_that_cannot_fit_is_refused_before_anything_is_read(monkeypatch):
+    monkeypatch.setattr(_prompts, "ROWS_AT_ONCE", 1)
+    prompts = make(window=60)
+    model_reads = MODEL.whole.register_forward_pre_hook(lambda *_: pytest.fail("the model was used"))
+    try:
+        with pytest.raises(ValueError, match=r"row at position 2 whose prompt has \d+ tokens .* and 60 fit"):
+            prompts.score([("late",), ("is it late",), ("late " * 200,)], [()] * 3)
+    finally:
+        model_reads.remove()
+
+
+def test_memory_that_runs_out_is_reported_once(monkeypatch):
+    monkeypatch.setattr(_prompts, "ROWS_AT_ONCE", 4)
+    model = LanguageModel(*pair_of("gpt2"))
+    prompts, queries = make(model=model), [(f"late {i}",) for i in range(12)]
+    prompts.keep((0, 1))
+
+    def fail(network, arguments, named):
+        if len(named["input_ids"]) > 2:
+            raise RuntimeError("not enough memory: you tried to allocate")
+
+    hook = model.whole.register_forward_pre_hook(fail, with_kwargs=True)
+    with pytest.warns(UserWarning, match="Memory ran out with `batch_size`=4; 2 rows") as caught:
+        scores = prompts.score(queries, [(0, 1)] * 12)
+    hook.remove()
+    assert len(caught) == 1
+    np.testing.assert_allclose(scores.log_probs, prompts.score(queries, [(0, 1)] * 12).log_probs, atol=1e-4)
 
 
 def test_a_word_that_begins_another_is_told_from_it():
