@@ -3,7 +3,8 @@
 import torch
 
 
-def tiny_language_model(seed=0, *, induction=True, **sizes):
+def tiny_language_model(seed=0, *, induction=True, hidden_size=128, num_hidden_layers=3, num_attention_heads=4,
+                        intermediate_size=256, max_position_embeddings=1024):
     """A GPT-NeoX of half a million weights, and a tokenizer for the words of the episodes.
 
     Networks of this size take very long to find out by themselves that an answer can be looked up in the context. The
@@ -17,9 +18,16 @@ def tiny_language_model(seed=0, *, induction=True, **sizes):
         Seed of the weights.
     induction : bool, default=True
         Whether the first two layers start as induction heads. False means random weights everywhere.
-    **sizes : dict
-        Parameters of :class:`transformers.GPTNeoXConfig` other than the default ones: 3 layers, 128 channels, 4 heads,
-        256 hidden units, 1024 positions.
+    hidden_size : int, default=128
+        Channels of a token, as in :class:`transformers.GPTNeoXConfig`, like all that follow.
+    num_hidden_layers : int, default=3
+        Number of layers.
+    num_attention_heads : int, default=4
+        Heads of a layer.
+    intermediate_size : int, default=256
+        Hidden units of a layer.
+    max_position_embeddings : int, default=1024
+        Most tokens of a prompt.
 
     Returns
     -------
@@ -47,16 +55,17 @@ def tiny_language_model(seed=0, *, induction=True, **sizes):
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
     tokenizer = lexicon_tokenizer()
-    sizes = {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 256,
-             "max_position_embeddings": 1024, **sizes}
-    if induction and min(sizes["num_hidden_layers"], sizes["num_attention_heads"]) < 2:
-        raise ValueError(f"`induction` needs two layers and two heads, got {sizes['num_hidden_layers']} and "
-                         f"{sizes['num_attention_heads']}. Take more of them, or induction=False.")
+    if induction and min(num_hidden_layers, num_attention_heads) < 2:
+        raise ValueError(f"`induction` needs two layers and two heads, got {num_hidden_layers} and "
+                         f"{num_attention_heads}. Take more of them, or induction=False.")
     rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}
     end = tokenizer.eos_token_id
-    config = GPTNeoXConfig(vocab_size=len(tokenizer), tie_word_embeddings=True, attention_bias=True,
-                           use_parallel_residual=False, hidden_act="gelu", rope_parameters=rope, bos_token_id=end,
-                           eos_token_id=end, **sizes)
+    config = GPTNeoXConfig(
+        vocab_size=len(tokenizer), hidden_size=hidden_size, num_hidden_layers=num_hidden_layers,
+        num_attention_heads=num_attention_heads, intermediate_size=intermediate_size,
+        max_position_embeddings=max_position_embeddings, tie_word_embeddings=True, attention_bias=True,
+        use_parallel_residual=False, hidden_act="gelu", rope_parameters=rope, bos_token_id=end, eos_token_id=end,
+    )
     with torch.random.fork_rng(devices=[]):
         network = GPTNeoXForCausalLM(config).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -64,7 +73,7 @@ def tiny_language_model(seed=0, *, induction=True, **sizes):
         for name, weight in network.named_parameters():
             if weight.dim() == 2:
                 adds_to_the_stream = name.endswith(("attention.dense.weight", "dense_4h_to_h.weight"))
-                deviation = config.hidden_size**-0.5 if "embed" in name else weight.shape[1] ** -0.5
+                deviation = hidden_size**-0.5 if "embed" in name else weight.shape[1] ** -0.5
                 weight.normal_(0.0, deviation * (0.1 if adds_to_the_stream else 1.0), generator=generator)
             elif name.endswith("bias"):
                 weight.zero_()
