@@ -89,7 +89,7 @@ def resolve_layers(layers, n_layers):
 
 
 def states_of(network, layers, n_layers, **inputs):
-    """States of all tokens, the mean over some layers, and the network's further output.
+    """States of all tokens, the mean over some layers.
 
     Parameters
     ----------
@@ -109,15 +109,22 @@ def states_of(network, layers, n_layers, **inputs):
     """
     import torch
 
-    deeper = layers != (n_layers,)
     with torch.inference_mode():
-        output = network(**inputs, output_hidden_states=deeper, return_dict=True)
-        if not deeper:
-            return output.last_hidden_state.float()
-        # Some networks list the last state as it is before the last normalisation.
-        last = output.last_hidden_state
-        states = [(last if layer == n_layers else output.hidden_states[layer]).float() for layer in layers]
-        return states[0] if len(states) == 1 else torch.stack(states).mean(dim=0)
+        return states_with_gradient(network, layers, n_layers, **inputs)
+
+
+def states_with_gradient(network, layers, n_layers, **inputs):
+    """The same as :func:`states_of`, for training."""
+    import torch
+
+    deeper = layers != (n_layers,)
+    output = network(**inputs, output_hidden_states=deeper, return_dict=True)
+    if not deeper:
+        return output.last_hidden_state.float()
+    # Some networks list the last state as it is before the last normalisation.
+    last = output.last_hidden_state
+    states = [(last if layer == n_layers else output.hidden_states[layer]).float() for layer in layers]
+    return states[0] if len(states) == 1 else torch.stack(states).mean(dim=0)
 
 
 def padded(rows, filler, device):

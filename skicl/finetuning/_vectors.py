@@ -12,7 +12,7 @@ from skicl.encoders._language_model import LanguageModelEncoder
 from skicl.encoders._networks import LanguageModel
 from skicl.encoders._precision import dtype_name
 from skicl.encoders._sentence import SentenceEncoder
-from skicl.encoders._token_pooling import padded, pool, resolve_layers
+from skicl.encoders._token_pooling import padded, pool, resolve_layers, states_with_gradient
 from skicl.encoders._weights import LiveModel
 from skicl.finetuning._private_copy import private_copy
 
@@ -177,18 +177,10 @@ def _embedded(encoder, network, features):
 
 
 def _pooled(encoder, model, rows):
-    import torch
-
     device = model.network.device
     ids, mask = padded([ids for ids, _ in rows], model.neutral_token, device)
     counted, _ = padded([counted for _, counted in rows], 0, device)
-    numbers = resolve_layers(encoder.layers, model.n_layers)
     keep = {"use_cache": False} if model.causal else {}
-    deeper = numbers != (model.n_layers,)
-    output = model.network(
-        input_ids=ids, attention_mask=mask, output_hidden_states=deeper, return_dict=True, **keep
-    )
-    last = output.last_hidden_state
-    chosen = [last if layer == model.n_layers else output.hidden_states[layer] for layer in numbers]
-    states = torch.stack([layer.float() for layer in chosen]).mean(dim=0)           # B, T, D
+    layers = resolve_layers(encoder.layers, model.n_layers)
+    states = states_with_gradient(model.network, layers, model.n_layers, input_ids=ids, attention_mask=mask, **keep)
     return pool(states, counted, encoder.pooling)

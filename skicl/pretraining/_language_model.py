@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from skicl.pretraining._loop import check_prior
+from skicl.pretraining._loop import check_prior, rate_at, restore_training, training_tensors
 from skicl.reasoning._checkpoint import read_safetensors, save_atomically
 
 STATE_FORMAT = "skicl-language-model-1"
@@ -93,9 +93,7 @@ class EpisodeSchedule:
         -------
         float
         """
-        rising = min(1.0, (step + 1) / max(1, self.warmup))
-        falling = min(1.0, (self.steps - step) / max(1.0, self.decay * self.steps))
-        return self.learning_rate * rising * max(0.0, falling)
+        return rate_at(self, step)
 
     def length(self, step):
         """Tokens of an episode in a step.
@@ -134,15 +132,10 @@ class EpisodeRun:
 
     def save(self, path, network, prior, schedule):
         """Write everything that the next step needs, atomically."""
-        tensors = {}
-        for name, parameter in network.named_parameters():
-            tensors[f"weight.{name}"] = parameter
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{key}.{name}"] = value
         metadata = {"format": STATE_FORMAT, "prior": json.dumps(asdict(prior)),
                     "schedule": json.dumps(asdict(schedule)),
                     "counters": json.dumps([self.step, self.tokens, self.seconds, self.loss])}
-        save_atomically(path, tensors, metadata)
+        save_atomically(path, training_tensors(network, self.optimizer), metadata)
 
     def load(self, path, network, prior, schedule):
         """Continue from a file of :meth:`save`; refuse one of another network, prior or seed."""
@@ -159,13 +152,7 @@ class EpisodeRun:
             if before[name] != value:
                 raise ValueError(f"The run in {str(path)!r} has another `{name}`. Use the same, or start a new run "
                                  "under another `state`.")
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                parameter.copy_(tensors[f"weight.{name}"])
-                for key in ("step", "exp_avg", "exp_avg_sq"):
-                    if (value := tensors.get(f"optimizer.{key}.{name}")) is not None:
-                        device = "cpu" if key == "step" else parameter.device
-                        self.optimizer.state[parameter][key] = value.to(device)
+        restore_training(tensors, network, self.optimizer)
         self.step, self.tokens, self.seconds, self.loss = json.loads(metadata["counters"])
 
 

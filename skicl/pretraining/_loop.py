@@ -92,9 +92,14 @@ class Schedule:
         -------
         float
         """
-        rising = min(1.0, (step + 1) / max(1, self.warmup))
-        falling = min(1.0, (self.steps - step) / max(1.0, self.decay * self.steps))
-        return self.learning_rate * rising * max(0.0, falling)
+        return rate_at(self, step)
+
+
+def rate_at(schedule, step):
+    """Learning rate of a step of any schedule: linear warm-up, constant, then linear decay to zero."""
+    rising = min(1.0, (step + 1) / max(1, schedule.warmup))
+    falling = min(1.0, (schedule.steps - step) / max(1.0, schedule.decay * schedule.steps))
+    return schedule.learning_rate * rising * max(0.0, falling)
 
 
 def make_optimizer(reasoner, schedule):
@@ -103,6 +108,26 @@ def make_optimizer(reasoner, schedule):
     if schedule.optimizer == "muon":
         return Muon(reasoner.named_parameters(), hidden=lambda name: ".blocks." in name, **options)
     return torch.optim.AdamW(reasoner.parameters(), **options)
+
+
+def training_tensors(network, optimizer):
+    """Weights, and what the optimiser remembers of each, by the names under which the state of a run keeps them."""
+    tensors = {}
+    for name, parameter in network.named_parameters():
+        tensors[f"weight.{name}"] = parameter
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value
+    return tensors
+
+
+def restore_training(tensors, network, optimizer):
+    """Put the tensors of :func:`training_tensors` back where they came from."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(tensors[f"weight.{name}"])
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                if (value := tensors.get(f"optimizer.{key}.{name}")) is not None:
+                    optimizer.state[parameter][key] = value.to("cpu" if key == "step" else parameter.device)
 
 
 def check_schedule(schedule, config):
@@ -140,12 +165,9 @@ class State:
 
     def save(self, path, prior, schedule):
         """Write everything that the next step needs, atomically, without pickle."""
-        tensors = {}
-        for name, parameter in self.reasoner.named_parameters():
-            tensors[f"weight.{name}"] = parameter
+        tensors = training_tensors(self.reasoner, self.optimizer)
+        for name in self.average:
             tensors[f"average.{name}"] = self.average[name]
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{key}.{name}"] = value
         metadata = {"format": STATE_FORMAT, "config": json.dumps(self.reasoner.describe()),
                     "schedule": json.dumps(asdict(schedule)), "prior": json.dumps(asdict(prior)),
                     "counters": json.dumps([self.step, self.tasks, self.seconds, self.loss]),
@@ -166,14 +188,9 @@ class State:
             if before[name] != value:
                 raise ValueError(f"The run in {str(path)!r} has another `{name}`: {before[name]} there, {value} here. "
                                  "Use the same, or start a new run under another --out.")
-        with torch.no_grad():
-            for name, parameter in self.reasoner.named_parameters():
-                parameter.copy_(tensors[f"weight.{name}"])
-                self.average[name].copy_(tensors[f"average.{name}"])
-                state = {key: tensors[f"optimizer.{key}.{name}"].to(parameter.device if key != "step" else "cpu")
-                         for key in ("step", "exp_avg", "exp_avg_sq") if f"optimizer.{key}.{name}" in tensors}
-                if state:
-                    self.optimizer.state[parameter] = state
+        restore_training(tensors, self.reasoner, self.optimizer)
+        for name, average in self.average.items():
+            average.copy_(tensors[f"average.{name}"])
         self.step, self.tasks, self.seconds, self.loss = json.loads(metadata["counters"])
         self.earlier = json.loads(metadata["earlier"])
 
