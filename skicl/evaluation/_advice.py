@@ -26,19 +26,21 @@ def advise(cells, score, alpha):
     """
     if len(cells.estimators) == 1:
         return f"There is nothing to choose from: {cells.estimators[0]} is the only estimator."
+    cells = _without_empty_sizes(cells)
     units = unit_of(cells)
     n_units = max(len(pair.differences) for pair in paired(cells, score, list(range(len(cells.sizes)))))
+    if not n_units:
+        return f"Nothing can be compared: no two estimators have their {in_words(score)} on the same contexts."
     means = _means(cells, score)
     head = f"By {in_words(score)} on {n_units} {units if n_units != 1 else units[:-1]}"
     best = _best_of_means(cells, means)
     if n_units < _FEWEST_UNITS:
         return (
-            f"{head}, {best} has the best mean, but these are too few to tell estimators from noise: at least "
-            f"{_FEWEST_UNITS} are needed."
+            f"{head}, {best}, but these are too few to tell estimators from noise: at least {_FEWEST_UNITS} are needed."
         )
     better, overall = beyond_noise(cells, score, alpha)
     if not better.any() and not overall.any():
-        return f"{head}, no difference is beyond noise: {best} has the best mean, and more {units} may tell more."
+        return f"{head}, no difference is beyond noise: {best}, and more {units} may tell more."
     segments = _segments(means, better)
     if len(segments) == 1:
         return f"{head}, {_one_for_all(cells, means, better, overall, segments[0][0])}."
@@ -89,6 +91,12 @@ def _rejected(cells, score, groups, alpha):
     return better
 
 
+def _without_empty_sizes(cells):
+    """Sizes at which no estimator has all that the others have say nothing, and would leave nobody to take there."""
+    full = np.flatnonzero(~np.isnan(cells.values).all(axis=(0, 1, 3)))
+    return cells._replace(sizes=[cells.sizes[size] for size in full], values=cells.values[:, :, full])
+
+
 def _means(cells, score):
     """Mean of each estimator at each size (E, K), larger is better; nan where it has none."""
     values = -cells.values if is_loss(score) else cells.values
@@ -98,10 +106,13 @@ def _means(cells, score):
 
 
 def _best_of_means(cells, means):
-    """Name of the estimator of the best mean over the sizes, among those that have the most sizes."""
-    there = (~np.isnan(means)).sum(axis=1)
-    over_sizes = np.where(there == there.max(), np.nansum(means, axis=1), -np.inf)
-    return cells.estimators[int(over_sizes.argmax())]
+    """Who has the best mean over the sizes, among the estimators that have the most of them, as part of a sentence."""
+    there = ~np.isnan(means)
+    most = np.flatnonzero(there.sum(axis=1) == there.sum(axis=1).max())
+    common = there[most].all(axis=0)
+    over_sizes = np.nanmean(means[most][:, common] if common.any() else means[most], axis=1)
+    best = [cells.estimators[e] for e in most[np.isclose(over_sizes, over_sizes.max(), rtol=1e-12, atol=0)]]
+    return f"{best[0]} has the best mean" if len(best) == 1 else f"{_list_of(best)} share the best mean"
 
 
 def _segments(means, better):
@@ -131,16 +142,21 @@ def _one_for_all(cells, means, better, overall, estimator):
     """What to say where one estimator will do at every size."""
     rivals = _others(cells, means, estimator, range(len(cells.sizes)))
     behind = [cells.estimators[e] for e in rivals if overall[estimator, e]]
-    even = [cells.estimators[e] for e in rivals if not overall[estimator, e]]
+    ahead = [cells.estimators[e] for e in rivals if overall[e, estimator]]
+    even = [cells.estimators[e] for e in rivals if not overall[estimator, e] and not overall[e, estimator]]
     clauses = []
     if behind:
-        clauses.append(f"is ahead of {_list_of(behind) if even else 'every other'}")
+        clauses.append(f"is ahead of {_list_of(behind) if even or ahead else 'every other'}")
     if even:
         clauses.append(f"cannot be told from {_list_of(even)}")
+    if ahead:   # it lacks a size, or another is ahead of it at one
+        clauses.append(f"is behind {_list_of(ahead)}, though at no single size")
     leads = _leads(cells, means, better, estimator, range(len(cells.sizes)))
-    if leads and even:
+    if leads and (even or ahead):
         clauses.append(f"is ahead of every other {_range_of(leads, cells.sizes)}")
     over = "over all sizes" if len(cells.sizes) > 1 else f"with {cells.sizes[0]} labels"
+    if np.isnan(means[rivals]).any():
+        over = "over the sizes in common"
     return f"take {cells.estimators[estimator]}: {over} it {_joined(clauses)}"
 
 
@@ -148,12 +164,13 @@ def _one_of_several(cells, means, better, estimator, first, last):
     """What to say of one estimator where another is needed at other sizes."""
     sizes = range(first, last + 1)
     clause = f"{cells.estimators[estimator]} {_range_of([cells.sizes[size] for size in sizes], cells.sizes)}"
+    rivals = _others(cells, means, estimator, sizes)
+    if not rivals:
+        return f"{clause} (no other ran there)"
     leads = _leads(cells, means, better, estimator, sizes)
     if len(leads) == len(sizes):
         return f"{clause} (ahead of every other)"
-    even = [
-        cells.estimators[e] for e in _others(cells, means, estimator, sizes) if not better[estimator, e, sizes].any()
-    ]
+    even = [cells.estimators[e] for e in rivals if not better[estimator, e, sizes].any()]
     return f"{clause} (not to be told from {_list_of(even)})" if even else clause
 
 
@@ -164,10 +181,11 @@ def _others(cells, means, estimator, sizes):
 
 
 def _leads(cells, means, better, estimator, sizes):
-    """The sizes at which an estimator is ahead of every other that ran."""
-    behind = np.isnan(means) | better[estimator]
-    behind[estimator] = True
-    return [cells.sizes[size] for size in sizes if behind[:, size].all()]
+    """The sizes at which others ran, and an estimator is ahead of all of them."""
+    there = ~np.isnan(means)
+    there[estimator] = False
+    shared = [size for size in sizes if there[:, size].any()]
+    return [cells.sizes[size] for size in shared if better[estimator, there[:, size], size].all()]
 
 
 def _range_of(some, sizes):

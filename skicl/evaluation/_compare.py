@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from numbers import Real
 
+import numpy as np
+
 from skicl.evaluation._advice import advise
 from skicl.evaluation._comparison import arrange, as_frame, mean_ranks, records_of
 from skicl.evaluation._paired import holm, paired, rank_test, unit_of
@@ -17,18 +19,19 @@ class Comparison:
     score : str
         The score.
     k : int or None
-        The size of the contexts; None is the mean over all sizes.
+        The size of the contexts; None is all sizes.
     unit : {"data sets", "contexts"}
         What was paired.
     ranks : list of dict
         `estimator`, its mean rank `mean`, and the ends `low` and `high` of its interval, as from :func:`mean_ranks`;
-        the best first.
+        the best first. For all sizes, over those at which every estimator ran; if there is none, of those that have
+        all sizes.
     pairs : list of dict
         For every pair `first` and `second`: the number `n` of units in which both ran, `wins`, `ties` and `losses` of
         the first, its mean `difference` to the second (positive is better, also of losses), `p_value` of Wilcoxon's
         signed-rank test and `p_holm`, the same corrected for the number of pairs.
     advice : str
-        Which estimator to take, from how many labels.
+        Which estimator to take, from how many labels; with `k`, at this size.
 
     See Also
     --------
@@ -83,7 +86,8 @@ def compare(results, *, score="accuracy", k=None, alpha=0.05):
     score : str, default="accuracy"
         Field to compare by. Of "log_loss", "brier", "ece" and of seconds less is better, of every other more.
     k : int, default=None
-        Compare at this size of the contexts. None: by the mean over all sizes at which both of a pair ran.
+        Compare at this size of the contexts alone. None: by the mean over all sizes at which both of a pair ran, and
+        the advice also looks at each size.
     alpha : float, default=0.05
         Level of the claims in the advice: the largest chance of a single false one among all.
 
@@ -136,12 +140,21 @@ def compare(results, *, score="accuracy", k=None, alpha=0.05):
     cells = arrange(records, score)
     if k is not None and k not in cells.sizes:
         raise ValueError(f"`k` must be None or one of the sizes {', '.join(map(str, cells.sizes))}, got {k!r}.")
-    sizes = range(len(cells.sizes)) if k is None else [cells.sizes.index(k)]
-    pairs = [_row(cells.estimators, pair) for pair in paired(cells, score, list(sizes))]
+    if k is not None:
+        records = [record for record in records if record["k"] == k]
+        cells = arrange(records, score)
+    pairs = [_row(cells.estimators, pair) for pair in paired(cells, score, list(range(len(cells.sizes))))]
     for row, corrected in zip(pairs, holm([row["p_value"] for row in pairs])):
         row["p_holm"] = float(corrected)
-    ranks = sorted((row for row in mean_ranks(records, score) if row["k"] == k), key=lambda row: row["mean"])
-    return Comparison(score, k, unit_of(cells), ranks, pairs, advise(cells, score, alpha))
+    return Comparison(score, k, unit_of(cells), _ranks(records, cells, score, k), pairs, advise(cells, score, alpha))
+
+
+def _ranks(records, cells, score, k):
+    """Mean ranks, the best first, so that an estimator that lacks a size is not left out."""
+    everybody = (~np.isnan(cells.values)).any(axis=(1, 3)).all(axis=0)
+    common = {size for size, ran in zip(cells.sizes, everybody) if ran} or set(cells.sizes)
+    ranks = mean_ranks([record for record in records if record["k"] in common], score)
+    return sorted((row for row in ranks if row["k"] == k), key=lambda row: row["mean"])
 
 
 def _row(estimators, pair):

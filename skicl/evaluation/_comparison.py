@@ -10,6 +10,8 @@ from sklearn.utils import check_random_state
 from skicl.evaluation._contexts import check_count
 from skicl.evaluation._scores import is_loss
 
+_FIELDS = ("estimator", "dataset", "k", "repeat")  # where the score of a record stands
+
 
 def mean_scores(records, score="accuracy", *, n_draws=1000, level=0.95, random_state=0):
     """Mean of a score over data sets and repeats, for each estimator and size of the context.
@@ -219,6 +221,10 @@ def records_of(results):
         records = results.to_dict("records") if hasattr(results, "to_dict") else list(results)
     if not records:
         raise ValueError("`records` is empty; pass what few_shot_curve returned.")
+    for record in records:
+        lacking = [name for name in _FIELDS if name not in record]
+        if lacking:
+            raise ValueError(f"`records` must have {', '.join(_FIELDS)} and scores; a record lacks {lacking[0]!r}.")
     return records
 
 
@@ -269,13 +275,12 @@ def arrange(records, score):
     if lacking is not None:
         numbers = ", ".join(name for name, value in lacking.items() if isinstance(value, Real))
         raise ValueError(f"`score` must be a number in every record, got {score!r}; a record has {numbers}.")
-    fields = ("estimator", "dataset", "k", "repeat")
-    found = {name: list(dict.fromkeys(record[name] for record in records)) for name in fields}
+    found = {name: list(dict.fromkeys(record[name] for record in records)) for name in _FIELDS}
     estimators, datasets, sizes, repeats = found["estimator"], found["dataset"], sorted(found["k"]), found["repeat"]
     values = np.full((len(estimators), len(datasets), len(sizes), len(repeats)), np.nan)
     axes = [{name: at for at, name in enumerate(names)} for names in (estimators, datasets, sizes, repeats)]
     for record in records:
-        place = tuple(axis[record[name]] for axis, name in zip(axes, fields))
+        place = tuple(axis[record[name]] for axis, name in zip(axes, _FIELDS))
         if not np.isnan(values[place]):
             raise ValueError(
                 f"`records` has two results of {record['estimator']!r} on {record['dataset']!r} at k={record['k']}, "

@@ -97,11 +97,16 @@ class ComparisonDisplay:
         Raises
         ------
         ValueError
-            If `ax` is not two axes.
+            If `ax` is not two axes, or no estimator has a rank.
         """
         import matplotlib.pyplot as plt
 
         self.order_ = [row["estimator"] for row in self.comparison.ranks]
+        if not self.order_:
+            raise ValueError(
+                "`comparison` ranks nobody: at no size did all estimators run, and none ran at all sizes. Compare "
+                "those that share a size, or one size by `k`."
+            )
         if ax is None:
             side = 1.4 + 0.52 * len(self.order_)
             _, ax = plt.subplots(1, 2, figsize=(2.6 * side, side), layout="constrained", width_ratios=[1, 1.15])

@@ -92,8 +92,8 @@ class FewShotCurveDisplay:
             Queries. None: other rows of `X`.
         y_test : array-like of shape (n_test,), default=None
             Their classes.
-        scoring : sequence of str, default=("accuracy", "neg_log_loss")
-            The scores to compute and draw.
+        scoring : sequence of str or dict of {str: str or callable}, default=("accuracy", "neg_log_loss")
+            The scores to compute and draw, as for :func:`few_shot_curve`.
         encoder : transformer, default=None
             Turns rows into vectors, once for all.
         random_state : int, default=0
@@ -169,6 +169,11 @@ class FewShotCurveDisplay:
                 raise ValueError(f"`{parameter}`: no record is of {unknown[0]!r}; there are {', '.join(known)}.")
         shown = list(known if names is None else names)
         scores = {one: _lines(records, one, shown, reference, level, n_draws) for one in score}
+        without = [one for one, lines in scores.items() if not lines]
+        if without:
+            raise ValueError(
+                f"`score`: nobody has {without[0]!r} on all contexts of a size, so there is no line to draw."
+            )
         return cls(scores, reference=reference, level=level).plot(ax=ax, names=names, styles=styles, bands=bands)
 
     def plot(self, ax=None, *, names=None, styles=None, bands=None):
@@ -307,7 +312,7 @@ def _limit(ax, lines):
     highest = {key: line["mean"].max() for key, line in lines.items()}
     top = 1.15 * float(np.median(list(highest.values())))
     leaving = [key for key, value in highest.items() if value > top]
-    if not leaving:
+    if not leaving or not top:      # of losses that are all zero nothing could be seen below the end
         return
     low = min(line["mean"].min() for line in lines.values())
     ax.set_ylim(max(0, 0.8 * low), min(top, ax.get_ylim()[1]))

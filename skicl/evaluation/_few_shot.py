@@ -7,7 +7,9 @@ from time import perf_counter
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 
+from skicl._validation import is_missing
 from skicl.evaluation._contexts import check_count, drawn_queries, nested_contexts, orders_of_rows
 from skicl.evaluation._curve import FewShotCurve
 from skicl.evaluation._results import ResultsFile
@@ -67,12 +69,14 @@ def few_shot_curve(
         Their classes. Each must occur in `y`.
     test_size : float, default=0.5
         Share of the rows of `X` that each repeat keeps for queries if there is no `X_test`. It bounds the contexts.
-    scoring : sequence of str, default=("accuracy", "neg_log_loss", "ece")
+    scoring : sequence of str or dict of {str: str or callable}, default=("accuracy", "neg_log_loss", "ece")
         Names of scores. Those of scikit-learn's scorers have its sign, larger is better: "accuracy", "f1_macro",
         "balanced_accuracy", "roc_auc_ovr", and the negative losses "neg_log_loss" (nats, with the probability of the
         true class clipped at 1e-15) and "neg_brier_score". Plain losses, smaller is better: "log_loss", "brier"
         (:func:`brier_score`), "ece" and "ece_quantile" (:func:`expected_calibration_error` with 15 bins of equal
-        width and of equal mass). "macro_f1" is the mean over the classes that occur among the queries.
+        width and of equal mass). "macro_f1" is the mean over the classes that occur among the queries. A dict gives
+        scores other names, and takes scorers of your own, larger is better: ``{"cost": make_scorer(cost)}``. They are
+        called as in scikit-learn, with row numbers for rows: what the classifier predicts is all they can look at.
     encoder : transformer, default=None
         Turns rows into vectors, once for all estimators, sizes and repeats. It is fitted on the rows of `X` without
         their labels. None: the estimators get the rows as they are.
@@ -96,7 +100,7 @@ def few_shot_curve(
     random_state : int, default=0
         Seed of the contexts and queries.
     results_file : path-like, default=None
-        CSV file to continue from and to write to. None: nothing is written.
+        CSV file to continue from and to write to, one process at a time. None: nothing is written.
     dataset : str, default=""
         Name of the data set in the records. One file can hold several data sets.
     verbose : bool, default=False
@@ -113,9 +117,9 @@ def few_shot_curve(
         If a parameter is not valid, the two parts do not fit together, or `results_file` holds records of the same
         `dataset` that were made from other data, queries or seeds, or with another encoder.
     TypeError
-        If an estimator has no `predict_proba`, or `encoder` is no transformer.
-    FileNotFoundError
-        If the folder of `results_file` does not exist.
+        If an estimator has no `predict_proba`, `encoder` is no transformer, or a name or `dataset` is no str.
+    OSError
+        If the folder of `results_file` does not exist, or nothing can be written there.
 
     See Also
     --------
@@ -137,11 +141,11 @@ def few_shot_curve(
     np.True_
     """
     _check_estimators(estimators, raw)
-    scoring = check_scoring(scoring)
-    y = column_or_1d(y)
-    y_test = None if y_test is None else column_or_1d(y_test)
+    X, X_test = (part.tocsr() if hasattr(part, "tocsr") else part for part in (X, X_test))
+    y, y_test = _checked_classes("y", y), None if y_test is None else _checked_classes("y_test", y_test)
     _check_parts(X, y, X_test, y_test)
-    _check_numbers(random_state, n_unlabelled, test_size, n_queries)
+    scoring = check_scoring(scoring, np.unique(y))
+    _check_settings(random_state, n_unlabelled, test_size, n_queries, dataset)
     if n_unlabelled and y.dtype.kind in "iu" and (y == -1).any():
         raise ValueError(
             "`y` has the class -1, which marks rows without a label; rename it or leave out `n_unlabelled`."
@@ -171,7 +175,7 @@ def few_shot_curve(
                 bar.update()
     curve = FewShotCurve(records)
     if verbose:
-        print(curve.advice(scoring[0]))
+        print(curve.advice(next(iter(scoring))))
     return curve
 
 
@@ -234,7 +238,7 @@ def _score(estimator, source, name, rows, others, queries, scoring):
     return {
         "n_classes": len(classes),
         "n_queries": len(y_query),
-        **{score: score_of(score, y_query, prob, classes) for score in scoring},
+        **{name: score_of(score, y_query, prob, classes) for name, score in scoring.items()},
         "fit_seconds": fitted - started,
         "predict_seconds": predicted - fitted,
     }
@@ -285,6 +289,11 @@ def _check_estimators(estimators, raw):
             f"`estimators` must be a dict of at least one name and classifier, got {estimators!r}."
         )
     for name, estimator in estimators.items():
+        if not isinstance(name, str) or isinstance(estimator, type):
+            raise TypeError(
+                "`estimators` must be a dict from str to estimators such as LogisticRegression(), got "
+                f"{name!r}: {estimator!r}."
+            )
         if not hasattr(estimator, "predict_proba"):
             raise TypeError(
                 f"`estimators`: {name!r} ({type(estimator).__name__}) has no `predict_proba`; wrap it, for "
@@ -295,7 +304,27 @@ def _check_estimators(estimators, raw):
         raise ValueError(f"`raw` must be a sequence of names out of {', '.join(estimators)}, got {raw!r}.")
 
 
-def _check_numbers(random_state, n_unlabelled, test_size, n_queries):
+def _checked_classes(name, y):
+    """The classes as an array; missing ones, numbers that are no classes and mixed types are refused."""
+    y = column_or_1d(y)
+    missing = [row for row, label in enumerate(y.tolist()) if is_missing(label)] if y.dtype.kind in "Of" else []
+    if missing:
+        raise ValueError(f"`{name}` has a missing label at position {missing[0]}; drop the row.")
+    try:
+        n_classes = len(np.unique(y))
+        if y.dtype.kind == "O" and n_classes and not isinstance(y[0], str):
+            y = np.array(y.tolist())
+        check_classification_targets(y)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must hold classes, of one type: {error}") from error
+    if name == "y" and n_classes == 1:
+        raise ValueError(f"`y` holds a single class, {y.tolist()[0]!r}; there is nothing to learn.")
+    return y
+
+
+def _check_settings(random_state, n_unlabelled, test_size, n_queries, dataset):
+    if not isinstance(dataset, str):
+        raise TypeError(f"`dataset` must be a str, under which records are found again, got {dataset!r}.")
     check_count("n_unlabelled", n_unlabelled, smallest=0)
     if n_queries is not None:
         check_count("n_queries", n_queries)
@@ -318,4 +347,4 @@ def _check_parts(X, y, X_test, y_test):
             )
     unseen = [] if y_test is None else np.setdiff1d(y_test, y)
     if len(unseen):
-        raise ValueError(f"`y_test` holds the class {unseen[0]!r}, which `y` does not hold.")
+        raise ValueError(f"`y_test` holds the class {unseen.tolist()[0]!r}, which `y` does not hold.")

@@ -41,8 +41,8 @@ def expected_calibration_error(
         Number of bins.
     strategy : {"uniform", "quantile"}, default="uniform"
         "uniform": bins of equal width over [0, 1], closed on the right, as in [1]_. "quantile": bins
-        that hold equally many rows; rows of equal confidence share a bin, so that the result does not
-        depend on the order of the rows.
+        that hold equally many rows, up to one; rows of equal confidence share a bin, so that the result
+        does not depend on the order of the rows, and there may be fewer bins.
     norm : {"l1", "l2"}, default="l1"
         "l1": the mean distance. "l2": the root of the mean squared distance, which is never smaller.
     debias : bool, default=False
@@ -141,7 +141,9 @@ def confidence_bins(y_true, y_prob, *, n_bins, strategy, labels):
     if strategy == "uniform":
         edges = np.linspace(0, 1, n_bins + 1)
     else:
-        edges = np.quantile(confidence, np.linspace(0, 1, n_bins + 1))
+        # Confidences that occur, not interpolated ones, whose rounding would move rows into the next bin.
+        last = -(-np.arange(n_bins + 1) * len(confidence) // n_bins) - 1
+        edges = np.sort(confidence)[np.maximum(last, 0)]
     bins = np.searchsorted(edges[1:-1], confidence, side="left")  # bin b is (edges[b], edges[b + 1]]
     count = np.bincount(bins, minlength=n_bins)
     filled = np.flatnonzero(count)
@@ -225,7 +227,10 @@ def _check_probabilities(y_true, y_prob, labels):
     true = column_or_1d(y_true)
     if len(true) != len(prob):
         raise ValueError(f"`y_true` has {len(true)} rows and `y_prob` has {len(prob)}; they must be equal.")
-    return _columns_of_classes(true, prob.shape[1], labels), prob
+    try:
+        return _columns_of_classes(true, prob.shape[1], labels), prob
+    except TypeError as error:      # None and names, or names and numbers, cannot be sorted
+        raise ValueError("`y_true` and `labels` must hold classes of one type, none of them missing.") from error
 
 
 def _columns_of_classes(true, n_columns, labels):
@@ -248,5 +253,5 @@ def _columns_of_classes(true, n_columns, labels):
     columns = order[at]
     unknown = np.flatnonzero(classes[columns] != true)
     if len(unknown):
-        raise ValueError(f"`y_true` holds the class {true[unknown[0]]!r}, which is not in `labels`.")
+        raise ValueError(f"`y_true` holds the class {true.tolist()[unknown[0]]!r}, which is not in `labels`.")
     return columns

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 _TEXT = frozenset({"dataset", "task", "estimator", "setting", "curve"})
@@ -13,9 +14,9 @@ class ResultsFile:
     """Records in a CSV file that is at every moment complete and readable.
 
     Each new record writes the whole file beside the old one and moves it into place, so that a process
-    that is killed at any moment leaves the file as it was after the last full record. One process may
-    write to a file at a time. Numbers are written with all their digits: what is read back is equal
-    to what was written.
+    that is killed at any moment leaves the file as it was after the last full record, also if the
+    machine stops or the disk is full. One process may write to a file at a time. Numbers are written
+    with all their digits: what is read back is equal to what was written.
 
     Parameters
     ----------
@@ -28,12 +29,13 @@ class ResultsFile:
     ------
     ValueError
         If the file exists and has other columns, or a row that cannot be read.
-    FileNotFoundError
-        If the folder of `path` does not exist.
+    OSError
+        If the folder of `path` does not exist, or nothing can be written there.
     """
 
     def __init__(self, path, columns):
-        self.path = None if path is None else Path(path)
+        # A link is followed, or the first record would put a file into its place.
+        self.path = None if path is None else Path(os.path.realpath(path))
         self.columns = tuple(columns)
         self.records = []
         self._text = _csv_line(self.columns)
@@ -41,18 +43,43 @@ class ResultsFile:
             return
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"`results_file`: the folder {str(self.path.parent)!r} does not exist.")
+        if self.path.is_dir():
+            raise IsADirectoryError(f"`results_file` must be a file, and {str(self.path)!r} is a folder.")
         if self.path.exists():
             self.records = self._read()
             self._text += "".join(self._line(record) for record in self.records)
+        self._try_to_write()
 
     def append(self, record):
         """Add a record and bring the file up to date."""
-        self.records.append(record)
-        self._text += self._line(record)
+        text = self._text + self._line(record)
         if self.path is not None:
-            partial = self.path.with_name(f".{self.path.name}.partial")
-            partial.write_text(self._text, encoding="utf-8", newline="")
-            os.replace(partial, self.path)
+            with self._partial(text) as partial:
+                os.replace(partial, self.path)
+        self.records.append(record)
+        self._text = text
+
+    @contextmanager
+    def _partial(self, text):
+        """A file with `text` beside the results, on the disk and not only in its queue; gone afterwards."""
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        try:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            yield partial
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _try_to_write(self):
+        """Find out now, not after the first fit, whether a record can be written."""
+        try:
+            with self._partial(self._text):
+                pass
+        except OSError as error:
+            error.add_note(f"`results_file`: nothing can be written to the folder {str(self.path.parent)!r}.")
+            raise
 
     def _line(self, record):
         return _csv_line([_written(record[name]) for name in self.columns])

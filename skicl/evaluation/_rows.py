@@ -1,5 +1,6 @@
 """Rows of any kind: taken by number, told apart by a fingerprint, encoded once."""
 
+import os
 from collections.abc import Mapping
 from hashlib import blake2b
 from numbers import Number
@@ -74,7 +75,7 @@ def describe_encoder(encoder):
     Returns
     -------
     str
-        Its class and parameters; of parameters that are objects, their class.
+        Its class and parameters; of parameters that are functions or classes their name, of other objects their class.
     """
     if encoder is None:
         return ""
@@ -88,7 +89,16 @@ def _describe(value):
         return describe_encoder(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_describe, value))}]"
-    return repr(value) if value is None or isinstance(value, str | bytes | bool | Number) else type(value).__qualname__
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_describe(key)}: {_describe(item)}' for key, item in value.items())}}}"
+    if isinstance(value, np.ndarray):
+        return f"array {fingerprint(value)}"
+    if isinstance(value, os.PathLike):
+        return repr(os.fspath(value))
+    if callable(value) and hasattr(value, "__name__"):  # a function or class: np.log and np.sqrt differ
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}"
+    shown = value is None or isinstance(value, str | bytes | bool | Number) or type(value).__name__ == "dtype"
+    return repr(value) if shown else type(value).__qualname__
 
 
 def take_rows(X, rows):

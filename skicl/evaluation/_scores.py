@@ -1,5 +1,8 @@
 """Scores by name: those of this package, and those of scikit-learn with their sign."""
 
+import warnings
+from collections.abc import Mapping
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score, f1_score, get_scorer, get_scorer_names
@@ -10,38 +13,53 @@ _CLIP = 1e-15  # a probability of zero for what happened costs 34.5 nats, not in
 # Where less is better. Every other score is better the larger it is, as all scorers of scikit-learn are.
 _LOSSES = frozenset({"log_loss", "brier", "ece", "ece_quantile", "fit_seconds", "predict_seconds", "seconds"})
 
+# Fields of a record that are no scores.
+_TAKEN = frozenset({"dataset", "task", "estimator", "k", "repeat", "n_classes", "n_queries"})
+_TAKEN |= {"fit_seconds", "predict_seconds"}
 
-def check_scoring(scoring):
-    """Refuse names that are no score.
+
+def check_scoring(scoring, classes):
+    """Refuse what is no score, or no score of these classes.
 
     Parameters
     ----------
-    scoring : sequence of str
+    scoring : sequence of str, or dict of {str: str or callable}
         What the user asked for.
+    classes : ndarray of shape (n_classes,)
+        Sorted classes.
 
     Returns
     -------
-    tuple of str
-        Each name once.
+    dict of {str: str or callable}
+        The score of each name.
     """
     if isinstance(scoring, str) or not len(scoring):
         raise ValueError(f"`scoring` must be a sequence of at least one name of a score, got {scoring!r}.")
-    for name in scoring:
-        if name not in _OWN and name not in get_scorer_names():
+    scores = dict(scoring) if isinstance(scoring, Mapping) else {name: name for name in scoring}
+    for name, score in scores.items():
+        if not isinstance(name, str) or name in _TAKEN or (name in _OWN and score != name):
+            raise ValueError(
+                f"`scoring`: a score cannot be called {name!r}. Pass scorers of your own by names of your own, such as "
+                "{'cost': make_scorer(...)}."
+            )
+        if callable(score):
+            continue
+        if score not in _OWN and score not in get_scorer_names():
             raise ValueError(
                 f"`scoring` must hold names out of {', '.join(_OWN)}, or of scikit-learn's scorers for classifiers "
-                f"(sklearn.metrics.get_scorer_names), got {name!r}."
+                f"(sklearn.metrics.get_scorer_names), got {score!r}."
             )
-    return tuple(dict.fromkeys(scoring))
+        _try_score(score, classes)
+    return scores
 
 
-def score_of(name, y, prob, classes):
+def score_of(score, y, prob, classes):
     """One score of probabilities.
 
     Parameters
     ----------
-    name : str
-        Name of the score.
+    score : str or callable
+        Name of the score, or a scorer, called with a classifier of these probabilities, row numbers and `y`.
     y : ndarray of shape (n_samples,)
         True classes.
     prob : ndarray of shape (n_samples, n_classes)
@@ -53,9 +71,9 @@ def score_of(name, y, prob, classes):
     -------
     float
     """
-    if name in _OWN:
-        return float(_OWN[name](y, prob, classes))
-    return float(get_scorer(name)(_Said(prob, classes), np.arange(len(y)), y))
+    if isinstance(score, str) and score in _OWN:
+        return float(_OWN[score](y, prob, classes))
+    return float(get_scorer(score)(_Said(prob, classes), np.arange(len(y)), y))
 
 
 def is_loss(score):
@@ -87,6 +105,20 @@ def in_words(score):
     """
     plain = score.removeprefix("neg_").removesuffix("_score")
     return {"log_loss": "log-loss", "ece": "ECE", "brier": "Brier score"}.get(plain, plain.replace("_", " "))
+
+
+def _try_score(name, classes):
+    """Find out before any fit whether a score can tell these classes: that of a perfect classifier, one row a class."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            score_of(name, classes, np.eye(len(classes)), classes)
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"`scoring`: {name!r} cannot score the {len(classes)} classes {', '.join(map(repr, classes[:3].tolist()))}"
+            f"{', ...' if len(classes) > 3 else ''}: {error} Scores of two classes often have a form for more, such as "
+            "'f1_macro' or 'roc_auc_ovr'."
+        ) from error
 
 
 class _Said(ClassifierMixin, BaseEstimator):

@@ -57,9 +57,10 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
     patience : int, default=3
         Training stops when the loss of the held-out rows has not fallen for so many epochs; what was best is kept.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as in scikit-learn.
+        Weights of the classes, as in scikit-learn; classes that a dict does not name have 1.
     lora : LoRASettings or None, default=None
-        Size and place of the adapters. None means the defaults of :class:`~skicl.finetuning.LoRASettings`.
+        Size and place of the adapters. None means the defaults of :class:`~skicl.finetuning.LoRASettings`; give
+        ``LoRASettings()`` to search a grid over ``lora__rank``.
     random_state : int, RandomState instance or None, default=None
         Draws the split, the order of the rows, dropout, adapters and pairs. The same integer gives the same
         classifier; global generators are neither seeded nor used for training.
@@ -171,17 +172,21 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"The number of classes has to be greater than one; got {len(classes)} class ({classes.tolist()})."
             )
-        weights = weights * compute_sample_weight(self.class_weight, labels)
+        weights = weights * self._weights_of_classes(labels)
         rows, order = in_order_of_appearance(texts, codes, weights / weights.mean())
         lora = LoRASettings(**self.lora.get_params()) if self.lora is not None else LoRASettings()
         tuned = fit_task(self._task(encoder, rows, len(classes), lora))
         tuned.encoder.fit([texts[0]])
         head = tuned.head._replace(coef=tuned.head.coef[order], intercept=tuned.head.intercept[order])
-        self._learnt = (self.method, encoder, lora, tuned.changes, tuned.base_digest, head)
-        self.n_epochs_, self.best_epoch_ = tuned.history.n_epochs, tuned.history.best_epoch
-        self.validation_losses_ = np.array(tuned.history.losses)
-        self.encoder_ = tuned.encoder
-        self.classes_ = classes
+        found = {
+            "_learnt": (self.method, encoder, lora, tuned.changes, tuned.base_digest, head),
+            "n_epochs_": tuned.history.n_epochs,
+            "best_epoch_": tuned.history.best_epoch,
+            "validation_losses_": np.array(tuned.history.losses),
+            "encoder_": tuned.encoder,
+            "classes_": classes,
+        }
+        vars(self).update(found)    # all at once: an interrupt between two of them would leave it half-fitted
         return self
 
     def predict_log_proba(self, X):
@@ -303,6 +308,12 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         if not len(counted):
             raise ValueError("`sample_weight` is 0 for every row. Give at least two classes a positive weight.")
         return [texts[i] for i in counted], labels[counted], weights[counted]
+
+    def _weights_of_classes(self, labels):
+        """Weights of the classes for each row; rows of weight 0 may have taken classes with them."""
+        if isinstance(self.class_weight, Mapping):
+            return np.array([float(self.class_weight.get(label, 1.0)) for label in labels.tolist()])
+        return compute_sample_weight(self.class_weight, labels)
 
     def _task(self, encoder, rows, n_classes, lora):
         """What is to be learnt, with all defaults resolved."""

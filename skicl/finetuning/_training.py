@@ -6,6 +6,7 @@ import numpy as np
 
 WARM_UP = 0.1
 LARGEST_GRADIENT = 1.0
+DIVERGED = "Training has diverged: {} is not finite. Choose a lower `learning_rate`."
 
 
 class Course(NamedTuple):
@@ -92,7 +93,7 @@ def train(groups, loss_of, course, *, validate=None, bar=None):
     while epoch < course.n_epochs:
         for loss in loss_of(epoch):
             if not torch.isfinite(loss):
-                raise ValueError("Training has diverged: the loss is not finite. Choose a lower `learning_rate`.")
+                raise ValueError(DIVERGED.format("the loss"))
             for group, rate in zip(optimizer.param_groups, rates):
                 group["lr"] = rate * rate_factor(step, n_steps)
             optimizer.zero_grad(set_to_none=True)

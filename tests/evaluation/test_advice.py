@@ -89,6 +89,67 @@ def test_who_did_not_run_at_a_size_is_not_taken_there():
     )
 
 
+@pytest.mark.parametrize("missing", [np.nan, None])
+def test_a_size_without_a_full_row_of_anybody_is_left_out(missing):
+    """An interrupted run, or a score that does not exist there: nobody can be taken at such a size."""
+    records = [
+        record | {"accuracy": np.nan} if record["k"] == 8 and missing is not None else record
+        for record in made({"a": 0, "b": 0.2})
+        if missing is not None or record["k"] > 8 or record["repeat"] == (record["estimator"] == "b")
+    ]
+    assert compare(records).advice == "By accuracy on 8 contexts, take b: over all sizes it is ahead of every other."
+
+
+def test_who_ran_alone_is_ahead_of_nobody():
+    records = made({"a": 0, "b": 0.2})
+    assert compare([r for r in records if r["estimator"] == "a" or r["k"] < 64]).advice == (
+        "By accuracy on 8 contexts, take b from 8 to 32 labels (ahead of every other), and a at 64 labels (no other "
+        "ran there)."
+    )
+    assert compare([r for r in records if r["estimator"] == "b" or r["k"] < 64]).advice == (
+        "By accuracy on 8 contexts, take b: over the sizes in common it is ahead of every other."
+    )
+    disjoint = [r for r in records if (r["estimator"] == "a") == (r["k"] == 8)]
+    assert compare(disjoint).advice == (
+        "Nothing can be compared: no two estimators have their accuracy on the same contexts."
+    )
+
+
+def test_behind_over_all_sizes_is_not_called_even():
+    """Behind at no single size beyond noise, and still behind in the mean: that is not "cannot be told from"."""
+    rng, records = np.random.default_rng(1), []
+    sizes = [8, 16, 32, 64, 128, 256, 512, 1024, 2048]
+    for k in sizes:
+        for r in range(6):
+            better = {"a": 0.0, "b": 0.01, "c": 0.5 if k == 8 else -0.5}
+            for name, gain in better.items():
+                if name != "b" or k < 2048:
+                    value = gain + 0.01 * rng.normal()
+                    records.append({"dataset": "", "estimator": name, "k": k, "repeat": r, "accuracy": value})
+    two = [record for record in records if record["estimator"] != "c"]
+    at_size, overall = beyond_noise(arrange(two, "accuracy"), "accuracy", 0.05)
+    assert (at_size.any(), overall[1, 0]) == (False, True), "the case is the one that is meant"
+    assert compare(two).advice == (
+        "By accuracy on 6 contexts, take a: over the sizes in common it is behind b, though at no single size."
+    )
+
+
+def test_equal_means_are_shared():
+    level = [record | {"accuracy": 0.5} for record in made({"a": 0, "b": 0, "c": 0})]
+    level += [record | {"estimator": "d", "accuracy": 0.4 + record["repeat"] / 50} for record in level[::3]]
+    assert compare(level).advice == (
+        "By accuracy on 8 contexts, no difference is beyond noise: a, b and c share the best mean, and more contexts "
+        "may tell more."
+    )
+
+
+def test_means_of_other_sizes_are_not_compared():
+    """More labels give better scores; who ran at the larger sizes is not better by that."""
+    records = made({"a": [0.1, 0.2, 0.3, 0.4], "b": [0.05, 0.15, 0.25, 0.35]}, n_repeats=4, noise=1e-4)
+    records = [r for r in records if r["k"] != {"a": 64, "b": 8}[r["estimator"]]]
+    assert "contexts, a has the best mean" in compare(records).advice
+
+
 def test_equal_estimators_are_seldom_told_apart():
     """The chance of a single false claim in a sentence is the level, over all pairs and sizes together."""
     false = []

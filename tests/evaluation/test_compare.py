@@ -43,6 +43,8 @@ def test_a_size_can_be_chosen():
     assert among.pairs == alone.pairs
     assert [row["mean"] for row in among.ranks] == [row["mean"] for row in alone.ranks]
     assert among.k == 16
+    assert among.advice == alone.advice
+    assert compare(made(n_sets=30), k=16).advice.startswith("By accuracy on 30 data sets, take c: with 16 labels it is")
     assert compare(records).k is None
 
 
@@ -51,6 +53,19 @@ def test_ranks_are_the_mean_ranks_the_best_first():
     assert [row["estimator"] for row in found.ranks] == ["c", "b", "a"]
     expected = {row["estimator"]: row for row in mean_ranks(made()) if row["k"] is None}
     assert {row["estimator"]: row for row in found.ranks} == expected
+
+
+def test_ranks_are_those_at_the_sizes_at_which_all_ran():
+    records = [record for record in made() if record["estimator"] != "b" or record["k"] == 16]
+    at_common = compare([record for record in records if record["k"] == 16])
+    assert compare(records).ranks == at_common.ranks
+    assert [row["estimator"] for row in at_common.ranks] == ["c", "b", "a"]
+
+
+def test_a_record_without_a_field_is_named():
+    records = [{name: value for name, value in record.items() if name != "dataset"} for record in made()]
+    with pytest.raises(ValueError, match=r"`records` must have .* a record lacks 'dataset'"):
+        compare(records)
 
 
 def test_curves_lists_and_frames_are_read_alike():

@@ -57,6 +57,15 @@ def test_stars_stand_where_the_test_says_so_and_on_the_side_of_the_winner():
     assert not any(text.get_text().endswith("*") for text in wins_shown(strict).values())
 
 
+def test_an_estimator_that_lacks_a_size_is_shown_with_the_others():
+    records = [record for record in made() if record["k"] == 8 or record["estimator"] != "middle"]
+    assert sorted(ComparisonDisplay.from_results(records).order_) == ["best", "middle", "worst"]
+    apart = [record for record in records if (record["k"] == 8) == (record["estimator"] == "middle")]
+    apart = [record for record in apart if record["estimator"] != "worst"]
+    with pytest.raises(ValueError, match="`comparison` ranks nobody: at no size did all estimators run"):
+        ComparisonDisplay.from_results(apart)
+
+
 def test_names_titles_and_axes():
     figure, axes = plt.subplots(1, 2)
     display = ComparisonDisplay.from_results(made(), k=16, names={"best": "The $best"}, ax=axes)

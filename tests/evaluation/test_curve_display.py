@@ -139,3 +139,15 @@ def test_records_without_accuracy_and_log_loss_need_a_score():
     records = [{"dataset": "", "estimator": "a", "k": 4, "repeat": 0, "ece": 0.1}]
     with pytest.raises(ValueError, match="`score` must name a field to draw"):
         FewShotCurveDisplay.from_results(records)
+
+
+def test_errors_that_are_mostly_zero_can_be_seen():
+    records = [record | {"ece": 0.1 if record["estimator"] == "lr" else 0.0} for record in made()]
+    bottom, top = FewShotCurveDisplay.from_results(records, score="ece").axes_[0].get_ylim()
+    assert bottom <= 0 < 0.1 <= top
+
+
+def test_a_score_that_does_not_exist_anywhere_is_named():
+    records = [record | {"ece": np.nan} for record in made()]
+    with pytest.raises(ValueError, match="`score`: nobody has 'ece' on all contexts of a size"):
+        FewShotCurveDisplay.from_results(records, score=["accuracy", "ece"])

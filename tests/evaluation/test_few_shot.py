@@ -5,17 +5,25 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import coo_array, csc_matrix, csr_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.metrics import accuracy_score, f1_score, log_loss, make_scorer, zero_one_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import LinearSVC
 
-from skicl.evaluation import FewShotCurve, brier_score, expected_calibration_error, few_shot_curve, nested_contexts
+from skicl.evaluation import (
+    FewShotCurve,
+    brier_score,
+    compare,
+    expected_calibration_error,
+    few_shot_curve,
+    nested_contexts,
+)
 from skicl.evaluation._contexts import orders_of_rows
 
 SECONDS = ("fit_seconds", "predict_seconds")
@@ -174,6 +182,14 @@ class TestFewShotCurve:
         assert "brier" in records[0]
         assert "accuracy" not in records[0]
 
+    def test_scores_of_ones_own_are_recorded_and_found_again(self, parts, estimators, tmp_path):
+        scoring = {"errors": make_scorer(zero_one_loss, greater_is_better=False), "acc": "accuracy"}
+        options = {"k": [20], "n_repeats": 2, "scoring": scoring, "results_file": tmp_path / "r.csv"}
+        records = scores(estimators, *parts, **options)
+        assert all(record["errors"] == pytest.approx(record["acc"] - 1) for record in records)
+        assert scores(estimators, *parts, **options) == records
+        assert compare(records, score="errors").pairs[0]["n"] == 2
+
     def test_a_failure_names_estimator_and_context(self, parts):
         with pytest.raises(ValueError) as caught:
             scores({"odd": Fixed([0.5, 0.5, np.nan])}, *parts, k=[20], n_repeats=1)
@@ -196,11 +212,49 @@ class TestFewShotCurve:
         with pytest.raises(ValueError, match=message):
             scores(estimators, *parts, k=[20], **{name: value})
 
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"estimators": {1: GaussianNB()}}, TypeError, "`estimators` must be a dict from str to estimators .* 1:"),
+            ({"estimators": {"nb": GaussianNB}}, TypeError, "`estimators` must be a dict from str to .* 'nb': <class"),
+            ({"dataset": 3}, TypeError, "`dataset` must be a str, under which records are found again, got 3"),
+            ({"scoring": ["f1"]}, ValueError, "`scoring`: 'f1' cannot score the 3 classes 'x', 'y', 'z'"),
+            ({"y": [None] * 200}, ValueError, "`y` has a missing label at position 0"),
+            ({"y": np.where(np.arange(200) < 9, 1, np.nan)}, ValueError, "`y` has a missing label at position 9"),
+            ({"y": np.linspace(0, 1, 200)}, ValueError, "`y` must hold classes, of one type: Unknown label type"),
+            ({"y": np.array([1, "a"] * 100, dtype=object)}, ValueError, "`y` must hold classes, of one type"),
+            ({"y": ["x"] * 200}, ValueError, "`y` holds a single class, 'x'"),
+        ],
+    )
+    def test_nothing_is_fitted_before_all_is_known_to_fit(self, parts, options, error, message):
+        X, y, *_ = parts
+        notes = Notes()
+        given = {"estimators": {"a": Recorder(notes)}, "X": X, "y": y, "k": [20], **options}
+        with pytest.raises(error, match=message):
+            few_shot_curve(**given)
+        assert not notes.seen
+
+    def test_labels_that_are_objects_are_labels(self, parts):
+        X, y, *_ = parts
+        codes = np.searchsorted(["x", "y", "z"], y)
+        options = {"k": 20, "n_repeats": 1}
+        found = few_shot_curve({"nb": GaussianNB()}, X, codes.astype(object), **options)
+        expected = few_shot_curve({"nb": GaussianNB()}, X, codes, **options)
+        assert without_seconds(found) == without_seconds(expected)
+
+    def test_sparse_rows_of_any_kind(self, parts):
+        X, y, *_ = parts
+        found = [
+            without_seconds(few_shot_curve({"lr": LogisticRegression()}, form(X), y, k=20, n_repeats=1))
+            for form in (csr_matrix, coo_array, csc_matrix)
+        ]
+        assert found[0] == found[1] == found[2]
+
     def test_parts_that_do_not_fit_are_refused(self, parts, estimators):
         X_train, y_train, X_test, y_test = parts
         with pytest.raises(ValueError, match="`X` has 199 rows and `y` 200"):
             scores(estimators, X_train[1:], y_train, X_test, y_test)
-        with pytest.raises(ValueError, match=r"`y_test` holds the class .*new.*`y` does not hold"):
+        with pytest.raises(ValueError, match="`y_test` holds the class 'new', which `y` does not hold"):
             scores(estimators, X_train, y_train, X_test, ["new"] * 100)
         with pytest.raises(ValueError, match="`estimators` must be a dict"):
             scores([LogisticRegression()], *parts)

@@ -6,6 +6,7 @@ from scipy.special import softmax
 from sklearn.metrics import brier_score_loss
 
 from skicl.evaluation import brier_score, expected_calibration_error
+from skicl.evaluation._metrics import confidence_bins
 
 
 def drawn(n_rows, n_classes, seed=0, sharpness=2.0):
@@ -46,6 +47,41 @@ def test_quantile_ece_of_bins_that_divide_the_rows():
     ]
     found = expected_calibration_error(true, prob, n_bins=6, strategy="quantile")
     assert found == pytest.approx(np.mean(gaps), abs=1e-12)
+
+
+def chunked_ece(true, prob, n_bins):
+    """Equal mass, by hand: the sorted rows in runs of equal length, a run of ties never torn apart."""
+    rows = sorted(range(len(true)), key=lambda i: prob[i].max())
+    runs, start = [], 0
+    for b in range(1, n_bins + 1):
+        end = -(-b * len(rows) // n_bins)
+        while start < end < len(rows) and prob[rows[end]].max() == prob[rows[end - 1]].max():
+            end += 1
+        runs.append(rows[start:end])
+        start = max(start, end)
+    assert sorted(i for run in runs for i in run) == list(range(len(true)))
+    gaps = [abs(sum((prob[i].argmax() == true[i]) - prob[i].max() for i in run)) for run in runs]
+    return sum(gaps) / len(true)
+
+
+@pytest.mark.parametrize("digits", [12, 1])
+def test_quantile_ece_is_that_of_a_loop_also_with_ties_and_few_rows(digits):
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        n_rows, n_bins = int(rng.integers(1, 40)), int(rng.integers(1, 60))
+        low = np.round(rng.uniform(0, 0.5, n_rows), digits)
+        prob, true = np.column_stack([low, 1 - low]), rng.integers(2, size=n_rows)
+        options = {"n_bins": n_bins, "strategy": "quantile", "labels": [0, 1]}
+        found = expected_calibration_error(true, prob, **options)
+        assert found == pytest.approx(chunked_ece(true, prob, n_bins), abs=1e-12)
+
+
+def test_bins_of_equal_mass_hold_equally_many_rows():
+    confidence = np.random.default_rng(0).uniform(0.5, 1, size=25)      # every edge of 12 bins is a row
+    for n_bins in range(1, 26):
+        bins = confidence_bins(np.ones(25, dtype=int), confidence, n_bins=n_bins, strategy="quantile", labels=[0, 1])
+        assert len(bins.count) == n_bins
+        assert np.ptp(bins.count) <= 1
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "quantile"])
@@ -197,3 +233,14 @@ def test_only_the_squared_error_can_be_debiased():
         expected_calibration_error([0, 1], [0.1, 0.9], debias=True)
     with pytest.raises(ValueError, match="`norm` must be 'l1' or 'l2', got 'max'"):
         expected_calibration_error([0, 1], [0.1, 0.9], norm="max")
+
+
+@pytest.mark.parametrize("metric", [expected_calibration_error, brier_score])
+def test_missing_and_mixed_labels_are_refused(metric):
+    prob = [[0.2, 0.8], [0.3, 0.7]]
+    for true in ([None, "a"], np.array([1, "a"], dtype=object)):
+        for labels in (None, ["a", "b"]):
+            with pytest.raises(ValueError, match="`y_true` and `labels` must hold classes of one type"):
+                metric(true, prob, labels=labels)
+    with pytest.raises(ValueError, match="`y_true` holds the class '0', which is not in `labels`"):
+        metric(["0", "1"], prob, labels=[0, 1])

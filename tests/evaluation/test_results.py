@@ -1,5 +1,7 @@
 """The results file is complete after every record, whatever happens to the process."""
 
+import errno
+
 import pytest
 
 from skicl.evaluation._results import ResultsFile
@@ -40,6 +42,51 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     assert (tmp_path / "r.csv").read_bytes() == before
 
 
+@pytest.mark.parametrize("failing", ["os.fsync", "os.replace"])
+def test_a_full_disk_costs_nothing_that_was_there(tmp_path, monkeypatch, failing):
+    """The part that fitted is removed, and the record that could not be written can be appended again later."""
+    file = ResultsFile(tmp_path / "r.csv", COLUMNS)
+    file.append(record(8))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(failing, full)
+    with pytest.raises(OSError, match="No space left"):
+        file.append(record(16))
+    assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
+    assert file.records == [record(8)]
+    monkeypatch.undo()
+    file.append(record(16))
+    assert ResultsFile(tmp_path / "r.csv", COLUMNS).records == [record(8), record(16)]
+
+
+def test_a_folder_that_takes_no_file_is_found_out_before_any_work(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    ResultsFile(tmp_path / "r.csv", COLUMNS).append(record(8))
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    with pytest.raises(PermissionError) as caught:
+        ResultsFile(tmp_path / "other.csv", COLUMNS)
+    assert "`results_file`: nothing can be written to the folder" in caught.value.__notes__[0]
+
+
+def test_the_first_look_changes_nothing_and_clears_what_a_kill_left(tmp_path):
+    (tmp_path / ".r.csv.partial").write_text("half a rec", encoding="utf-8")
+    ResultsFile(tmp_path / "r.csv", COLUMNS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "r.csv").symlink_to(tmp_path / "far" / "r.csv")
+    for k in (8, 16):
+        ResultsFile(tmp_path / "r.csv", COLUMNS).append(record(k))
+    assert (tmp_path / "r.csv").is_symlink()
+    assert ResultsFile(tmp_path / "far" / "r.csv", COLUMNS).records == [record(8), record(16)]
+
+
 def test_without_a_path_records_stay_in_memory():
     file = ResultsFile(None, COLUMNS)
     file.append(record(8))
@@ -65,3 +112,5 @@ def test_a_broken_line_is_named(tmp_path, line):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"`results_file`: the folder .*missing.* does not exist"):
         ResultsFile(tmp_path / "missing" / "r.csv", COLUMNS)
+    with pytest.raises(IsADirectoryError, match="`results_file` must be a file"):
+        ResultsFile(tmp_path, COLUMNS)

@@ -1,12 +1,15 @@
 """Rows of any kind are told apart by their content, and taken and encoded as what they are."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skicl.evaluation._rows import EncodedRows, describe_encoder, fingerprint, take_rows
 
@@ -64,3 +67,17 @@ def test_an_encoder_is_described_by_what_changes_its_vectors():
     assert describe_encoder(one) != describe_encoder(other)
     assert describe_encoder(one) == describe_encoder(make_pipeline(TfidfVectorizer()))
     assert "0x" not in describe_encoder(make_pipeline(TfidfVectorizer(tokenizer=str.split)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(np.log, np.sqrt), (str.lower, str.upper), (np.eye(2), np.eye(3)), (Path("a"), Path("b")), ({"a": 1}, {"a": 2}),
+     (np.float32, np.float64), (torch.float32, torch.bfloat16), (np.dtype("f4"), np.dtype("f8"))],
+)
+def test_parameters_that_are_objects_are_told_apart(one, other):
+    """Else vectors of one encoder would be compared with those of another in the same file."""
+    first, second = (describe_encoder(FunctionTransformer(kw_args=value)) for value in (one, other))
+    assert first != second
+    assert first == describe_encoder(FunctionTransformer(kw_args=one))
+    assert describe_encoder(FunctionTransformer(one)) != describe_encoder(FunctionTransformer(other))
+    assert "0x" not in first

@@ -1,6 +1,7 @@
 """FineTuneClassifier: the battery of text classifiers, and the laws of fine-tuning."""
 
 import pickle
+import sys
 import threading
 import warnings
 
@@ -425,3 +426,64 @@ def test_bad_targets_are_refused(y, weights, message, tiny_folder):
 def test_divergence_is_named(tiny_folder):
     with pytest.raises(ValueError, match="`learning_rate`"):
         tuner(tiny_folder, "full", learning_rate=1e30, epochs=4).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_divergence_in_the_last_step_is_named_too(method, tiny_folder):
+    """After the only step no loss is computed that could tell; the classifier must not give NaN for probabilities."""
+    one_step = tuner(tiny_folder, method, learning_rate=1e38, epochs=1, batch_size=64)
+    with pytest.raises(ValueError, match=r"Training has diverged: what the trained model .* lower `learning_rate`"):
+        one_step.fit(TEXTS, LABELS)
+    with pytest.raises(NotFittedError):
+        one_step.predict(TEXTS)
+
+
+def test_an_interrupt_at_any_line_of_fit_leaves_all_or_nothing(tiny_folder):
+    trained, line = tuner(tiny_folder, "last_layer"), 0
+    whole = {name for name in vars(clone(trained).fit(TEXTS, LABELS)) if name.endswith("_") or name == "_learnt"}
+    code, states = FineTuneClassifier.fit.__code__, []
+
+    def interrupt(frame, event, _):
+        nonlocal seen
+        if frame.f_code is not code:
+            return None
+        seen += event == "line"
+        if event == "line" and seen == line:
+            raise KeyboardInterrupt
+        return interrupt
+
+    while True:
+        line, seen = line + 1, 0
+        sys.settrace(interrupt)
+        try:
+            trained.fit(TEXTS, LABELS)
+        except KeyboardInterrupt:
+            states.append({name for name in vars(trained) if name.endswith("_") or name == "_learnt"})
+        else:
+            break
+        finally:
+            sys.settrace(None)
+    assert len(states) > 10
+    # Before its first line a second fit has not begun; what the fit before left is still there, whole.
+    assert all(state in (set(), whole) for state in states)
+    assert states[1:-1] == [set()] * (len(states) - 2)
+
+
+def test_weights_of_classes_whose_rows_all_have_weight_zero(tiny_folder):
+    none = [0.0 if label == "card" else 1.0 for label in LABELS]
+    given = tuner(tiny_folder, "last_layer", class_weight={"card": 2.0, "refund": 3.0})
+    trained = given.fit(TEXTS, LABELS, sample_weight=none)
+    kept = [i for i, label in enumerate(LABELS) if label != "card"]
+    without = clone(given).set_params(class_weight={"refund": 3.0})
+    without.fit([TEXTS[i] for i in kept], [LABELS[i] for i in kept])
+    assert trained.classes_.tolist() == ["login", "refund"]
+    np.testing.assert_array_equal(trained.predict_proba(TEXTS), without.predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_two_rows_duplicates_and_empty_texts(method, tiny_folder):
+    for texts, labels in ((["aa", "bb"], [0, 1]), (["aa"] * 6, [0, 1] * 3), (["", "b", "", "c"], [0, 1, 0, 1])):
+        trained = tuner(tiny_folder, method).fit(texts, labels)
+        probabilities = trained.predict_proba(["", *texts])
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        assert trained.n_epochs_ == 2
