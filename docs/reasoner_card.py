@@ -29,9 +29,12 @@ def entries(card, prefix=""):
 def summary(stage):
     """One line on an earlier stage of pretraining."""
     prior, schedule = stage["prior"], stage["schedule"]
+    if prior["name"] == "LogisticPrior":
+        sizes = f"sequences of {prior['start_points']} to {prior['n_points']} points"
+    else:
+        sizes = f"up to {prior['max_labelled']} labelled rows and {prior['max_classes']} classes"
     return (
-        f"{stage['steps']} steps, {stage['tasks']} tasks, {stage['seconds']} s, rate {schedule['learning_rate']}, "
-        f"up to {prior['max_labelled']} labelled rows and {prior['max_classes']} classes"
+        f"{stage['steps']} steps, {stage['tasks']} tasks, {stage['seconds']} s, rate {schedule['learning_rate']}, {sizes}"
     )
 
 

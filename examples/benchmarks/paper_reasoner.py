@@ -112,11 +112,13 @@ def report(found, n_features, options):
         cells = [cell(scores[key]) if key in scores else "" for key in LABELS]
         rows.append([n, *cells])
     card = read_card(options.reasoner)
+    stages = [*card.get("earlier_stages", []), card]
+    steps, sequences, seconds = (sum(stage.get(name, 0) for stage in stages) for name in ("steps", "tasks", "seconds"))
     return (
         f"{options.tasks} tasks with {options.queries} queries each; {n_features} features, alpha = {ALPHA:g}. Cells: "
         "accuracy in per cent ± "
         "half of the 95 % interval over tasks / expected log-loss in nats. The paper's reasoner was pretrained for "
-        f"{card.get('steps', 0)} steps on {card.get('tasks', 0)} sequences, {card.get('seconds', 0)} seconds on "
+        f"{steps:,} steps on {sequences:,} sequences, {seconds:,.0f} seconds on "
         f"{card.get('hardware', 'unknown hardware')}.\n\n" + markdown_table(("rows", *LABELS.values()), rows)
     )
 

@@ -21,6 +21,8 @@ class Sequences(NamedTuple):
         Points.
     y : int64 Tensor of shape (S, P)
         Labels, 0 or 1.
+    start : int64 Tensor of shape (S,) or None, default=None
+        Position of the first point of every sequence. None means that all begin at the first position.
 
     Examples
     --------
@@ -33,6 +35,7 @@ class Sequences(NamedTuple):
 
     X: torch.Tensor
     y: torch.Tensor
+    start: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ class LogisticPrior:
     small_share : float, default=0.0
         Share of the steps, after the start, with a random smaller number of features, so that the network does not
         forget how to read points with zeros. The paper has none.
+    random_start : float, default=0.0
+        Share of the sequences that begin at a random one of the ``n_points`` positions that leaves room for them, so
+        that short sequences practise the late positions too. The paper has none.
 
     References
     ----------
@@ -100,6 +106,7 @@ class LogisticPrior:
     points_every: int = 1000
     points_a_step: int = 0
     small_share: float = 0.0
+    random_start: float = 0.0
 
     def at(self, step):
         """The prior of a step of the curriculum.
@@ -117,7 +124,7 @@ class LogisticPrior:
         grown = step // self.features_every * self.more_features
         n_active = min(self.n_features, self.start_features + grown)
         n_points = min(self.n_points, self.start_points + step // self.points_every * self.more_points)
-        return OfStep(replace(self, n_points=n_points), n_active)
+        return OfStep(replace(self, n_points=n_points), n_active, self.n_points)
 
     def sample(self, generator):
         """Draw a batch from the end of the curriculum.
@@ -131,14 +138,15 @@ class LogisticPrior:
         -------
         Sequences
         """
-        return OfStep(self, self.n_features).sample(generator)
+        return OfStep(self, self.n_features, self.n_points).sample(generator)
 
 
 class OfStep(NamedTuple):
-    """A prior at one step: so many points, of which the first features are not zero."""
+    """A prior at one step: so many points, of which the first features are not zero, somewhere in so many positions."""
 
     prior: LogisticPrior
     n_active: int
+    n_positions: int
 
     @property
     def n_points(self):
@@ -155,11 +163,17 @@ class OfStep(NamedTuple):
         X[..., n_active:] = 0.0
         log_odds = prior.alpha * X @ draw.normal(n_sequences, prior.n_features, 1)
         y = draw.uniform(n_sequences, prior.n_points) < log_odds[..., 0].sigmoid()
-        return Sequences(X, y.long())
+        return Sequences(X, y.long(), self._start(draw, n_sequences) if prior.random_start else None)
+
+    def _start(self, draw, n_sequences):
+        """Positions (S,) of first points."""
+        free = self.n_positions - self.n_points + 1
+        anywhere = (draw.uniform(n_sequences) * free).long().clamp(max=free - 1)
+        return torch.where(draw.uniform(n_sequences) < self.prior.random_start, anywhere, 0)
 
 
 def sequence_loss(reasoner, sequences):
     """Cross-entropy of all labels of all sequences, the first among them; and the same without gradient."""
-    log_odds = reasoner.sequence_log_odds(sequences.X, sequences.y).float()
+    log_odds = reasoner.sequence_log_odds(*sequences).float()
     loss = F.binary_cross_entropy_with_logits(log_odds, sequences.y.to(log_odds))
     return loss, loss.detach()

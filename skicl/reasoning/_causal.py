@@ -220,7 +220,7 @@ class CausalReasoner(Reasoner):
         # Log-odds of each against the other, for two classes; the sigmoids of more are normalised.
         return 0.5 * log_odds if log_odds.shape[2] == 2 else F.logsigmoid(log_odds)
 
-    def sequence_log_odds(self, X, y):
+    def sequence_log_odds(self, X, y, start=None):
         """Log-odds of every label of a sequence of points, given the points before it; for pretraining.
 
         Parameters
@@ -229,13 +229,15 @@ class CausalReasoner(Reasoner):
             Points as the network sees them.
         y : int64 Tensor of shape (S, P)
             Labels, 0 or 1.
+        start : int64 Tensor of shape (S,) or None, default=None
+            Position of the first point of every sequence. None means the first one.
 
         Returns
         -------
         Tensor of shape (S, P)
             Log-odds of label 1.
         """
-        return self.network(X, y)
+        return self.network(X, y, start)
 
     def _log_odds(self, context, points):
         """Mean over blocks of the log-odds of each class against the rest, (B, Q, C)."""

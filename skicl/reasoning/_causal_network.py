@@ -96,9 +96,12 @@ class CausalNetwork(nn.Module):
             return 0.02 * (2 * len(self.blocks)) ** -0.5 * (256 / self.position.shape[1]) ** 0.5
         return 0.02 if name == "position" else 0.5 * parameter.shape[1] ** -0.5
 
-    def forward(self, X, y):
-        """Log-odds (S, P) of label 1 at every point, from points X (S, P, D) and the labels y (S, P) before it."""
-        state = self.embed(X, y)
+    def forward(self, X, y, start=None):
+        """Log-odds (S, P) of label 1 at every point, from points X (S, P, D) and the labels y (S, P) before it.
+
+        Sequences begin at the points ``start`` (S,) of the positions, by default at the first.
+        """
+        state = self.embed(X, y, start)
         for block in self.blocks:
             state, _ = block(state)
         return self._log_odds(state[:, ::2])
@@ -120,10 +123,13 @@ class CausalNetwork(nn.Module):
             state = block.read(state, cache, visible)
         return self._log_odds(state)
 
-    def embed(self, X, y):
+    def embed(self, X, y, start=None):
         """Tokens in order x1, y1, x2, y2, ...: (S, 2 P, H)."""
         tokens = torch.stack([self.read_features(X), self.read_label(y)], 2).flatten(1, 2)
-        return tokens + self.position[:tokens.shape[1]]
+        if start is None:
+            return tokens + self.position[:tokens.shape[1]]
+        place = torch.arange(tokens.shape[1], device=tokens.device)
+        return tokens + F.embedding(2 * start[:, None] + place, self.position)
 
     def _log_odds(self, state):
         return self.readout(self.norm(state))[..., 0]

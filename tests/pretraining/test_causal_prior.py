@@ -31,7 +31,7 @@ def weights(state):
 def test_the_curriculum_is_that_of_the_paper():
     prior, sizes = LogisticPrior(n_sequences=2), {}
     for step in (0, 999, 1000, 3000, 7999, 8000, 10**6):
-        X, y = prior.at(step).sample(generator())
+        X, y, _ = prior.at(step).sample(generator())
         assert y.shape == X.shape[:2]
         sizes[step] = (X.shape[1], int((X != 0).any(0).any(0).sum()))
     assert sizes == {0: (18, 4), 999: (18, 4), 1000: (48, 8), 3000: (108, 16), 7999: (228, 16), 8000: (258, 16),
@@ -42,7 +42,7 @@ def test_the_curriculum_is_that_of_the_paper():
 def test_the_noise_is_that_of_the_paper():
     """At alpha = 10 and 16 features the median log-odds are 26 and the Bayes error is 1.4 %."""
     prior = LogisticPrior(n_sequences=4000, n_points=20)
-    X, y = prior.sample(generator())
+    X, y, _ = prior.sample(generator())
     assert abs(X.mean()) < 0.01
     assert abs(X.std() - 1) < 0.01
     assert abs(y.float().mean() - 0.5) < 0.01
@@ -55,7 +55,7 @@ def test_the_noise_is_that_of_the_paper():
 
 def test_labels_are_linear_in_the_points():
     """With more points than features a plane through the origin separates nearly all of them."""
-    X, y = LogisticPrior(n_sequences=50, n_points=400, n_features=3, alpha=30.0).sample(generator())
+    X, y, _ = LogisticPrior(n_sequences=50, n_points=400, n_features=3, alpha=30.0).sample(generator())
     signs = 2.0 * y - 1
     direction = (signs[..., None] * X).mean(1)                  # proportional to the weights, for normal points
     right = ((X @ direction[..., None])[..., 0].sign() == signs).float().mean()
@@ -74,6 +74,16 @@ def test_some_steps_have_fewer_features():
     assert set(active) == {1, 2, 3, 4}
     assert 25 < active.count(4) < 55
     assert {int((PRIOR.sample(generator(seed)).X != 0).any(0).any(0).sum()) for seed in range(20)} == {4}
+
+
+def test_some_sequences_begin_anywhere_that_leaves_room():
+    prior = replace(PRIOR, n_sequences=400, random_start=0.75)
+    assert PRIOR.sample(generator()).start is None
+    start = prior.at(0).sample(generator()).start
+    assert set(start.tolist()) == set(range(10 - 4 + 1))
+    assert 0.17 < (start == 0).float().mean() - 0.75 / 7 < 0.33
+    assert prior.at(3).sample(generator()).start.max() == 10 - 7
+    assert (prior.sample(generator()).start == 0).all()
 
 
 def test_the_loss_counts_every_label_and_no_label_is_seen_before():
@@ -139,7 +149,7 @@ def test_training_finds_the_boundary(tmp_path):
     config = replace(CONFIG, n_features=1)
     schedule = Schedule(steps=300, warmup=20, learning_rate=5e-3, optimizer="muon", averaging=0.98)
     state = run(tmp_path / "run", config=config, prior=prior, schedule=schedule)
-    X, y = replace(prior, n_sequences=1000).sample(generator(10**6))
+    X, y, _ = replace(prior, n_sequences=1000).sample(generator(10**6))
     with torch.no_grad():
         log_odds = state.averaged().sequence_log_odds(X, y)
         loss, _ = sequence_loss(state.averaged(), Sequences(X, y))

@@ -1,5 +1,7 @@
 """The causal transformer: cached = uncached, together = one by one, and nothing from the future."""
 
+import copy
+
 import pytest
 import torch
 
@@ -60,3 +62,15 @@ def test_the_same_generator_gives_the_same_weights():
     for network in (first, second):
         network.reset_parameters(torch.Generator().manual_seed(5))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
+
+
+def test_a_sequence_that_begins_later_is_read_at_its_positions(network):
+    X, y = points(3, 4)
+    plain, found = network(X, y), network(X, y, torch.tensor([0, 2, 8]))
+    torch.testing.assert_close(found[0], plain[0])
+    assert (found[1:] != plain[1:]).all()
+    moved = copy.deepcopy(network)
+    for i, first in enumerate((0, 2, 8)):
+        with torch.no_grad():
+            moved.position.copy_(network.position.roll(-2 * first, 0))
+        torch.testing.assert_close(moved(X, y)[i], found[i])
