@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "selection": set(),
 }
 # Single modules that may import more than the rest of their package.
-ALSO_MAY_IMPORT = {"encoders._contextual": {"prompting"}}
+ALSO_MAY_IMPORT = {"encoders._contextual": {"prompting"}, "inspection._patching_model": {"encoders"}}
 
 HEAVY = {"PIL", "matplotlib", "pandas", "peft", "polars", "pyarrow", "sentence_transformers", "soundfile"}
 HEAVY |= {"tokenizers", "transformers"}

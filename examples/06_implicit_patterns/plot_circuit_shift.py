@@ -6,7 +6,8 @@ A model can know an answer by heart, or read it off examples. From outside both 
 which attention heads and MLPs carry an answer, by :func:`~skicl.inspection.activation_patching`, and how far that
 set moves when examples are shown or the model is fine-tuned, by :func:`~skicl.inspection.circuit_shift`. It does so
 on a network whose circuits are known in advance, because its weights are set by hand: this shows what the numbers
-mean. It says nothing on what large models do.
+mean. Then on a small language model that was trained, and on the reasoner of :class:`~skicl.TartClassifier`. None of
+this says what large models do.
 """
 
 # %%
@@ -199,13 +200,172 @@ plt.show()
 # middle) says nothing here: most of the six heads do nothing, and the order among those is chance, as the split
 # halves show.
 
-for name, shift in shifts.items():
-    for kind, values, ends, above in zip(shift.kinds, shift.values, shift.intervals, shift.above):
-        verdict = "above its nulls" if above[2] else "not above its nulls"
-        print(f"{name}, {kind}: L1 {values[2]:.2f} [{ends[2, 0]:.2f}, {ends[2, 1]:.2f}], {verdict}")
+
+def tell(shifts):
+    for name, shift in shifts.items():
+        for kind, values, ends, above in zip(shift.kinds, shift.values, shift.intervals, shift.above):
+            verdict = "above its nulls" if above[2] else "not above its nulls"
+            print(f"{name}, {kind}: L1 {values[2]:.2f} [{ends[2, 0]:.2f}, {ends[2, 1]:.2f}], {verdict}")
+
+
+tell(shifts)
 
 # %%
 # In which layer: what each adds to the normalised L1 distance.
 
 print("heads, layer by layer:", shifts["in context"].profile[0].round(3))
 print("MLPs, layer by layer: ", shifts["in context"].profile[1].round(3))
+
+# %%
+# A model that was trained
+# ------------------------
+#
+# ``"skicl-tiny"`` comes with the package. It answers some opinions in its small vocabulary without any example, so
+# there is a circuit to start from. Each pair is a word of praise and a word of blame in the same sentence.
+
+import random
+
+from skicl.inspection import make_patching_pairs
+from skicl.pretraining import Episode, EpisodePrior, EpisodeSchedule, train_language_model
+
+template = "Text: {text}\nLabel: {label}"
+
+
+def draw(family, n, seed):
+    """Texts and labels of a task, one from each episode."""
+    prior = EpisodePrior(families=(family,), meaningful=1.0, default_layout=1.0, max_classes=2)
+    found, generator = {}, random.Random(seed)
+    while len(found) < n:
+        episode = prior.sample(generator, n_examples=1)
+        if family != "opinion" or set(episode.words) == {"positive", "negative"}:
+            (start, end), = episode.answers
+            found[episode.text[6:start].removesuffix("\nLabel:")] = episode.text[start:end].strip()
+    return list(found), list(found.values())
+
+
+texts, labels = draw("opinion", 600, 0)
+seen, asked_texts = (texts[:128], labels[:128]), (texts[128:], labels[128:])
+tiny_pairs = make_patching_pairs(*asked_texts, "skicl-tiny", template=template, n_pairs=64, random_state=0)
+
+
+def shown(texts, labels, n_examples=4, shuffled=False):
+    """A prefix of examples; with labels shuffled among them, as a control."""
+    rows = rng.choice(len(texts), n_examples, replace=False)
+    labelled = zip(rows, rng.permutation(rows) if shuffled else rows)
+    return "".join(template.format(text=texts[i], label=labels[j]) + "\n\n" for i, j in labelled)
+
+
+def with_prefixes(*rows, **options):
+    return activation_patching("skicl-tiny", tiny_pairs, prefix=[shown(*rows, **options) for _ in range(64)])
+
+
+other_task = draw("topic", 128, 0)
+tiny = {
+    "no examples": activation_patching("skicl-tiny", tiny_pairs),
+    "examples": with_prefixes(*seen),
+    "labels shuffled": with_prefixes(*seen, shuffled=True),
+    "another task": with_prefixes(*other_task),
+}
+
+# %%
+# Fine-tuning is real here: steps of AdamW on 128 labelled texts. Its controls are the same steps on shuffled labels,
+# and on the other task.
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+import skicl
+
+logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What train_language_model draws from: one labelled text at a time."""
+
+    texts: tuple
+    labels: tuple
+
+    def sample(self, generator, *, n_characters):
+        number = generator.randrange(len(self.texts))
+        start, word = f"Text: {self.texts[number]}\nLabel:", self.labels[number]
+        return Episode(f"{start} {word}\n\n", [(len(start), len(start) + len(word) + 1)], [0], [word])
+
+
+def tune(texts, labels):
+    folder = Path(skicl.__file__).parent / "encoders" / "weights" / "skicl-tiny"
+    tuned = AutoModelForCausalLM.from_pretrained(folder).float(), AutoTokenizer.from_pretrained(folder)
+    schedule = EpisodeSchedule(steps=60, tokens=1024, lengths=(32,), parts=(1.0,), learning_rate=3e-4, warmup=10)
+    train_language_model(*tuned, Rows(tuple(texts), tuple(labels)), schedule=schedule)
+    return activation_patching(tuned, tiny_pairs, min_difference=0)
+
+
+tiny["fine-tuned"] = tune(*seen)
+tiny["tuned on another task"] = tune(*other_task)
+tiny["tuned on noise"] = tune(seen[0], rng.permutation(seen[1]).tolist())
+for name, state in tiny.items():
+    print(f"{name:22s} {state.coverage:4.0%} solved, logits differ by {state.differences.mean():5.1f}")
+
+# %%
+# The maps of three states, on one scale.
+
+figure, axes = plt.subplots(1, 6, figsize=(11, 2.6), width_ratios=[4, 1] * 3, layout="constrained")
+limit = max(np.abs(tiny["no examples"].mlps).max(), np.abs(tiny["no examples"].heads).max())
+for i, name in enumerate(("no examples", "examples", "fine-tuned")):
+    state = tiny[name]
+    display = ActivationPatchingDisplay(state.heads, state.mlps, circuit=state.circuit(), name=name)
+    display.plot(axes=axes[2 * i : 2 * i + 2], limit=limit)
+plt.show()
+
+# %%
+# And how far they moved.
+
+tiny_shifts = {
+    "in context": circuit_shift(
+        tiny["no examples"], tiny["examples"],
+        nulls={name: tiny[name] for name in ("labels shuffled", "another task")}, random_state=0,
+    ),
+    "fine-tuned": circuit_shift(
+        tiny["no examples"], tiny["fine-tuned"],
+        nulls={name: tiny[name] for name in ("tuned on noise", "tuned on another task")}, random_state=0,
+    ),
+}  # fmt: skip
+CircuitShiftDisplay.from_shifts(tiny_shifts)
+plt.show()
+tell(tiny_shifts)
+
+# %%
+# With four examples the MLP of the last layer, which carries most without any, has nothing left to do, and head 2 of
+# the layer before has twice the effect. This stands above all nulls, although examples of another task take work from
+# that MLP as well. What the heads move is not above the examples with shuffled labels.
+#
+# Fine-tuning on right labels makes the answers surer than examples do, and moves the circuit least. It is not above its
+# nulls, but these are states of another kind: tuned on noise the model solves less than half of the pairs, and tuned on
+# the other task three in four. Where pairs are not solved, their effects are shares of little.
+#
+# This is one small model, one draw of each state, and a task that it could do before. The same with more pairs and
+# draws is ``examples/benchmarks/circuit_shift.py``.
+
+# %%
+# The reasoner of TartClassifier
+# ------------------------------
+#
+# A reasoner reads labelled rows, so its pairs are contexts: the same images of threes and eights, with the labels as
+# they are and exchanged. In each of its six layers, rows hear messages in two views (0 is linear, 1 a kernel), the mean
+# over the context (2), and how well the messages fit (3); the update of the rows stands in the place of the MLP.
+
+from sklearn.datasets import load_digits
+
+from skicl.inspection import make_context_pairs
+from skicl.reasoning import load_reasoner
+
+X, y = load_digits(return_X_y=True)
+threes_and_eights = np.isin(y, (3, 8))
+contexts = make_context_pairs(X[threes_and_eights], y[threes_and_eights], n_rows=20, n_pairs=24, random_state=0)
+of_reasoner = activation_patching(load_reasoner(), contexts)
+ActivationPatchingDisplay.from_patching(of_reasoner, name="default reasoner")
+plt.show()
+print(f"solved: {of_reasoner.coverage:.0%}; all together: {of_reasoner.completeness:.4f}")

@@ -13,21 +13,24 @@ The language model is the tiny one that comes with skicl: it shows how to ask, a
 # The problems
 # ------------
 #
-# Is the number of X even or odd? One can count. Here one can also look at the last letter only.
+# Is something named that lives, an animal or a fruit, or something made, a tool or a vehicle? Who knows the words can
+# tell. Here one can also look at the sign at the end only: *!* says yes, and *?* says no.
 
 from skicl.datasets import make_implicit_pattern
 
 for variant in ("pattern", "conflict", "neutral"):
-    problems = make_implicit_pattern("parity", 2, variant=variant, difficulty=1, random_state=0)
+    problems = make_implicit_pattern("topic", 2, variant=variant, difficulty=1, random_state=0)
     for text, right, shortcut in zip(problems.data, problems.target, problems.shortcut_target):
-        print(f"{variant:8}  {text}   {right}, the shortcut says {shortcut or 'nothing'}")
+        print(f"{variant:8}  {text:28}  {right}, the shortcut says {shortcut or 'nothing'}")
 
 # %%
 # The learners
 # ------------
 #
 # All read the same text, up to where the answer stands. With each goes a grid of settings: they are chosen on
-# validation problems, for all learners alike.
+# validation problems, for all learners alike. The tiny model knows the words of this task. It was trained on lists in
+# which a topic, a certain word, a number or an order decides about the label, but on none in which a sign does, or in
+# which one label stands for two kinds of things.
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -42,7 +45,7 @@ in_context = ICLClassifier("skicl-tiny", template="{text} {label}")
 fine_tuned = FineTuneClassifier(encoder, learning_rate=1e-3, validation_fraction=0)
 letters = make_pipeline(TfidfVectorizer(analyzer="char", ngram_range=(1, 4)), LogisticRegression())
 learners = {
-    "in context": (in_context, {"demonstrations": [4, 16], "calibration": [None, "contextual"]}),
+    "in context": (in_context, {"demonstrations": [8, 32], "calibration": [None, "contextual"]}),
     "fine-tuned": (fine_tuned, {"epochs": [4, 8]}),
     "TART": TartClassifier(encoder),
     "letters": (letters, {"logisticregression__C": [1, 100]}),
@@ -58,13 +61,13 @@ from skicl.evaluation import implicit_pattern_study
 
 study = implicit_pattern_study(
     learners,
-    "parity",
+    "topic",
     difficulty=1,
     n_train=64,
     n_validation=40,
     n_test=100,
     n_repeats=2,
-    curves={"in context": ("demonstrations", [1, 4, 16]), "fine-tuned": ("epochs", [1, 4, 16])},
+    curves={"in context": ("demonstrations", [2, 8, 32]), "fine-tuned": ("epochs", [1, 4, 16])},
 )
 print(study)
 print(study.frame()[["estimator", "accuracy_pattern", "accuracy_conflict", "shortcut_rate"]].head(8).round(2))
@@ -73,9 +76,9 @@ print(study.frame()[["estimator", "accuracy_pattern", "accuracy_conflict", "shor
 # Clean against misleading
 # ------------------------
 #
-# To the right: who has learned to be right while the shortcut is. At the bottom: who goes on following it. Who counts
-# would be at the top right. The dotted lines are guessing, and bars are 95 % bootstrap intervals over repeats and
-# problems.
+# To the right: who has learned to be right while the shortcut is. At the bottom: who goes on following it. Who goes by
+# the words alone would be at the top right. The dotted lines are guessing, and bars are 95 % bootstrap intervals over
+# repeats and problems.
 
 import matplotlib.pyplot as plt
 
@@ -89,7 +92,7 @@ plt.show()
 # ---------------
 #
 # More demonstrations, or more passes over the labelled problems. If the accuracy rises where the shortcut is right, and
-# falls where it is wrong, what is learned is the shortcut. Where it is not there, the middle line stays at guessing.
+# falls where it is wrong, the shortcut is learned. If it rises where there is none, so is the long way.
 
 ImplicitPatternDisplay.from_results(study, kind="curves")
 plt.show()

@@ -4,7 +4,9 @@
 
 All learn from the same written problems, and are asked new ones whose shortcut is right, wrong, or not there;
 settings are chosen on validation problems (``skicl.evaluation.implicit_pattern_study``). ``--model`` is any causal
-language model: a name on the Hugging Face hub or a folder. With ``--out`` a run that was killed continues.
+language model: a name on the Hugging Face hub or a folder. ``--layout plain`` writes every problem as a text with a
+label, the layout that skicl-tiny was trained on; ``task`` as its task does. With ``--out`` a run that was killed
+continues. Learners that train the language model, which take longest, may have fewer repeats than the others.
 """
 
 import argparse
@@ -23,8 +25,9 @@ from skicl.encoders import LanguageModelEncoder
 from skicl.evaluation import ImplicitPatternDisplay, implicit_pattern_study
 from skicl.finetuning import FineTuneClassifier
 
-TASKS = ("expression", "relation", "boolean", "parity", "algebra", "code")
-QUICK_TASKS = ("expression", "relation", "boolean", "parity")
+TASKS = ("topic", "boolean", "parity", "relation", "expression", "algebra", "code")
+TUNED = ("fine-tuned", "LoRA")
+PLAIN = "Text: {text}\nLabel: {label}"
 MEASURES = {
     "accuracy_pattern": "shortcut right",
     "accuracy_conflict": "shortcut wrong",
@@ -35,29 +38,24 @@ MEASURES = {
 
 def main(arguments=None):
     options = parse(arguments)
-    sizes = {"n_train": 128, "n_validation": 60, "n_test": 100, "n_repeats": 2, "difficulty": 1}
+    sizes = {"n_train": 128, "n_validation": 60, "n_test": 100, "n_repeats": 5, "tuned_repeats": 2, "difficulty": 1}
     if not options.quick:
-        sizes = {"n_train": 1000, "n_validation": 200, "n_test": 500, "n_repeats": 3, "difficulty": 2}
+        sizes = {"n_train": 1000, "n_validation": 200, "n_test": 500, "n_repeats": 5, "tuned_repeats": 3,
+                 "difficulty": 2}
     sizes |= {name: value for name in sizes if (value := getattr(options, name)) is not None}
     learners, curves = build(options.model, options.quick, options.seed)
     learners = {name: learner for name, learner in learners.items() if name in options.methods}
-    curves = {name: curve for name, curve in curves.items() if name in learners}
     # The first to load a model and its libraries shall not pay for all.
     LanguageModelEncoder(options.model).fit_transform(["a"])
     whole = options.out is None or not options.out.exists()
-    studies, started = [], time.perf_counter()
+    studies, started = [], time.process_time()
     for task in options.tasks:
         with warnings.catch_warnings():
             # Demonstrations that do not fit into the window are left out: the tables then say what the window allows.
             warnings.filterwarnings("ignore", message=".*demonstration")
-            studies.append(
-                implicit_pattern_study(
-                    learners, task, curves=curves, random_state=options.seed, results_file=options.out, verbose=True,
-                    **sizes,
-                )
-            )
+            studies += [run(task, some, curves, options, sizes) for some in of_a_kind(learners)]
     study = sum(studies[1:], studies[0])
-    text = report(study, options, sizes, time.perf_counter() - started if whole else None)
+    text = report(study, options, sizes, time.process_time() - started if whole else None)
     print(text)
     if options.markdown:
         options.markdown.write_text(text + "\n", encoding="utf-8")
@@ -68,6 +66,25 @@ def main(arguments=None):
         for kind in ("scatter", "curves"):
             display = ImplicitPatternDisplay.from_results(study, kind=kind)
             display.figure_.savefig(options.figure.with_stem(f"{options.figure.stem}_{kind}"))
+
+
+def of_a_kind(learners):
+    """Those that leave the language model as it is, and those that train it."""
+    kinds = [{name: one for name, one in learners.items() if (name in TUNED) is tuned} for tuned in (False, True)]
+    return [kind for kind in kinds if kind]
+
+
+def run(task, learners, curves, options, sizes):
+    """The study of learners of a kind on one task."""
+    sizes = dict(sizes)
+    tuned_repeats = sizes.pop("tuned_repeats")
+    if next(iter(learners)) in TUNED:
+        sizes["n_repeats"] = tuned_repeats
+    return implicit_pattern_study(
+        learners, task, curves={name: curve for name, curve in curves.items() if name in learners},
+        template=PLAIN if options.layout == "plain" else None, random_state=options.seed, results_file=options.out,
+        verbose=True, **sizes,
+    )
 
 
 def build(model, quick, seed):
@@ -81,7 +98,7 @@ def build(model, quick, seed):
         for method in ("full", "lora")
     }
     letters = make_pipeline(TfidfVectorizer(analyzer="char", ngram_range=(1, 4)), LogisticRegression(max_iter=2000))
-    prompts = {"demonstrations": [4, 16] if quick else [2, 4, 8, 16, 32], "calibration": [None, "contextual"]}
+    prompts = {"demonstrations": [4, 16, 32] if quick else [2, 4, 8, 16, 32], "calibration": [None, "contextual"]}
     words = {
         "tfidfvectorizer__analyzer": ["char"] if quick else ["char", "word"],
         "logisticregression__C": [0.1, 1, 10, 100],
@@ -101,13 +118,12 @@ def build(model, quick, seed):
 
 def report(study, options, sizes, seconds):
     """Markdown: what was run, and for every task a table of all learners."""
-    repeats = "1 repeat" if sizes["n_repeats"] == 1 else f"{sizes['n_repeats']} repeats, with problems of their own"
-    took = "" if seconds is None else f" The run took {seconds / 60:.1f} minutes."
+    took = "" if seconds is None else f" The run took {seconds:.0f} seconds of processor time."
     parts = [
-        f"Model: {options.model}. {sizes['n_train']} labelled problems to learn from (all with a right shortcut), "
-        f"{sizes['n_validation']} to choose settings by, {sizes['n_test']} test problems of each kind, difficulty "
-        f"{sizes['difficulty']}, {repeats}.{took} Cells: % with the 95 % bootstrap "
-        "interval over repeats and problems."
+        f"Model: {options.model}, layout: {options.layout}. {sizes['n_train']} labelled problems to learn from (all "
+        f"with a right shortcut), {sizes['n_validation']} to choose settings by, {sizes['n_test']} test problems of "
+        f"each kind, difficulty {sizes['difficulty']}. Every repeat has problems of its own.{took} Cells: % with the "
+        "95 % bootstrap interval over repeats and problems."
     ]
     found = {(row["dataset"], row["estimator"], row["measure"]): row for row in study.summary()}
     for task in dict.fromkeys(record["dataset"] for record in study):
@@ -116,15 +132,14 @@ def report(study, options, sizes, seconds):
         for name in dict.fromkeys(record["estimator"] for record in records):
             cells = [_cell(found[task, name, measure]) for measure in MEASURES]
             mine = [record for record in records if record["estimator"] == name]
-            seconds = sum(record["fit_seconds"] for record in mine) / len(mine)
-            rows.append([name, *cells, _settings(mine), f"{seconds:.1f}"])
+            rows.append([name, str(len(mine)), *cells, _settings(mine)])
         chance = 100 / records[0]["n_classes"]
         problem = make_implicit_pattern(
             task, 1, variant="conflict", difficulty=sizes["difficulty"], random_state=options.seed
         )
         example = f"A problem whose shortcut is wrong ({problem.shortcut_target[0]} instead of {problem.target[0]}):"
         example += f"\n\n```text\n{problem.data[0]}\n```"
-        header = ["learner", *MEASURES.values(), "chosen on validation", "seconds to fit"]
+        header = ["learner", "repeats", *MEASURES.values(), "chosen on validation"]
         parts.append(f"### {task} (guessing: {chance:.0f} %)\n\n{example}\n\n{markdown_table(header, rows)}")
     return "\n\n".join(parts)
 
@@ -150,16 +165,18 @@ def parse(arguments):
     methods = "in context,fine-tuned,LoRA,TART,TF-IDF + LR"
     parser.add_argument("--model", default="skicl-tiny", help="causal language model (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="short problems, fewer of them, smaller grids")
-    parser.add_argument("--tasks", help=f"comma-separated, of {', '.join(TASKS)} (with --quick the first four)")
+    parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated (%(default)s)")
+    parser.add_argument("--layout", choices=("plain", "task"), help="plain for skicl-tiny, otherwise task")
     parser.add_argument("--methods", default=methods, help="comma-separated (%(default)s)")
-    for name in ("n_train", "n_validation", "n_test", "n_repeats", "difficulty"):
+    for name in ("n_train", "n_validation", "n_test", "n_repeats", "tuned_repeats", "difficulty"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help="instead of the default of the size")
     parser.add_argument("--seed", type=int, default=0, help="seed of the problems (%(default)s)")
     parser.add_argument("--out", type=Path, help="CSV file of the results, to write and continue from")
     parser.add_argument("--markdown", type=Path, help="file to write the tables to")
     parser.add_argument("--figure", type=Path, help="NAME.svg: writes NAME_scatter.svg and NAME_curves.svg")
     options = parser.parse_args(arguments)
-    options.tasks = options.tasks.split(",") if options.tasks else list(QUICK_TASKS if options.quick else TASKS)
+    options.tasks = options.tasks.split(",")
+    options.layout = options.layout or ("plain" if options.model == "skicl-tiny" else "task")
     options.methods = options.methods.split(",")
     unknown = [name for name in options.methods if name not in methods.split(",")]
     if unknown:

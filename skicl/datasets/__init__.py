@@ -7,6 +7,7 @@ from skicl.datasets._implicit_pattern import make_implicit_pattern
 from skicl.datasets._linear_tasks import make_linear_tasks
 from skicl.datasets._logistic_tasks import make_logistic_tasks
 from skicl.datasets._support_messages import load_support_messages
+from skicl.datasets._teaching_set import teaching_set
 
 __all__ = [
     "load_support_messages",
@@ -16,4 +17,5 @@ __all__ = [
     "make_implicit_pattern",
     "make_linear_tasks",
     "make_logistic_tasks",
+    "teaching_set",
 ]

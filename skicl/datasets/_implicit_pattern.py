@@ -12,6 +12,7 @@ from skicl.datasets._draws import Draws
 from skicl.datasets._logic_patterns import BOOLEAN, PARITY
 from skicl.datasets._pattern_task import VARIANTS
 from skicl.datasets._relation_pattern import RELATION
+from skicl.datasets._topic_pattern import TOPIC
 
 TASKS = {
     "algebra": ALGEBRA,
@@ -20,6 +21,7 @@ TASKS = {
     "expression": EXPRESSION,
     "parity": PARITY,
     "relation": RELATION,
+    "topic": TOPIC,
 }
 DIFFICULTIES = (1, 2, 3)
 DEFAULT_ANSWERS = 10
@@ -36,11 +38,12 @@ def make_implicit_pattern(task, n_samples=100, *, variant="pattern", difficulty=
     always right; in "conflict" the shortcut looks the same and is always wrong; in "neutral" there is nothing that it
     could go by. A learner that is taught with "pattern" and asked about "conflict" shows which of the two it has
     learned. The idea and most of the tasks are those of a study of in-context learning and fine-tuning [1]_; the
-    generators are new, and answers are balanced here.
+    generators are new, and answers are balanced here. "topic", which asks for the meaning of words and for no
+    reasoning, is ours: it is meant for language models too small for the others.
 
     Parameters
     ----------
-    task : {"algebra", "boolean", "code", "expression", "parity", "relation"}
+    task : {"algebra", "boolean", "code", "expression", "parity", "relation", "topic"}
         What the problems are about; `DESCR` describes each, and so does the user guide.
     n_samples : int, default=100
         Number of problems. No text occurs twice.

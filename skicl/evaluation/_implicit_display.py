@@ -76,8 +76,8 @@ class ImplicitPatternDisplay:
 
     @classmethod
     def from_estimators(cls, estimators, task, *, kind="scatter", n_train=200, n_validation=100, n_test=200,
-                        n_repeats=3, train_variant="pattern", difficulty=2, n_answers=None, curves=None,
-                        random_state=0, ax=None):
+                        n_repeats=3, train_variant="pattern", difficulty=2, n_answers=None, template=None,
+                        curves=None, random_state=0, ax=None):
         """Run :func:`implicit_pattern_study` and draw what it returns.
 
         Parameters
@@ -102,6 +102,8 @@ class ImplicitPatternDisplay:
             Length of the problems.
         n_answers : int or None, default=None
             Number of answers of tasks with numbers.
+        template : str or None, default=None
+            How a problem is written for all estimators. None means the template of the task.
         curves : dict of {str: (str, list of float)}, default=None
             For estimators by name, a parameter and its values. The kind "curves" needs one.
         random_state : int, default=0
@@ -125,8 +127,8 @@ class ImplicitPatternDisplay:
             raise ValueError("`kind`='curves' needs `curves`, such as {'LoRA': ('epochs', [1, 2, 4])}.")
         study = implicit_pattern_study(
             estimators, task, n_train=n_train, n_validation=n_validation, n_test=n_test, n_repeats=n_repeats,
-            train_variant=train_variant, difficulty=difficulty, n_answers=n_answers, curves=curves,
-            random_state=random_state,
+            train_variant=train_variant, difficulty=difficulty, n_answers=n_answers, template=template,
+            curves=curves, random_state=random_state,
         )
         return cls.from_results(study, kind=kind, ax=ax)
 

@@ -1,5 +1,6 @@
 """Problems with an implicit pattern, written out once for every learner, and split so that no text occurs twice."""
 
+from string import Formatter
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ class Splits(NamedTuple):
     answers: list
 
 
-def draw_splits(task, n_train, n_validation, n_test, train_variant, difficulty, n_answers, seed):
+def draw_splits(task, n_train, n_validation, n_test, train_variant, difficulty, n_answers, template, seed):
     """Training, validation and test problems of one repeat.
 
     Training and validation problems and the test problems of the same variant come from one draw, in which no text
@@ -47,6 +48,8 @@ def draw_splits(task, n_train, n_validation, n_test, train_variant, difficulty, 
         Length of the problems.
     n_answers : int or None
         Number of answers.
+    template : str or None
+        How a problem is written; None means the template of the task.
     seed : int
         Seed of the draw.
 
@@ -60,7 +63,7 @@ def draw_splits(task, n_train, n_validation, n_test, train_variant, difficulty, 
         drawn[variant] = make_implicit_pattern(
             task, n_test + more, variant=variant, difficulty=difficulty, n_answers=n_answers, random_state=seed
         )
-    written = {variant: _written(problems) for variant, problems in drawn.items()}
+    written = {variant: _written(problems, template) for variant, problems in drawn.items()}
     order = by_turns(written[train_variant].target)
     ends = np.cumsum([n_train, n_validation])
     train, validation, test = (written[train_variant][rows] for rows in np.split(order, ends))
@@ -87,7 +90,27 @@ def by_turns(target):
     return np.argsort(rank, kind="stable")
 
 
-def _written(problems):
+def is_template(template):
+    """Whether something is a text with one ``{text}``, and one ``{label}`` at its end.
+
+    Parameters
+    ----------
+    template : object
+        What the user passed.
+
+    Returns
+    -------
+    bool
+    """
+    try:
+        fields = [field for _, field, *_ in Formatter().parse(template) if field is not None]
+    except (TypeError, ValueError):
+        return False
+    return fields == ["text", "label"] and template.rstrip().endswith("{label}")
+
+
+def _written(problems, template):
     """Fill the template up to the answer."""
-    texts = [problems.template.format(text=text, label="").rstrip() for text in problems.data]
+    template = problems.template if template is None else template
+    texts = [template.format(text=text, label="").rstrip() for text in problems.data]
     return Problems(texts, problems.target, problems.shortcut_target)

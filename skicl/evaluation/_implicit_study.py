@@ -7,7 +7,7 @@ import numpy as np
 from skicl.evaluation._contexts import check_count
 from skicl.evaluation._implicit_learners import answers, choose, fitted, read_learners, scores_of_tests
 from skicl.evaluation._implicit_results import ImplicitPatternStudy
-from skicl.evaluation._implicit_splits import VARIANTS, draw_splits
+from skicl.evaluation._implicit_splits import VARIANTS, draw_splits, is_template
 from skicl.evaluation._results import ResultsFile
 from skicl.evaluation._rows import fingerprint
 
@@ -19,8 +19,8 @@ _COLUMNS = (
 
 
 def implicit_pattern_study(estimators, task, *, n_train=200, n_validation=100, n_test=200, n_repeats=3,
-                           train_variant="pattern", difficulty=2, n_answers=None, curves=None, random_state=0,
-                           results_file=None, verbose=False):
+                           train_variant="pattern", difficulty=2, n_answers=None, template=None, curves=None,
+                           random_state=0, results_file=None, verbose=False):
     """Compare what classifiers learn from problems with a shortcut: the shortcut, the long way, or neither.
 
     Every estimator gets the same written problems of :func:`skicl.datasets.make_implicit_pattern`, the same labelled
@@ -37,10 +37,10 @@ def implicit_pattern_study(estimators, task, *, n_train=200, n_validation=100, n
     ----------
     estimators : dict of {str: estimator or (estimator, grid)}
         Classifiers of texts by name, alone or with a grid of parameters to choose among, as for
-        :class:`sklearn.model_selection.ParameterGrid`. They get a list of texts: the template of the task, filled in up
+        :class:`sklearn.model_selection.ParameterGrid`. They get a list of texts: the template, filled in up
         to where the answer stands; :class:`~skicl.ICLClassifier` reads them as they are with
         ``template="{text} {label}"``. A name stands for the same estimator and grid whenever a run continues.
-    task : {"algebra", "boolean", "code", "expression", "parity", "relation"}
+    task : {"algebra", "boolean", "code", "expression", "parity", "relation", "topic"}
         What the problems are about.
     n_train : int, default=200
         Number of labelled problems to learn from; demonstrations are chosen among them.
@@ -56,6 +56,9 @@ def implicit_pattern_study(estimators, task, *, n_train=200, n_validation=100, n
         Length of the problems.
     n_answers : int or None, default=None
         Number of answers of tasks with numbers; None means 10.
+    template : str or None, default=None
+        How a problem is written for all estimators, with ``{text}`` and at its end ``{label}``. None means the template
+        of the task. A small language model may read only layouts like those that it was trained on.
     curves : dict of {str: (str, list of float)}, default=None
         For estimators by name, a parameter and its values, such as ``{"LoRA": ("epochs", [1, 2, 4])}``. For every value
         the estimator is fitted anew with all else as chosen, and scored. Nothing is chosen by a curve.
@@ -107,8 +110,9 @@ def implicit_pattern_study(estimators, task, *, n_train=200, n_validation=100, n
     (True, True)
     """
     learners = read_learners(estimators, curves)
-    _check(train_variant, random_state, n_train=n_train, n_validation=n_validation, n_test=n_test, n_repeats=n_repeats)
-    recipe = (task, n_train, n_validation, n_test, train_variant, difficulty, n_answers)
+    _check(train_variant, template, random_state, n_train=n_train, n_validation=n_validation, n_test=n_test,
+           n_repeats=n_repeats)
+    recipe = (task, n_train, n_validation, n_test, train_variant, difficulty, n_answers, template)
     seeds = [int(np.random.SeedSequence([random_state, repeat]).generate_state(1)[0]) for repeat in range(n_repeats)]
     first = draw_splits(*recipe, seeds[0])
     if n_train < len(first.answers):
@@ -212,7 +216,7 @@ def _recorded(file, task, digest, n_train):
     }
 
 
-def _check(train_variant, random_state, **counts):
+def _check(train_variant, template, random_state, **counts):
     for name, count in counts.items():
         check_count(name, count)
     if train_variant not in VARIANTS:
@@ -220,4 +224,9 @@ def _check(train_variant, random_state, **counts):
     if isinstance(random_state, bool) or not isinstance(random_state, Integral) or random_state < 0:
         raise ValueError(
             f"`random_state` must be an integer, not below 0, so that a run can continue, got {random_state!r}."
+        )
+    if template is not None and not is_template(template):
+        raise ValueError(
+            "`template` must be a text with {text} in it, {label} at its end and no other braces, such as "
+            f"'Text: {{text}} Label: {{label}}', got {template!r}."
         )

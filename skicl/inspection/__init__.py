@@ -11,6 +11,7 @@ from skicl.inspection._diagnostics_display import ICLDiagnosticsDisplay
 from skicl.inspection._diagnostics_report import ICLDiagnostics
 from skicl.inspection._gd_attention import LinearAttentionLayer, LinearAttentionStack, gd_attention_weights
 from skicl.inspection._patching import activation_patching
+from skicl.inspection._patching_contexts import ContextPairs, make_context_pairs
 from skicl.inspection._patching_display import ActivationPatchingDisplay
 from skicl.inspection._patching_pairs import PatchingPairs, make_patching_pairs
 from skicl.inspection._patching_result import ActivationPatching
@@ -27,6 +28,7 @@ __all__ = [
     "CircuitShift",
     "CircuitShiftDisplay",
     "ContextInfluenceDisplay",
+    "ContextPairs",
     "ICLDiagnostics",
     "ICLDiagnosticsDisplay",
     "ICLRegret",
@@ -42,6 +44,7 @@ __all__ = [
     "icl_diagnostics",
     "icl_regret",
     "layerwise_algorithm_match",
+    "make_context_pairs",
     "make_patching_pairs",
     "mixture_bayes_predictor",
     "reference_predictors",

@@ -9,7 +9,7 @@ from skicl.inspection import _reference_linear as linear
 from skicl.inspection import _reference_logistic as logistic
 from skicl.inspection._algorithm_inputs import as_layered_predictor, checked, name_of, split_tasks
 from skicl.inspection._algorithm_match import check_bootstrap, distance_function
-from skicl.inspection._diagnostics_statistics import resampling_weights
+from skicl.inspection._diagnostics_statistics import interval, resampling_weights
 
 GD_STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 NEWTON_STEPS = tuple(range(11))
@@ -165,7 +165,7 @@ def layerwise_algorithm_match(model, tasks, *, n_ctx, gd_steps=GD_STEPS, newton_
                           for n in (n_ctx, n_ctx - 1))
         per_task[name] = np.stack([measure(layer, paths) for layer in layers])
         smallest = (per_task[name] @ weights.T).min(axis=1)                             # (layers, samples)
-        low[name], high[name] = np.quantile(smallest, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
+        low[name], high[name] = interval(smallest, confidence)
         floors[name] = measure(paths, shorter).mean(axis=1)
     return LayerwiseAlgorithmMatch(name_of(model), int(n_ctx), steps, per_task, low, high, floors)
 

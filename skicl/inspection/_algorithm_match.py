@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skicl.inspection._algorithm_inputs import as_predictor, name_of, predict_means, split_tasks
-from skicl.inspection._diagnostics_statistics import resampling_weights
+from skicl.inspection._diagnostics_statistics import interval, resampling_weights
 from skicl.inspection._reference_predictors import reference_predictors
 
 METRICS = ("squared_difference", "disagreement")
@@ -182,7 +182,7 @@ def algorithm_match(model, tasks, *, n_ctx=None, references=None, metric="square
             floors[number, at] = measure(predict_means(reference, split, n - 1), expected).mean()
     weights = resampling_weights(len(split.X), n_bootstrap, check_random_state(random_state))
     samples = per_task @ weights.T                                                      # (references, lengths, samples)
-    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2], axis=2)
+    low, high = interval(samples, confidence)
     winners = samples.argmin(axis=0)
     share = np.stack([(winners == number).mean(axis=1) for number in range(len(references))])
     return AlgorithmMatch(name_of(model), list(references), split.n_ctx, per_task, low, high, floors, share, metric)

@@ -8,7 +8,9 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 
 from skicl.inspection._diagnostics_contexts import (
     draw_rows,
+    n_rows,
     rotation,
+    sliceable,
     take_rows,
     with_wrong_labels,
     without_content,
@@ -50,11 +52,11 @@ def icl_diagnostics(estimator, X, y, *, X_query=None, y_query=None, n_context=No
     estimator : classifier
         A :class:`~skicl.TartClassifier`, an :class:`~skicl.ICLClassifier`, or any classifier with ``predict_proba``. It
         is not changed.
-    X : array-like, frame or list of length n_samples
-        Rows to draw contexts from; and queries, unless these are given.
+    X : array-like, sparse matrix, frame or list of length n_samples
+        Rows to draw contexts from; and queries, unless these are given. Sparse matrices reach the estimator as CSR.
     y : array-like of shape (n_samples,)
         Their labels.
-    X_query : array-like, frame or list of length n_queries, default=None
+    X_query : array-like, sparse matrix, frame or list of length n_queries, default=None
         Queries. None means that a part of `X` is set aside.
     y_query : array-like of shape (n_queries,), default=None
         Their labels, which must occur in `y`.
@@ -132,6 +134,7 @@ def icl_diagnostics(estimator, X, y, *, X_query=None, y_query=None, n_context=No
             raise ValueError(f"`{name}` is a bare string ({rows[:40]!r}). Pass a list of texts.")
     y = column_or_1d(y)
     check_consistent_length(X, y)
+    X, X_query = sliceable(X), sliceable(X_query)
     templates, parameter = _check_templates(estimator, templates, template_parameter)
     random = check_random_state(random_state)
     classes, codes = np.unique(y, return_inverse=True)
@@ -180,13 +183,13 @@ class _Probe:
 
     def probabilities(self, model, X):
         """Probabilities in the order of all classes; zero for those that the model does not know."""
-        proba = np.zeros((len(X), len(self.classes)))
+        proba = np.zeros((n_rows(X), len(self.classes)))
         proba[:, np.searchsorted(self.classes, model.classes_)] = model.predict_proba(X)
         return proba
 
     def measure(self, name, value, samples, chance):
         low, high = interval(samples, self.confidence)
-        return Measure(name, float(value), low, high, max(0.0, bound(chance, self.confidence)))
+        return Measure(name, float(value), float(low), float(high), max(0.0, bound(chance, self.confidence)))
 
     def mean_measure(self, name, values, chance):
         return self.measure(name, values.mean(), resampled_means(values, self.n_bootstrap, self.random), chance)

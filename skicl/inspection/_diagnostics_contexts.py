@@ -3,11 +3,24 @@
 Labels are codes from 0 here, and rows are numbers of rows.
 """
 
+from itertools import pairwise
+
 import numpy as np
+from scipy.sparse import issparse
+
+
+def sliceable(X):
+    """The same rows; a sparse matrix in the layout that has rows."""
+    return X.tocsr() if issparse(X) else X
+
+
+def n_rows(X):
+    """Number of rows of a list, an array, a sparse matrix or a frame."""
+    return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 def take_rows(X, rows):
-    """Some rows of a list, an array or a frame, in the given order."""
+    """Some rows of a list, an array, a sparse matrix or a frame, in the given order."""
     if hasattr(X, "iloc"):
         return X.iloc[rows]
     if hasattr(X, "shape"):
@@ -51,8 +64,11 @@ def rotation(n_classes, random):
 def without_content(X, random):
     """Queries of the same kind that mean nothing, or None where it is not known how to make them.
 
-    Texts become as many words drawn from all texts; in arrays and frames each column is shuffled on its own.
+    Texts become as many words drawn from all texts; in arrays, sparse matrices and frames each column is shuffled on
+    its own.
     """
+    if issparse(X):
+        return _shuffled_columns(X, random)
     if hasattr(X, "columns") and hasattr(X, "iloc"):
         shuffled = X.copy()
         for name in X.columns:
@@ -68,3 +84,13 @@ def without_content(X, random):
         return None
     counts = [max(1, len(text.split())) for text in texts]
     return [" ".join(words[i] for i in random.randint(len(words), size=count)) for count in counts]
+
+
+def _shuffled_columns(X, random):
+    """A sparse matrix with each column shuffled on its own, by the orders that a dense one would get."""
+    columns = X.tocsc(copy=True)
+    rows = columns.indices.copy()
+    for start, end in pairwise(columns.indptr):
+        places = np.argsort(random.permutation(X.shape[0]))
+        rows[start:end] = places[rows[start:end]]
+    return type(columns)((columns.data, rows, columns.indptr), shape=X.shape).tocsr()

@@ -47,18 +47,19 @@ class ICLDiagnosticsDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, y, *, X_query=None, y_query=None, n_context=None, n_queries=100, n_repeats=10,
-                       templates=None, template_parameter=None, random_state=0, ax=None):
+                       templates=None, template_parameter=None, confidence=0.95, n_bootstrap=1000, random_state=0,
+                       ax=None):
         """Run the diagnostics and draw them.
 
         Parameters
         ----------
         estimator : classifier
             Any classifier with ``predict_proba``.
-        X : array-like, frame or list of length n_samples
+        X : array-like, sparse matrix, frame or list of length n_samples
             Rows to draw contexts from; and queries, unless these are given.
         y : array-like of shape (n_samples,)
             Their labels.
-        X_query : array-like, frame or list of length n_queries, default=None
+        X_query : array-like, sparse matrix, frame or list of length n_queries, default=None
             Queries. None means that a part of `X` is set aside.
         y_query : array-like of shape (n_queries,), default=None
             Their labels.
@@ -72,6 +73,10 @@ class ICLDiagnosticsDisplay:
             Values of the estimator's parameter for the template, to compare.
         template_parameter : str or None, default=None
             Name of that parameter. None means the only one that is called ``template``, perhaps within a pipeline.
+        confidence : float, default=0.95
+            Confidence of intervals and noise floors.
+        n_bootstrap : int, default=1000
+            Number of bootstrap samples.
         random_state : int, RandomState instance or None, default=0
             Draws contexts, wrong labels and bootstrap samples.
         ax : matplotlib Axes, default=None
@@ -88,7 +93,8 @@ class ICLDiagnosticsDisplay:
         """
         report = icl_diagnostics(estimator, X, y, X_query=X_query, y_query=y_query, n_context=n_context,
                                  n_queries=n_queries, n_repeats=n_repeats, templates=templates,
-                                 template_parameter=template_parameter, random_state=random_state)
+                                 template_parameter=template_parameter, confidence=confidence,
+                                 n_bootstrap=n_bootstrap, random_state=random_state)
         return cls(report).plot(ax=ax)
 
     def plot(self, ax=None):

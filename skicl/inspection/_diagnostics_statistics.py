@@ -42,10 +42,9 @@ def resampling_weights(n, n_bootstrap, random):
 
 
 def interval(samples, confidence):
-    """The central interval of samples."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail])
-    return float(low), float(high)
+    """Ends of the central interval of samples (..., n): two arrays (...)."""
+    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2], axis=-1)
+    return low, high
 
 
 def bound(samples, confidence):

@@ -122,7 +122,7 @@ class ActivationPatchingDisplay:
             ax.set_title(title, fontsize="medium")
         axes[0].set(xlabel="head", ylabel="layer", xticks=_few(heads.shape[1]), yticks=_few(len(heads)))
         axes[1].set_xticks([])
-        axes[1].tick_params(left=False)
+        axes[1].tick_params(left=False, labelleft=False)
         self.figure_.colorbar(self.images_[0], ax=list(axes), label="effect", shrink=0.9)
         if self.name is not None:
             axes[0].set_title(self.name, loc="left", fontsize="medium", fontweight="bold", parse_math=False)

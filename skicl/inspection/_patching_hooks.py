@@ -10,8 +10,8 @@ def hooked(actions):
     Parameters
     ----------
     actions : iterable of (Site, callable)
-        The function gets the tensor: the input of a site of kind "heads", the output of one of kind "mlps". What it
-        returns takes the place of the tensor; None leaves it.
+        The function gets the tensor: of a site with a method what this returns, otherwise the input of a site of kind
+        "heads" and the output of one of kind "mlps". What it returns takes the place of the tensor; None leaves it.
 
     Yields
     ------
@@ -23,7 +23,7 @@ def hooked(actions):
             handles.append(_attach(site, action))
         yield
     finally:
-        for handle in handles:
+        for handle in reversed(handles):
             handle.remove()
 
 
@@ -60,19 +60,43 @@ def recorded(sites):
 
     Yields
     ------
-    dict of {str: Tensor}
-        Filled in the forward passes of the block; the keys are the names of the sites.
+    dict of {str: list of Tensor}
+        Filled in the block, with an entry for each time that a site is passed; the keys are the names of the sites.
     """
     found = {}
 
     def keep(tensor, name):
-        found[name] = tensor.detach().clone()   # blocks such as Falcon's add to it in place
+        found.setdefault(name, []).append(tensor.detach().clone())   # blocks such as Falcon's add to it in place
 
     with hooked([(site, lambda tensor, name=site.name: keep(tensor, name)) for site in sites]):
         yield found
 
 
+class _WrappedMethod:
+    """A method of one module that is replaced until the handle is removed."""
+
+    def __init__(self, module, name, action):
+        self.module, self.name = module, name
+        self.before = vars(module).get(name)
+        method = getattr(module, name)
+
+        def wrapped(*args, **kwargs):
+            output = method(*args, **kwargs)
+            changed = action(output)
+            return output if changed is None else changed
+
+        setattr(module, name, wrapped)
+
+    def remove(self):
+        if self.before is None:
+            delattr(self.module, self.name)     # the method of the class shows again
+        else:
+            setattr(self.module, self.name, self.before)
+
+
 def _attach(site, action):
+    if site.method is not None:
+        return _WrappedMethod(site.module, site.method, action)
     if site.kind == "heads":
         return site.module.register_forward_pre_hook(_on_input(action, site.name))
     return site.module.register_forward_hook(_on_output(action))

@@ -21,24 +21,30 @@ _KINDS = ("heads", "mlps")
 
 
 class Site(NamedTuple):
-    """One module whose input or output is exchanged.
+    """One place in a network where something is exchanged.
 
     Attributes
     ----------
     name : str
         Its name in the network.
     kind : {"heads", "mlps"}
-        Of "heads" the input counts, all heads side by side; of "mlps" the output.
+        Of "heads" the input of the module counts, all heads side by side; of "mlps" its output.
     layer : int
         Number of its block.
     module : torch.nn.Module
         The module.
+    method : str or None, default=None
+        A method of the module instead, whose result counts.
+    parts : tuple of slice or None, default=None
+        The channels of each head. None means equal parts.
     """
 
     name: str
     kind: str
     layer: int
     module: Any
+    method: str | None = None
+    parts: tuple | None = None
 
 
 def find_sites(network, modules=None):

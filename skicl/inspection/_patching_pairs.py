@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skicl._validation import check_texts
+from skicl.inspection._patching_model import opened_tokenizer
 
 
 class PatchingPairs(NamedTuple):
@@ -70,8 +71,8 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
         The problems, such as `data` of :func:`skicl.datasets.make_implicit_pattern`.
     y : sequence of length n_samples
         Their answers.
-    tokenizer : transformers tokenizer
-        That of the network.
+    tokenizer : transformers tokenizer, str or path
+        That of the network; the name or the folder of a model means its tokenizer.
     template : str, default="{text}{label}"
         How a problem and its answer are written, the answer last: `template` of the data set.
     n_pairs : int or None, default=None
@@ -114,10 +115,9 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
         raise ValueError(f"`y` has {len(answers)} entries, expected {len(texts)}: one for each text of `X`.")
     if not isinstance(template, str) or not template.endswith("{label}") or "{text}" not in template:
         raise ValueError(f"`template` must hold {{text}} and end with {{label}}, got {template!r}.")
-    if not callable(tokenizer):
-        raise TypeError(f"`tokenizer` must be a tokenizer of transformers, got {type(tokenizer).__name__}.")
     if n_pairs is not None and (isinstance(n_pairs, bool) or not isinstance(n_pairs, Integral) or n_pairs < 1):
         raise ValueError(f"`n_pairs` must be a positive integer or None, got {n_pairs!r}.")
+    tokenizer = opened_tokenizer(tokenizer)
     before = template.removesuffix("{label}")
     stem = before.rstrip(" ")   # the space belongs to the answer, as in the tokens of most models
     prompts = [stem.replace("{text}", text) for text in texts]

@@ -9,7 +9,7 @@ import numpy as np
 class ActivationPatching(NamedTuple):
     """Effects of all heads and MLPs of a network, made by :func:`activation_patching`.
 
-    An effect of 1 says that this component alone carries all of the difference between the prompts, 0 that it carries
+    An effect of 1 says that this component alone carries all of the difference between the inputs, 0 that it carries
     nothing, and a negative one that it works against it.
 
     Attributes
@@ -23,14 +23,14 @@ class ActivationPatching(NamedTuple):
     mlp_errors : ndarray of shape (n_layers,)
         Standard errors of `mlps`.
     head_terms : ndarray of shape (n_pairs, n_layers, n_heads)
-        How much each head alone raises the difference of logits in each corrupt prompt.
+        How much each head alone raises the difference of logits in each corrupt input.
     mlp_terms : ndarray of shape (n_pairs, n_layers)
         The same for the MLPs.
     differences : ndarray of shape (n_pairs,)
-        The difference of logits in the clean prompt minus that in the corrupt one: the effects are means of the terms
+        The difference of logits in the clean input minus that in the corrupt one: the effects are means of the terms
         divided by the mean of these.
     coverage : float
-        Share of the pairs in which the network prefers the right one of the two answers in both prompts.
+        Share of the pairs in which the network prefers the right one of the two answers in both inputs.
     completeness : float
         Effect of all heads and MLPs together; it is 1 where they are all that there is.
     method : str

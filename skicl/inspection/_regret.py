@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 
 from skicl.inspection._algorithm_inputs import as_predictor, checked, name_of, split_tasks
 from skicl.inspection._algorithm_match import check_bootstrap
-from skicl.inspection._diagnostics_statistics import resampling_weights
+from skicl.inspection._diagnostics_statistics import interval, resampling_weights
 
 ESTIMATES = ("expected", "observed")
 # Probabilities are kept this far from 0 and 1.
@@ -177,7 +177,7 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
         second = _ask(bayes, split, n, again) if again else best
         floors[at] = losses(second, best, split.y_query, "expected").mean()
     weights = resampling_weights(len(split.X), n_bootstrap, check_random_state(random_state))
-    low, high = np.quantile(per_task @ weights.T, [(1 - confidence) / 2, (1 + confidence) / 2], axis=2)
+    low, high = interval(per_task @ weights.T, confidence)
     found = {name: ICLRegret(name, split.n_ctx, *of_model, floors, estimate)
              for name, *of_model in zip(models, per_task, low, high)}
     return found if isinstance(model, dict) else found[name_of(model)]

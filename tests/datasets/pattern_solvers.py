@@ -11,6 +11,8 @@ import sys
 from collections import defaultdict
 from fractions import Fraction
 
+from skicl.pretraining._lexicon import read_lexicon
+
 RUN_ALL = """
 import contextlib, io, json, sys
 answers = []
@@ -200,6 +202,18 @@ def shortcut_code(text):
     return str({"+": z + c, "-": z - c, "*": z * c}[operation])
 
 
+def solve_topic(text):
+    """By the categories of the lexicon of the tiny language model, which has lists of its own."""
+    lexicon = {category.names[0]: set(category.words) for category in read_lexicon()}
+    kinds = {kind for kind in ("animal", "fruit", "tool", "vehicle") if lexicon[kind] & set(text.split())}
+    assert len(kinds) == 1
+    return "yes" if kinds <= {"animal", "fruit"} else "no"
+
+
+def shortcut_topic(text):
+    return {"!": "yes", "?": "no"}.get(text[-1], "")
+
+
 SOLVERS = {
     "algebra": lambda texts: list(map(solve_algebra, texts)),
     "boolean": lambda texts: list(map(solve_boolean, texts)),
@@ -207,6 +221,7 @@ SOLVERS = {
     "expression": lambda texts: list(map(solve_expression, texts)),
     "parity": lambda texts: list(map(solve_parity, texts)),
     "relation": lambda texts: list(map(solve_relation, texts)),
+    "topic": lambda texts: list(map(solve_topic, texts)),
 }
 SHORTCUTS = {
     "algebra": shortcut_algebra,
@@ -215,4 +230,5 @@ SHORTCUTS = {
     "expression": shortcut_expression,
     "parity": shortcut_parity,
     "relation": shortcut_relation,
+    "topic": shortcut_topic,
 }

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from skicl.datasets import make_implicit_pattern
 from skicl.prompting import PromptTemplate
 
-TASKS = ["algebra", "boolean", "code", "expression", "parity", "relation"]
+TASKS = ["algebra", "boolean", "code", "expression", "parity", "relation", "topic"]
 NUMERIC = {"algebra", "code", "expression"}
 VARIANTS = ["pattern", "conflict", "neutral"]
 N_ITEMS = 10_000
@@ -158,6 +158,7 @@ def test_bytes_of_a_seed_stay_as_they_were():
         "expression": "92f870cd71b2",
         "parity": "282f52171dd8",
         "relation": "0292214af8ca",
+        "topic": "3cbeb796c662",
     }
 
 

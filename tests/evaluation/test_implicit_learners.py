@@ -61,7 +61,7 @@ def test_fitting_changes_a_clone_only():
 
 
 def test_the_best_on_validation_is_kept_and_every_fit_counted():
-    splits = draw_splits("expression", 20, 20, 20, "pattern", 1, None, seed=0)
+    splits = draw_splits("expression", 20, 20, 20, "pattern", 1, None, None, seed=0)
     learner, = read_learners({"a": (Fixed(), {"rule": ["zero", "shortcut", "solve"]})}, None)
     fits = []
     chosen = choose(learner, splits, 0, lambda: fits.append(1))

@@ -98,6 +98,17 @@ class TestImplicitPatternStudy:
         second = [expression(text)[1] for text in notes.fitted[0]]
         assert (np.array(second) == 0).all() == (train_variant == "pattern")
 
+    def test_every_text_is_written_by_the_template(self):
+        notes = Notes()
+        options = SMALL | {"template": "Expression: {text}\nValue: {label}"}
+        given = implicit_pattern_study({"counter": Counter(notes=notes)}, "expression", **options)
+        usual = implicit_pattern_study({"counter": Counter(notes=Notes())}, "expression", **SMALL)
+        assert without_seconds(given) == without_seconds(usual)
+        notes = Notes()
+        guesser = {"counter": Counter("zero", notes=notes)}
+        implicit_pattern_study(guesser, "expression", **SMALL, template="{text} =\n{label}")
+        assert all(text.startswith("(") and text.endswith(") =") for texts in notes.asked for text in texts)
+
     def test_words_that_do_not_match_exactly_and_silence_are_wrong(self):
         study = implicit_pattern_study({"silent": Silent()}, "expression", **SMALL)
         for record in study:
@@ -178,6 +189,7 @@ class TestImplicitPatternStudy:
             ({"n_train": 5}, "`n_train`=5 must be at least the number of answers, 10"),
             ({"train_variant": "mixed"}, "`train_variant` must be one of"),
             ({"random_state": None}, "`random_state` must be an integer"),
+            ({"template": "{text}"}, r"`template` must be a text with {text} in it, .* got '{text}'"),
         ],
     )
     def test_bad_parameters_are_named(self, options, message):

@@ -106,5 +106,33 @@ def induction_pairs(n_pairs=8, seed=0):
 
 
 def hooks_of(network):
-    """Number of hooks on all modules."""
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in network.modules())
+    """Number of hooks on all modules, and of methods that were replaced."""
+    hooks = sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in network.modules())
+    return hooks + sum(name in vars(module) for module in network.modules() for name in ("hear", "measure_fit"))
+
+
+def lively_reasoner(kind, seed=0):
+    """A reasoner of three layers with random weights, large enough that every component does something."""
+    import torch
+
+    from skicl.reasoning import CausalConfig, CausalReasoner, EquivariantConfig, EquivariantReasoner
+
+    generator = torch.Generator().manual_seed(seed)
+    if kind == "causal":
+        config = CausalConfig(n_features=4, n_points=20, n_channels=16, n_heads=2, n_layers=3)
+        reasoner, louder = CausalReasoner(config), 8.0
+    else:
+        reasoner, louder = EquivariantReasoner(EquivariantConfig(n_layers=3, n_landmarks=16)), 2.0
+    reasoner.reset_parameters(generator)
+    with torch.no_grad():
+        for name, weight in reasoner.named_parameters():
+            if name.endswith(("attention_out.weight", "update_out.weight", ".out.weight")) and "filters" not in name:
+                weight.mul_(louder)
+    return reasoner.eval()
+
+
+def class_rows(n_classes=2, n_each=40, seed=0):
+    """Rows of overlapping classes, and their labels."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(n_classes), n_each)
+    return rng.normal(size=(len(y), 5)) + 2 * rng.normal(size=(n_classes, 5))[y], y

@@ -5,6 +5,7 @@ from itertools import count
 import numpy as np
 import pytest
 from prompting.tiny_causal_models import pair_of
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_iris
 from sklearn.neighbors import KNeighborsClassifier
@@ -185,6 +186,22 @@ def test_frames_lists_and_arrays_give_one_report():
     of_texts = make_pipeline(read, KNeighborsClassifier(3))
     report = icl_diagnostics(of_texts, texts, Y, n_context=20, n_repeats=2, n_bootstrap=50)
     assert report["accuracy"].value == icl_diagnostics(KNeighborsClassifier(3), X, Y, **arguments)["accuracy"].value
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.coo_matrix])
+def test_sparse_rows_give_the_report_of_dense_ones(kind):
+    def dense(rows):
+        assert rows.format == "csr"
+        return rows.toarray()
+
+    reader = make_pipeline(FunctionTransformer(dense, accept_sparse=True), KNeighborsClassifier(3))
+    arguments = {"n_context": 20, "n_repeats": 2, "n_bootstrap": 50}
+    expected = icl_diagnostics(KNeighborsClassifier(3), X, Y, **arguments)
+    assert icl_diagnostics(reader, kind(X), Y, **arguments).measures == expected.measures
+    own = {"y": Y[::2], "y_query": Y[1::2]} | arguments
+    expected = icl_diagnostics(KNeighborsClassifier(3), X[::2], X_query=X[1::2], **own)
+    report = icl_diagnostics(reader, kind(X[::2]), X_query=kind(X[1::2]), **own)
+    assert report.measures == expected.measures
 
 
 def test_queries_of_ones_own():

@@ -4,10 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from skicl.inspection._diagnostics_contexts import (
     draw_rows,
+    n_rows,
     rotation,
+    sliceable,
     take_rows,
     with_wrong_labels,
     without_content,
@@ -27,6 +30,10 @@ def test_rows_of_any_container():
     series = pd.Series(["a", "b", "c"], index=[7, 8, 9])
     assert take_rows(series, rows).tolist() == ["c", "a"]
     assert take_rows(pd.DataFrame({"x": series}), rows)["x"].tolist() == ["c", "a"]
+    matrix = sliceable(sparse.coo_array(np.arange(6).reshape(3, 2)))
+    np.testing.assert_array_equal(take_rows(matrix, rows).toarray(), [[4, 5], [0, 1]])
+    assert [n_rows(some) for some in (matrix, series, ["a", "b", "c"], np.zeros((3, 2)))] == [3] * 4
+    assert sliceable(series) is series
 
 
 @pytest.mark.parametrize("n_rows", [3, 10, 40, 100])
@@ -92,3 +99,14 @@ def test_queries_without_content(random):
     assert frame["a"].tolist() == list("wxyz"), "the queries themselves stay"
     assert without_content([object(), object()], random) is None
     assert without_content(["", " "], random) is None
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_array])
+def test_sparse_queries_without_content_are_the_dense_ones(random, kind):
+    table = random.standard_normal((40, 6)) * (random.random_sample((40, 6)) < 0.3)
+    table[:, 2] = 0
+    rows = kind(table)
+    made = without_content(rows, np.random.RandomState(5))
+    assert sparse.issparse(made)
+    np.testing.assert_array_equal(made.toarray(), without_content(table, np.random.RandomState(5)))
+    np.testing.assert_array_equal(rows.toarray(), table)

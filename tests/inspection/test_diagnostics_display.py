@@ -1,5 +1,7 @@
 """The picture of the diagnostics: what is drawn is what was measured."""
 
+import inspect
+
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
@@ -7,7 +9,7 @@ from matplotlib.colors import to_rgba
 from sklearn.datasets import load_iris
 from sklearn.neighbors import KNeighborsClassifier
 
-from skicl.inspection import ICLDiagnostics, ICLDiagnosticsDisplay
+from skicl.inspection import ICLDiagnostics, ICLDiagnosticsDisplay, icl_diagnostics
 from skicl.inspection._diagnostics_report import Measure
 
 matplotlib.use("agg")
@@ -59,6 +61,18 @@ def test_from_estimator_measures_and_draws():
     assert display.figure_ is ax.figure
     assert len(display.points_) == len(display.report.measures)
     assert display.report.estimator_name == "KNeighborsClassifier"
+
+
+def test_from_estimator_takes_what_the_function_takes():
+    X, y = load_iris(return_X_y=True)
+    options = {"n_context": 20, "n_repeats": 2, "confidence": 0.5, "n_bootstrap": 20, "random_state": 3}
+    display = ICLDiagnosticsDisplay.from_estimator(KNeighborsClassifier(3), X, y, **options)
+    assert display.report.measures == icl_diagnostics(KNeighborsClassifier(3), X, y, **options).measures
+    assert "50% interval" in display.ax_.get_xlabel()
+    taken, known = (
+        set(inspect.signature(one).parameters) for one in (icl_diagnostics, ICLDiagnosticsDisplay.from_estimator)
+    )
+    assert known - {"ax"} == taken
 
 
 def test_only_reports_are_drawn():

@@ -62,6 +62,9 @@ def test_interval_and_bound(random):
     samples = random.random_sample(100_000)
     np.testing.assert_allclose(interval(samples, 0.9), (0.05, 0.95), atol=0.01)
     assert bound(samples, 0.9) == pytest.approx(0.9, abs=0.01)
+    low, high = interval(np.stack([samples, samples + 1])[None], 0.9)
+    assert low.shape == high.shape == (1, 2)
+    np.testing.assert_allclose([low[0, 1] - low[0, 0], high[0, 1] - high[0, 0]], 1)
 
 
 def test_agreement_by_chance_keeps_the_frequencies(random):

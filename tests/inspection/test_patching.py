@@ -85,7 +85,7 @@ def test_without_its_heads_the_induction_network_tells_nothing_apart():
     network, tokenizer = induction_network()
     with torch.no_grad():
         network.transformer.h[1].attn.c_proj.weight[32:48] = 0
-    with pytest.raises(ValueError, match="`pairs`: the network does not tell clean prompts from corrupt ones"):
+    with pytest.raises(ValueError, match="`pairs`: the network does not tell clean inputs from corrupt ones"):
         activation_patching((network, tokenizer), induction_pairs(), min_difference=0.5)
 
 
@@ -211,7 +211,8 @@ def test_pairs_that_are_not_solved_are_named():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"model": "gpt2"}, TypeError, "`model` must be a pair"),
+        ({"model": 3}, TypeError, "`model` must be the name or the folder of a causal language model, or a pair"),
+        ({"model": "./nowhere"}, ValueError, "`model`='./nowhere' does not exist"),
         ({"model": (1, 2)}, TypeError, r"got \(int, int\)"),
         ({"pairs": "abc"}, TypeError, "`pairs` must be PatchingPairs"),
         ({"method": "fast"}, ValueError, "`method` must be 'exact' or 'attribution', got 'fast'"),

@@ -53,6 +53,8 @@ def test_given_axes_and_no_effects(patching):
     _, axes = plt.subplots(1, 2)
     display = ActivationPatchingDisplay.from_patching(patching, axes=axes)
     assert list(display.axes_) == list(axes)
+    axes[0].figure.canvas.draw()
+    assert not any(label.get_visible() for label in axes[1].get_yticklabels()), "layers are numbered once"
     flat = ActivationPatchingDisplay(np.zeros((2, 2)), np.zeros(2)).plot()
     assert flat.images_[0].get_clim() == (-1, 1)
 

@@ -25,9 +25,12 @@ def test_inputs_of_heads_and_outputs_of_mlps_are_recorded(network):
     sites = [Site("one", "heads", 0, network[0]), Site("two", "mlps", 0, network[1])]
     with recorded(sites) as states:
         output, _ = network(x)
-    assert torch.equal(states["one"], x)
-    assert torch.equal(states["two"], output)
-    assert not states["two"].requires_grad
+        network(x + 1)
+    assert [len(states[name]) for name in ("one", "two")] == [2, 2]
+    assert torch.equal(states["one"][0], x)
+    assert torch.equal(states["one"][1], x + 1)
+    assert torch.equal(states["two"][0], output)
+    assert not states["two"][0].requires_grad
     assert hooks_of(network) == 0
 
 
@@ -38,7 +41,7 @@ def test_records_do_not_change_with_what_is_added_in_place(network):
     with torch.no_grad():
         before = output.clone()
         output += 1
-    assert torch.equal(states["two"], before)
+    assert torch.equal(states["two"][0], before)
 
 
 def test_what_a_function_returns_takes_the_place(network):
@@ -50,6 +53,42 @@ def test_what_a_function_returns_takes_the_place(network):
         changed, more = network(x)
     assert torch.equal(changed, -network(x)[0])
     assert more == "more"
+
+
+class Doubler(torch.nn.Module):
+    """Has a method that is no module."""
+
+    def double(self, x):
+        return 2 * x
+
+    def forward(self, x):
+        return self.double(x)
+
+
+def test_results_of_methods_are_read_and_exchanged():
+    module, x = Doubler(), torch.arange(3.0)
+    site = Site("double", "heads", 0, module, "double")
+    with recorded([site]) as states, hooked([(site, lambda tensor: tensor + 1)]):
+        assert torch.equal(module(x), 2 * x + 1)
+    assert torch.equal(states["double"][0], 2 * x)
+    with hooked([(site, lambda _: None)]):
+        assert torch.equal(module(x), 2 * x)
+    twice = [(site, lambda tensor: tensor + 1)] * 2
+    with hooked(twice):
+        assert torch.equal(module(x), 2 * x + 2)
+    assert "double" not in vars(module)
+    with pytest.raises(TypeError), hooked(twice):
+        module(None)
+    assert "double" not in vars(module)
+    assert torch.equal(module(x), 2 * x)
+
+
+def test_methods_that_users_had_replaced_come_back():
+    module, x = Doubler(), torch.arange(3.0)
+    module.double = lambda x: 3 * x
+    with hooked([(Site("double", "heads", 0, module, "double"), lambda tensor: tensor + 1)]):
+        assert torch.equal(module(x), 3 * x + 1)
+    assert torch.equal(module(x), 3 * x)
 
 
 def test_none_changes_nothing(network):

@@ -6,6 +6,7 @@ from inspection.patched_networks import letter_pairs, word_tokenizer
 from prompting.tiny_causal_models import TOKENIZERS, tokenizer_of
 
 from skicl.datasets import make_implicit_pattern
+from skicl.encoders._resolution import local_folder
 from skicl.inspection import PatchingPairs, make_patching_pairs
 from skicl.inspection._patching_pairs import tokenise_pair, tokenise_pairs
 
@@ -107,9 +108,18 @@ def test_errors(arguments, message):
         make_patching_pairs(given.pop("X"), given.pop("y"), given.pop("tokenizer"), **given)
 
 
-def test_a_name_is_no_tokenizer():
-    with pytest.raises(TypeError, match="`tokenizer` must be a tokenizer of transformers, got str"):
-        make_patching_pairs(["a", "b"], [1, 2], "gpt2")
+def test_tokenizers_by_name():
+    from transformers import AutoTokenizer
+
+    texts, answers = ["a great lemon", "a poor lemon"], ["positive", "negative"]
+    tokenizer = AutoTokenizer.from_pretrained(local_folder("skicl-tiny"))
+    options = {"template": "Text: {text}\nLabel: {label}", "random_state": 0}
+    by_name = make_patching_pairs(texts, answers, "skicl-tiny", **options)
+    assert by_name == make_patching_pairs(texts, answers, tokenizer, **options)
+    with pytest.raises(ValueError, match=r"`tokenizer`='\./nowhere' names no model with a tokenizer"):
+        make_patching_pairs(["a", "b"], [1, 2], "./nowhere")
+    with pytest.raises(TypeError, match="`tokenizer` must be a tokenizer of transformers or the name or folder"):
+        make_patching_pairs(["a", "b"], [1, 2], 3)
 
 
 def test_columns_of_unequal_length():

@@ -1,0 +1,199 @@
+"""Pairs of labelled contexts for activation patching of reasoners: the same rows, with different answers."""
+
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+_CHANGES = ("labels", "query")
+
+
+class ContextPairs(NamedTuple):
+    """Pairs of labelled contexts with a query each, which have different answers.
+
+    Made by :func:`make_context_pairs`, or by hand. The rows of a pair are the same in both contexts; what differs are
+    labels, or the query. Classes are whole numbers from 0.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_pairs, n_rows, n_features)
+        The rows.
+    clean_y, corrupt_y : ndarray of shape (n_pairs, n_rows)
+        Their labels in the clean and in the corrupt context. -1 stands for none, in both.
+    clean_queries, corrupt_queries : ndarray of shape (n_pairs, n_features)
+        The row that is asked for.
+    clean_answers, corrupt_answers : ndarray of shape (n_pairs,)
+        The class of the query in the clean and in the corrupt context.
+
+    See Also
+    --------
+    activation_patching : What they are for.
+    PatchingPairs : Pairs of prompts for language models.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl.inspection import ContextPairs
+    >>> X, y = np.array([[[0.0], [1.0]]]), np.array([[0, 1]])
+    >>> query = np.array([[0.1]])
+    >>> pairs = ContextPairs(X, y, 1 - y, query, query, np.array([0]), np.array([1]))
+    >>> len(pairs.X)
+    1
+    """
+
+    X: Any
+    clean_y: Any
+    corrupt_y: Any
+    clean_queries: Any
+    corrupt_queries: Any
+    clean_answers: Any
+    corrupt_answers: Any
+
+
+def make_context_pairs(X, y, *, n_rows=32, change="labels", n_pairs=64, random_state=None):
+    """Draw labelled contexts with a query, each in two versions that have different answers.
+
+    Contexts hold equally many rows of every class. The query is another row, of one of two classes drawn for the pair.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Rows, such as embeddings.
+    y : array-like of shape (n_samples,)
+        Their labels. They are numbered from 0 in sorted order.
+    n_rows : int, default=32
+        Rows of a context; rounded down to a multiple of the number of classes.
+    change : {"labels", "query"}, default="labels"
+        What the corrupt version changes. "labels": the labels of the two classes are exchanged in the context.
+        "query": it asks for a row of the other class.
+    n_pairs : int, default=64
+        Number of pairs.
+    random_state : int, RandomState instance or None, default=None
+        Draws the pairs.
+
+    Returns
+    -------
+    pairs : ContextPairs
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, values are missing, there are fewer than two classes or too few rows of one, or a parameter
+        is out of range.
+
+    See Also
+    --------
+    activation_patching : What they are for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl.inspection import make_context_pairs
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat(["no", "yes"], 20)
+    >>> X = rng.normal(size=(40, 5)) + (y == "yes")[:, None]
+    >>> pairs = make_context_pairs(X, y, n_rows=8, n_pairs=3, random_state=0)
+    >>> pairs.X.shape, pairs.clean_y.shape
+    ((3, 8, 5), (3, 8))
+    """
+    X, (classes, codes) = np.asarray(X, dtype=float), np.unique(np.asarray(y), return_inverse=True)
+    if X.ndim != 2 or codes.shape != (len(X),):
+        raise ValueError(f"`X` has shape {X.shape} and `y` {codes.shape}, expected (n_samples, n_features) and "
+                         "(n_samples,).")
+    for name, value in (("n_rows", n_rows), ("n_pairs", n_pairs)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
+    if change not in _CHANGES:
+        raise ValueError(f"`change` must be 'labels' or 'query', got {change!r}.")
+    if len(classes) < 2:
+        raise ValueError(f"`y` has {len(classes)} classes, expected two or more.")
+    of_each, fewest = n_rows // len(classes), np.bincount(codes).min()
+    if not 1 <= of_each < fewest:
+        raise ValueError(f"`n_rows`={n_rows} means {of_each} rows of each of the {len(classes)} classes, expected at "
+                         f"least 1 and at most {fewest - 1}: the smallest class has {fewest} rows, and one is asked "
+                         "for.")
+    random_state = check_random_state(random_state)
+    of_class = [np.flatnonzero(codes == code) for code in range(len(classes))]
+    pairs = [_draw_pair(of_class, of_each, change, random_state) for _ in range(n_pairs)]
+    rows, clean_y, corrupt_y, one, other, *answers = (np.array(column) for column in zip(*pairs))
+    return check_contexts(ContextPairs(X[rows], clean_y, corrupt_y, X[one], X[other], *answers))
+
+
+def _draw_pair(of_class, of_each, change, random_state):
+    """Numbers of the rows, labels in both versions, the two queries and their answers."""
+    first, second = random_state.choice(len(of_class), 2, replace=False)
+    drawn = [random_state.choice(rows, of_each + 1, replace=False) for rows in of_class]
+    order = random_state.permutation(of_each * len(of_class))
+    rows = np.concatenate([part[1:] for part in drawn])[order]
+    labels = np.repeat(np.arange(len(of_class)), of_each)[order]
+    query = drawn[first][0]
+    if change == "query":
+        return rows, labels, labels, query, drawn[second][0], first, second
+    renamed = np.arange(len(of_class))
+    renamed[[first, second]] = second, first
+    return rows, labels, renamed[labels], query, query, first, second
+
+
+def check_contexts(pairs):
+    """Pairs of contexts as arrays that fit together.
+
+    Parameters
+    ----------
+    pairs : ContextPairs
+        What the user gave.
+
+    Returns
+    -------
+    pairs : ContextPairs
+        Rows and queries in float64, labels in int64.
+
+    Raises
+    ------
+    TypeError
+        If these are no pairs of contexts.
+    ValueError
+        If they do not fit together.
+    """
+    if not isinstance(pairs, ContextPairs):
+        raise TypeError(f"`pairs` must be ContextPairs for a reasoner, got {type(pairs).__name__}. Make them by "
+                        "make_context_pairs.")
+    X = np.asarray(pairs.X)
+    if X.ndim != 3 or 0 in X.shape:
+        raise ValueError(f"`pairs.X` has shape {X.shape}, expected (n_pairs, n_rows, n_features), none of them 0.")
+    shapes = {"X": X.shape, "queries": (len(X), X.shape[2]), "y": X.shape[:2], "answers": X.shape[:1]}
+    columns = {}
+    for name, column in pairs._asdict().items():
+        kind = name.split("_")[-1]
+        columns[name] = _checked(column, f"pairs.{name}", shapes[kind], whole=kind in ("y", "answers"))
+    pairs = ContextPairs(**columns)
+    if (pairs.clean_answers == pairs.corrupt_answers).any():
+        number = int(np.argmax(pairs.clean_answers == pairs.corrupt_answers))
+        raise ValueError(f"`pairs`: pair {number} has the answer {pairs.clean_answers[number]} in both versions. "
+                         "Expected answers that differ.")
+    if ((pairs.clean_y < 0) != (pairs.corrupt_y < 0)).any():
+        raise ValueError("`pairs`: some rows have a label in one version only. Label the same rows in both.")
+    n_classes = max(pairs.clean_y.max(), pairs.corrupt_y.max()) + 1
+    for name in ("clean_y", "corrupt_y", "clean_answers", "corrupt_answers"):
+        values, least = getattr(pairs, name), -1 if name.endswith("y") else 0
+        if values.min() < least or values.max() >= n_classes:
+            raise ValueError(f"`pairs.{name}` must hold classes of the contexts, numbered from 0, got numbers from "
+                             f"{values.min()} to {values.max()} where contexts have {n_classes} classes.")
+    if (pairs.clean_y < 0).all(axis=1).any():
+        raise ValueError("`pairs`: some contexts have no label at all. Label one row or more of each.")
+    return pairs
+
+
+def _checked(column, name, shape, *, whole):
+    values = np.asarray(column)
+    if values.shape != shape:
+        raise ValueError(f"`{name}` has shape {values.shape}, expected {shape}.")
+    if whole:
+        if not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(f"`{name}` must hold whole numbers, got {values.dtype}.")
+        return values.astype(np.int64)
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(f"`{name}` must hold finite numbers, got {np.count_nonzero(~np.isfinite(values))} that are "
+                         "missing or infinite.")
+    return values

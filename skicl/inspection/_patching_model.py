@@ -1,0 +1,94 @@
+"""The language model that a parameter denotes: by name or folder, or a network and its tokenizer in memory."""
+
+import os
+from collections.abc import Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+
+from skicl._validation import resolve_device
+from skicl.encoders._causal_head import load_causal_model
+
+_EXPECTED = "the name or the folder of a causal language model, or a pair (network, tokenizer) of transformers"
+
+
+@contextmanager
+def opened_model(model):
+    """A network with its head and its tokenizer, held for this block.
+
+    Parameters
+    ----------
+    model : str, path or tuple of (network, tokenizer)
+        A name or a folder is loaded as by :class:`~skicl.ICLClassifier`, and shared with all that use it.
+
+    Yields
+    ------
+    network : transformers.PreTrainedModel
+        Adapters of peft stay in place; what they wrap is given.
+    tokenizer : transformers tokenizer
+        Its tokenizer.
+
+    Raises
+    ------
+    TypeError
+        If `model` is something else.
+    ValueError
+        If there is no such model, or it has no head that gives logits.
+    ConnectionError
+        If it is not on this machine and the hub cannot be reached.
+    """
+    if isinstance(model, str | os.PathLike):
+        loaded = load_causal_model(model, None, resolve_device(None), None)
+        # Nobody else may use the network while there are hooks on it.
+        held, network, tokenizer = loaded.lock, loaded.model.whole, loaded.model.tokenizer
+    else:
+        held, (network, tokenizer) = nullcontext(), _check_pair(model)
+    with held:
+        yield network, tokenizer
+
+
+def opened_tokenizer(tokenizer):
+    """The tokenizer that a parameter denotes.
+
+    Parameters
+    ----------
+    tokenizer : str, path or transformers tokenizer
+        A name or a folder means that of the model.
+
+    Returns
+    -------
+    tokenizer : transformers tokenizer
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    ValueError
+        If there is no such model.
+    ConnectionError
+        If it is not on this machine and the hub cannot be reached.
+    """
+    if isinstance(tokenizer, str | os.PathLike):
+        try:
+            with opened_model(tokenizer) as (_, found):
+                return found
+        except ValueError as error:
+            raise ValueError(f"`tokenizer`={str(tokenizer)!r} names no model with a tokenizer: {error}") from error
+    if not callable(tokenizer):
+        raise TypeError("`tokenizer` must be a tokenizer of transformers or the name or folder of a model, got "
+                        f"{type(tokenizer).__name__}.")
+    return tokenizer
+
+
+def _check_pair(model):
+    if not isinstance(model, Sequence) or len(model) != 2:
+        raise TypeError(f"`model` must be {_EXPECTED}, or a reasoner, got {type(model).__name__}.")
+    network, tokenizer = model
+    if hasattr(network, "get_base_model"):   # adapters of peft, which stay in place
+        network = network.get_base_model()
+    if not hasattr(network, "config") or not isinstance(network, torch.nn.Module) or not callable(tokenizer):
+        raise TypeError(f"`model` must be {_EXPECTED}, got ({type(network).__name__}, {type(tokenizer).__name__}).")
+    if network.get_output_embeddings() is None:
+        raise ValueError(f"`model`: {type(network).__name__} has no head that gives logits. Load it by "
+                         "AutoModelForCausalLM.")
+    return network, tokenizer

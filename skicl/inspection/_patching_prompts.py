@@ -1,0 +1,112 @@
+"""Pairs of prompts in a causal language model: what is read, how it is measured, and where it can be exchanged."""
+
+import inspect
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+
+from skicl.inspection._patching_modules import find_sites
+from skicl.inspection._patching_pairs import tokenise_pairs
+
+_ELSEWHERE = "the modules are not all that moves information in this network. Check `modules`."
+
+# Shapes: B pairs, T tokens, V tokens of the vocabulary.
+
+
+class Subject(NamedTuple):
+    """A network with the inputs that it is patched on.
+
+    Attributes
+    ----------
+    network : torch.nn.Module
+        The network.
+    sites : list of Site
+        Its heads and MLPs, layer by layer.
+    n_heads : int
+        Heads of a layer, where a site does not tell its parts.
+    lengths : list of int
+        Size of each pair; pairs of similar size share a batch.
+    measures : callable
+        ``measures(numbers)`` gives two functions without arguments, which measure the clean and the corrupt inputs
+        of the pairs with these numbers.
+    elsewhere : str
+        What it means if heads and MLPs are not all there is, for the warning.
+    """
+
+    network: Any
+    sites: list
+    n_heads: int
+    lengths: list
+    measures: Any
+    elsewhere: str
+
+
+def prompt_subject(network, tokenizer, pairs, prefix, modules):
+    """A language model and pairs of prompts.
+
+    Parameters
+    ----------
+    network : transformers.PreTrainedModel
+        With its head.
+    tokenizer : transformers tokenizer
+        Its tokenizer.
+    pairs : PatchingPairs
+        The prompts.
+    prefix : str or sequence of str
+        What stands before them.
+    modules : mapping of {str: str} or None
+        Names of the modules.
+
+    Returns
+    -------
+    subject : Subject
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the pairs are not aligned or too long, or the architecture is not known.
+    """
+    sites, n_heads = find_sites(network, modules)
+    tokens = tokenise_pairs(tokenizer, pairs, prefix)
+    lengths = [len(pair.clean) for pair in tokens]
+    _check_length(network, max(lengths))
+
+    def measures(numbers):
+        clean_ids, corrupt_ids, mask, answers = _tensors([tokens[i] for i in numbers], network.device)
+        return tuple(partial(_difference, network, ids, mask, answers) for ids in (clean_ids, corrupt_ids))
+
+    return Subject(network, sites, n_heads, lengths, measures, _ELSEWHERE)
+
+
+def _difference(network, ids, mask, answers):
+    """Logit of the clean answer minus that of the corrupt one, behind the last token of each row."""
+    last = mask.sum(1) - 1
+    given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+    keep = last.unique()
+    # The head is the largest matrix of a small model: where it can, it reads the last positions only.
+    few = "logits_to_keep" in inspect.signature(network.forward).parameters
+    logits = network(**given, **({"logits_to_keep": keep} if few else {})).logits            # B x T x V
+    rows = torch.arange(len(ids), device=ids.device)
+    chosen = logits[rows, torch.searchsorted(keep, last) if few else last]
+    pair = chosen.gather(1, answers).float()                                                 # B x 2
+    return pair[:, 0] - pair[:, 1]
+
+
+def _tensors(batch, device):
+    """Tokens, filled up on the right where no position before them looks, their mask, and the answers."""
+    longest = max(len(pair.clean) for pair in batch)
+
+    def filled(sequences):
+        return torch.tensor([ids + ids[-1:] * (longest - len(ids)) for ids in sequences], device=device)
+
+    mask = torch.tensor([[1] * len(pair.clean) + [0] * (longest - len(pair.clean)) for pair in batch], device=device)
+    answers = torch.tensor([pair.answers for pair in batch], device=device)
+    return filled([pair.clean for pair in batch]), filled([pair.corrupt for pair in batch]), mask, answers
+
+
+def _check_length(network, longest):
+    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and longest > positions:
+        raise ValueError(f"`pairs`: the longest prompt, with its `prefix`, has {longest} tokens, and the network has "
+                         f"{positions} positions. Take fewer demonstrations.")
