@@ -33,9 +33,8 @@ def summary(stage):
         sizes = f"sequences of {prior['start_points']} to {prior['n_points']} points"
     else:
         sizes = f"up to {prior['max_labelled']} labelled rows and {prior['max_classes']} classes"
-    return (
-        f"{stage['steps']} steps, {stage['tasks']} tasks, {stage['seconds']} s, rate {schedule['learning_rate']}, {sizes}"
-    )
+    amount = f"{stage['steps']} steps, {stage['tasks']} tasks, {stage['seconds']} s"
+    return f"{amount}, rate {schedule['learning_rate']}, {sizes}"
 
 
 def as_table(card):

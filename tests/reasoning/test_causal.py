@@ -7,9 +7,18 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skicl import TartClassifier
-from skicl.reasoning import CausalConfig, CausalReasoner, Evidence, load_reasoner, map_tensors, save_reasoner
+from skicl.reasoning import (
+    CausalConfig,
+    CausalReasoner,
+    Evidence,
+    load_reasoner,
+    map_tensors,
+    read_card,
+    save_reasoner,
+)
 from skicl.reasoning._causal_network import CausalNetwork
 
 SMALL = CausalConfig(n_features=8, n_points=20, n_channels=16, n_heads=2, n_layers=2)
@@ -187,3 +196,32 @@ def test_names_of_classes_and_priors_are_refused_before_any_work(reasoner):
     for name, value in {"class_texts": dict.fromkeys(y, X[0]), "prior": LogisticRegression()}.items():
         with pytest.raises(ValueError, match=f"`{name}` must be None with the reasoner"):
             TartClassifier(reasoner=reasoner, **{name: value}).fit(X, y)
+
+
+@pytest.mark.parametrize(("n_rows", "least"), [(16, 0.70), (64, 0.85), (250, 0.92)])
+def test_the_bundled_network_knows_its_own_tasks(n_rows, least):
+    """Bayes has 75, 90 and 96 %, the better of averaging and chance 72, 82 and 90 %."""
+    network = load_reasoner("tart-paper").network
+    generator = torch.Generator().manual_seed(3)
+    X = torch.randn(60, n_rows + 50, 16, generator=generator)
+    log_odds = (10 * X @ torch.randn(60, 16, 1, generator=generator))[..., 0]
+    y = (torch.rand(log_odds.shape, generator=generator) < log_odds.sigmoid()).long()
+    with torch.inference_mode():
+        caches = network.encode(X[:, :n_rows], y[:, :n_rows])
+        found = network.score(caches, torch.full((60,), n_rows), X[:, n_rows:])
+    assert ((found > 0).long() == y[:, n_rows:]).float().mean() > least
+
+
+def test_the_bundled_weights_have_the_positions_of_the_paper_and_a_complete_card():
+    reasoner, card = load_reasoner("tart-paper"), read_card("tart-paper")
+    assert (reasoner.config.n_features, reasoner.config.n_points) == (16, 258)
+    assert {"prior", "schedule", "steps", "tasks", "seconds", "hardware", "evaluation", "earlier_stages"} <= set(card)
+    scores = card["evaluation"]["accuracy and log-loss by rows"]
+    assert all(scores[n]["network"]["accuracy"] > scores[n]["bayes"]["accuracy"] - 0.03 for n in scores)
+
+
+@parametrize_with_checks([TartClassifier(reasoner="tart-paper")], expected_failed_checks=lambda estimator: {
+    "check_class_weight_classifiers": "the prior has no intercept: a context of one class is not given to it everywhere"
+})
+def test_the_classifier_passes_the_checks_of_scikit_learn(estimator, check):
+    check(estimator)
