@@ -226,7 +226,7 @@ print("MLPs, layer by layer: ", shifts["in context"].profile[1].round(3))
 import random
 
 from skicl.inspection import make_patching_pairs
-from skicl.pretraining import Episode, EpisodePrior, EpisodeSchedule, train_language_model
+from skicl.pretraining import EpisodePrior, EpisodeSchedule, LabelledTexts, train_language_model
 
 template = "Text: {text}\nLabel: {label}"
 
@@ -271,7 +271,6 @@ tiny = {
 # Fine-tuning is real here: steps of AdamW on 128 labelled texts. Its controls are the same steps on shuffled labels,
 # and on the other task.
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -282,24 +281,11 @@ import skicl
 logging.disable_progress_bar()
 
 
-@dataclass(frozen=True)
-class Rows:
-    """What train_language_model draws from: one labelled text at a time."""
-
-    texts: tuple
-    labels: tuple
-
-    def sample(self, generator, *, n_characters):
-        number = generator.randrange(len(self.texts))
-        start, word = f"Text: {self.texts[number]}\nLabel:", self.labels[number]
-        return Episode(f"{start} {word}\n\n", [(len(start), len(start) + len(word) + 1)], [0], [word])
-
-
 def tune(texts, labels):
     folder = Path(skicl.__file__).parent / "encoders" / "weights" / "skicl-tiny"
     tuned = AutoModelForCausalLM.from_pretrained(folder).float(), AutoTokenizer.from_pretrained(folder)
     schedule = EpisodeSchedule(steps=60, tokens=1024, lengths=(32,), parts=(1.0,), learning_rate=3e-4, warmup=10)
-    train_language_model(*tuned, Rows(tuple(texts), tuple(labels)), schedule=schedule)
+    train_language_model(*tuned, LabelledTexts(texts, labels), schedule=schedule)
     return activation_patching(tuned, tiny_pairs, min_difference=0)
 
 

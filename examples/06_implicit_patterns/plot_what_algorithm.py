@@ -50,11 +50,9 @@ n_ctx = [2, 4, 8, 16, 32, 64, 128]
 def network_alone(X_context, y_context, X_query):
     """Probability of label 1 by the paper's network, which gets the points as they are."""
     X, y, X_query = (torch.as_tensor(array) for array in (X_context, y_context, X_query))
-    network = load_reasoner("tart-paper").double().network
+    reasoner = load_reasoner("tart-paper").double()
     with torch.inference_mode():
-        caches = network.encode(X.double(), y.long())
-        lengths = torch.full((len(X),), X.shape[1])
-        return network.score(caches, lengths, X_query.double()).sigmoid().numpy()
+        return reasoner.query_log_odds(X.double(), y.long(), X_query.double()).sigmoid().numpy()
 
 
 references = reference_predictors(tasks)

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from skicl.encoders._resolution import local_folder
 from skicl.inspection import activation_patching, circuit_shift, make_patching_pairs
-from skicl.pretraining import Episode, EpisodePrior, EpisodeSchedule, train_language_model
+from skicl.pretraining import EpisodePrior, EpisodeSchedule, LabelledTexts, train_language_model
 
 WORDS = ["positive", "negative"]
 TEMPLATE = "Text: {text}\nLabel: {label}"
@@ -41,19 +41,6 @@ class Sizes:
 
 
 QUICK = Sizes(n_pairs=64, n_examples=4, n_draws=2, n_rows=128, n_steps=60, n_bootstrap=200)
-
-
-@dataclass(frozen=True)
-class LabelledTexts:
-    """A prior for :func:`train_language_model`: one of some labelled texts at a time, without demonstrations."""
-
-    texts: tuple
-    labels: tuple
-
-    def sample(self, rng, *, n_characters=None):
-        number = rng.randrange(len(self.texts))
-        start, answer = f"Text: {self.texts[number]}\nLabel:", f" {self.labels[number]}"
-        return Episode(start + answer + "\n\n", [(len(start), len(start) + len(answer))], [0], [self.labels[number]])
 
 
 def prior_of(family):

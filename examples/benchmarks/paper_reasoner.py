@@ -88,10 +88,8 @@ def reasoner_scores(reasoner, tasks):
 
 def network_probabilities(reasoner, tasks):
     """Probability of label 1 by the network alone, which reads the rows as they come."""
-    lengths = torch.full((len(tasks.X),), tasks.X.shape[1])
     with torch.inference_mode():
-        caches = reasoner.network.encode(tasks.X, tasks.y)
-        return reasoner.network.score(caches, lengths, tasks.X_query).sigmoid()
+        return reasoner.query_log_odds(tasks.X, tasks.y, tasks.X_query).sigmoid()
 
 
 def score(p, tasks):

@@ -9,11 +9,12 @@ from sklearn.base import clone
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from skicl._row_selection import count_rows, take_rows
 from skicl._validation import is_missing
 from skicl.evaluation._contexts import check_count, drawn_queries, nested_contexts, orders_of_rows
 from skicl.evaluation._curve import FewShotCurve
 from skicl.evaluation._results import ResultsFile
-from skicl.evaluation._rows import EncodedRows, check_encoder, describe_encoder, fingerprint, n_rows_of, take_rows
+from skicl.evaluation._rows import EncodedRows, check_encoder, describe_encoder, fingerprint
 from skicl.evaluation._scores import check_scoring, score_of
 
 _COLUMNS = ("dataset", "task", "estimator", "k", "repeat", "n_classes", "n_queries")
@@ -341,9 +342,9 @@ def _check_parts(X, y, X_test, y_test):
         raise ValueError("`X_test` and `y_test` belong together: pass both or neither.")
     parts = [("X", X, "y", y)] + ([] if X_test is None else [("X_test", X_test, "y_test", y_test)])
     for name, rows, label_name, labels in parts:
-        if n_rows_of(rows) != len(labels) or len(labels) == 0:
+        if count_rows(rows) != len(labels) or len(labels) == 0:
             raise ValueError(
-                f"`{name}` has {n_rows_of(rows)} rows and `{label_name}` {len(labels)}; expected equally many, not 0."
+                f"`{name}` has {count_rows(rows)} rows and `{label_name}` {len(labels)}; expected equally many, not 0."
             )
     unseen = [] if y_test is None else np.setdiff1d(y_test, y)
     if len(unseen):

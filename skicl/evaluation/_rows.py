@@ -1,4 +1,4 @@
-"""Rows of any kind: taken by number, told apart by a fingerprint, encoded once."""
+"""Rows of any kind: told apart by a fingerprint, encoded once."""
 
 import os
 from collections.abc import Mapping
@@ -99,41 +99,6 @@ def _describe(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}"
     shown = value is None or isinstance(value, str | bytes | bool | Number) or type(value).__name__ == "dtype"
     return repr(value) if shown else type(value).__qualname__
-
-
-def take_rows(X, rows):
-    """Rows of an array, frame, series or list.
-
-    Parameters
-    ----------
-    X : array-like, list or frame
-        All rows.
-    rows : ndarray of int
-        Their numbers.
-
-    Returns
-    -------
-    array-like, list or frame
-        Of the same kind.
-    """
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    return [X[row] for row in rows] if isinstance(X, list | tuple) else X[rows]
-
-
-def n_rows_of(X):
-    """Number of rows.
-
-    Parameters
-    ----------
-    X : array-like, list or frame
-        The rows.
-
-    Returns
-    -------
-    int
-    """
-    return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 def fingerprint(*parts):

@@ -1,5 +1,6 @@
 """layerwise_algorithm_match: which number of steps of an iterative algorithm each layer of a model resembles."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ GD_STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 NEWTON_STEPS = tuple(range(11))
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class LayerwiseAlgorithmMatch:
     """Distances of every layer of a model to every number of steps of gradient descent and of Newton's method.
 
@@ -59,14 +61,13 @@ class LayerwiseAlgorithmMatch:
     array([1, 2, 3])
     """
 
-    def __init__(self, model_name, n_ctx, steps, per_task, low, high, noise_floor):
-        self.model_name = model_name
-        self.n_ctx = n_ctx
-        self.steps = steps
-        self.per_task = per_task
-        self.low = low
-        self.high = high
-        self.noise_floor = noise_floor
+    model_name: str
+    n_ctx: int
+    steps: dict[str, np.ndarray]
+    per_task: dict[str, np.ndarray]
+    low: dict[str, np.ndarray]
+    high: dict[str, np.ndarray]
+    noise_floor: dict[str, np.ndarray]
 
     @property
     def distance(self):

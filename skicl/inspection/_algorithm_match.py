@@ -1,5 +1,7 @@
 """algorithm_match: how far the predictions of a model are from those of known learning algorithms."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -10,6 +12,7 @@ from skicl.inspection._reference_predictors import reference_predictors
 METRICS = ("squared_difference", "disagreement")
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class AlgorithmMatch:
     """Distances of a model to reference predictors, at every length of the context.
 
@@ -58,16 +61,15 @@ class AlgorithmMatch:
     ['gd_8', 'gd_8']
     """
 
-    def __init__(self, model_name, references, n_ctx, per_task, low, high, noise_floor, closest_share, metric):
-        self.model_name = model_name
-        self.references = references
-        self.n_ctx = n_ctx
-        self.per_task = per_task
-        self.low = low
-        self.high = high
-        self.noise_floor = noise_floor
-        self.closest_share = closest_share
-        self.metric = metric
+    model_name: str
+    references: list[str]
+    n_ctx: np.ndarray
+    per_task: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    noise_floor: np.ndarray
+    closest_share: np.ndarray
+    metric: str
 
     @property
     def distance(self):

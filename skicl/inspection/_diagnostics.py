@@ -6,15 +6,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 
-from skicl.inspection._diagnostics_contexts import (
-    draw_rows,
-    n_rows,
-    rotation,
-    sliceable,
-    take_rows,
-    with_wrong_labels,
-    without_content,
-)
+from skicl._row_selection import count_rows, take_rows
+from skicl.inspection._diagnostics_contexts import draw_rows, rotation, sliceable, with_wrong_labels, without_content
 from skicl.inspection._diagnostics_report import ICLDiagnostics, Measure
 from skicl.inspection._diagnostics_statistics import (
     agreement_by_chance,
@@ -183,7 +176,7 @@ class _Probe:
 
     def probabilities(self, model, X):
         """Probabilities in the order of all classes; zero for those that the model does not know."""
-        proba = np.zeros((n_rows(X), len(self.classes)))
+        proba = np.zeros((count_rows(X), len(self.classes)))
         proba[:, np.searchsorted(self.classes, model.classes_)] = model.predict_proba(X)
         return proba
 

@@ -14,20 +14,6 @@ def sliceable(X):
     return X.tocsr() if issparse(X) else X
 
 
-def n_rows(X):
-    """Number of rows of a list, an array, a sparse matrix or a frame."""
-    return X.shape[0] if hasattr(X, "shape") else len(X)
-
-
-def take_rows(X, rows):
-    """Some rows of a list, an array, a sparse matrix or a frame, in the given order."""
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    if hasattr(X, "shape"):
-        return X[rows]
-    return [X[row] for row in rows]
-
-
 def draw_rows(codes, n_rows, random):
     """Numbers of `n_rows` rows, at least one of each class and otherwise by the shares of the classes."""
     ranks = np.empty(len(codes))

@@ -1,6 +1,7 @@
 """icl_regret: what a model loses against the Bayes predictor of its tasks, at every length of the context."""
 
 import inspect
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import xlogy
@@ -17,6 +18,7 @@ CERTAIN = 1e-9
 OTHER_SEED = 1
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class ICLRegret:
     """Nats that a model loses against the Bayes predictor, at every length of the context.
 
@@ -58,14 +60,13 @@ class ICLRegret:
     array([0., 0.])
     """
 
-    def __init__(self, model_name, n_ctx, per_task, low, high, noise_floor, estimate):
-        self.model_name = model_name
-        self.n_ctx = n_ctx
-        self.per_task = per_task
-        self.low = low
-        self.high = high
-        self.noise_floor = noise_floor
-        self.estimate = estimate
+    model_name: str
+    n_ctx: np.ndarray
+    per_task: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    noise_floor: np.ndarray
+    estimate: str
 
     @property
     def regret(self):

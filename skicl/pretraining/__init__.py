@@ -2,6 +2,7 @@
 
 from skicl.pretraining._causal_prior import LogisticPrior, Sequences
 from skicl.pretraining._episodes import Episode, EpisodePrior
+from skicl.pretraining._labelled_texts import LabelledTexts
 from skicl.pretraining._language_model import EpisodeSchedule, train_language_model
 from skicl.pretraining._logistic_text import LogisticTextPrior, train_on_logistic_texts
 from skicl.pretraining._loop import Schedule, pretrain
@@ -13,6 +14,7 @@ __all__ = [
     "Episode",
     "EpisodePrior",
     "EpisodeSchedule",
+    "LabelledTexts",
     "LogisticPrior",
     "LogisticTextPrior",
     "Schedule",

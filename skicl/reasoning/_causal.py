@@ -239,6 +239,28 @@ class CausalReasoner(Reasoner):
         """
         return self.network(X, y, start)
 
+    def query_log_odds(self, X, y, X_query):
+        """Log-odds of queries after a labelled sequence, read as it comes: without whitening, ordering or blocks.
+
+        What the network alone has learned. :meth:`score` is for data that are not made like its tasks.
+
+        Parameters
+        ----------
+        X : Tensor of shape (S, N, n_features)
+            Labelled points as the network sees them, fewer than ``config.n_points``.
+        y : int64 Tensor of shape (S, N)
+            Labels, 0 or 1.
+        X_query : Tensor of shape (S, Q, n_features)
+            Queries; none of them sees another.
+
+        Returns
+        -------
+        Tensor of shape (S, Q)
+            Log-odds of label 1.
+        """
+        lengths = torch.full((len(X),), X.shape[1], device=X.device)
+        return self.network.score(self.network.encode(X, y), lengths, X_query)
+
     def _log_odds(self, context, points):
         """Mean over blocks of the log-odds of each class against the rest, (B, Q, C)."""
         n_classes = int(context.n_classes)

@@ -1,4 +1,4 @@
-"""Rows of any kind are told apart by their content, and taken and encoded as what they are."""
+"""Rows of any kind are told apart by their content and encoded once."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skicl.evaluation._rows import EncodedRows, describe_encoder, fingerprint, take_rows
+from skicl.evaluation._rows import EncodedRows, describe_encoder, fingerprint
 
 IMAGES = [np.arange(6, dtype=np.uint8).reshape(2, 3), np.ones((4, 4), dtype=np.uint8)]
 COLLECTIONS = {
@@ -42,13 +42,6 @@ def test_recordings_in_dicts_are_told_apart_by_every_sample():
     changed = [dict(rows[0]), {"array": np.zeros(5000), "sampling_rate": 8000}]
     changed[1]["array"][2500] = 1
     assert fingerprint(rows) != fingerprint(changed)
-
-
-def test_rows_are_taken_as_what_they_are():
-    rows = np.array([2, 0])
-    assert take_rows(["a", "b", "c"], rows) == ["c", "a"]
-    np.testing.assert_array_equal(take_rows(np.arange(3), rows), [2, 0])
-    assert take_rows(pd.Series(["a", "b", "c"], index=[5, 6, 7]), rows).tolist() == ["c", "a"]
 
 
 def test_vectors_of_both_parts_come_from_one_encoder():

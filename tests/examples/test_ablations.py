@@ -1,30 +1,18 @@
 """The ablations: every variant changes what it says and nothing else, and a run can be continued."""
 
 import csv
-import importlib
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from benchmark_modules import load
 
 from skicl.pretraining import EmbeddingPrior, Schedule, Sizes, _priors
 from skicl.reasoning import EquivariantConfig, EquivariantReasoner, Evidence
 
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 CONFIG = EquivariantConfig(n_channels=8, n_values=4, n_logits=2, n_hidden=8, n_layers=2, n_landmarks=8)
 PRIOR = EmbeddingPrior(max_labelled=16, max_unlabelled=20, n_queries=8, n_features=(4, 8), max_classes=4, budget=512)
 SCHEDULE = Schedule(steps=3, warmup=1)
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
 
 
 variants, ablation_tables, ablations, scaling_curve = map(

@@ -1,24 +1,9 @@
 """The benchmark of Boolean functions: it runs end to end, and its ideal learner is one."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
+from benchmark_modules import load
 
 from skicl.datasets import make_boolean_function
-
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
-
 
 benchmark = load("boolean_functions")
 

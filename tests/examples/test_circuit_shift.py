@@ -1,23 +1,8 @@
 """The benchmark of circuit shifts: its states are what they are called, and fine-tuned ones can be compared."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
-
+from benchmark_modules import load
 
 benchmark = load("circuit_shift")
 SMALL = benchmark.Sizes(n_pairs=8, n_examples=2, n_draws=1, n_rows=32, n_steps=8, n_bootstrap=20)

@@ -1,29 +1,14 @@
 """What the competitors of the few-shot benchmark promise."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from benchmark_modules import load
 from sklearn.datasets import load_digits, make_blobs, make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.svm import SVC
 
 from skicl._baseline import choose, dealt_folds
-
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-def load(name):
-    """A module of the benchmark, which lies outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
-
 
 competitors, methods, side_information, tuning = map(load, ("competitors", "methods", "side_information", "tuning"))
 EVERY_METHOD = [

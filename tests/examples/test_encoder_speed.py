@@ -1,26 +1,14 @@
 """The benchmark of encoders: rows of its tables from a few texts."""
 
-import importlib
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from benchmark_modules import load
 
 from skicl import SentenceEncoder
 
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 TEXTS = ["where is my card", "refund please", "log in fails", "no refund yet", "card lost"]
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
 
 
 benchmark = load("encoder_speed")

@@ -1,32 +1,20 @@
 """The few-shot benchmark from files to tables."""
 
 import gzip
-import importlib
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_modules import load
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skicl.evaluation import mean_differences, mean_scores
 
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 WORDS = {
     "weather": "rain sun wind snow cloud",
     "food": "bread soup cheese apple rice",
     "sport": "goal race ball",
 }
-
-
-def load(name):
-    """A module of the benchmark, which lies outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
 
 
 few_shot_text, few_shot_figure, methods, tables, data_sets, log_mel, side_information = map(
@@ -316,7 +304,7 @@ class TestBenchmark:
     def test_the_figure_can_be_drawn_from_the_file(self, data, tmp_path, monkeypatch, capsys):
         results, figure = tmp_path / "r.csv", tmp_path / "f.svg"
         few_shot_text.main(arguments(data, "--methods", "tuned-lr,lr,knn", "--out", results, sets="agnews,stripes"))
-        monkeypatch.setattr(sys, "argv", ["x", str(results), "--data", str(data), "--figure", str(figure)])
+        monkeypatch.setattr("sys.argv", ["x", str(results), "--data", str(data), "--figure", str(figure)])
         few_shot_figure.main()
         drawn = figure.read_text(encoding="utf-8")
         assert all(f"<!-- {text} -->" in drawn for text in ("Tuned LR", "LR (C=1)", "kNN (tuned)", "labelled examples"))

@@ -1,28 +1,14 @@
 """The benchmark of calibration: what it works out from one reading is what the classifier says."""
 
 import gzip
-import importlib
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_modules import load
 from prompting.tiny_causal_models import save_pair
 
 from skicl import ICLClassifier
 from skicl.prompting import PromptEnsemble
-
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
-
 
 benchmark, prompts = load("icl_calibration"), load("icl_prompts")
 X = ["where is my parcel?", "it has not arrived", "I was charged twice", "wrong amount on my bill", "late", "too dear"]

@@ -1,26 +1,12 @@
 """The benchmark of prompts: all ways of scoring agree, and what they read is counted."""
 
-import importlib
-import sys
 from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from benchmark_modules import load
 from prompting.tiny_causal_models import pair_of
-
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
-
 
 benchmark, scorers = load("icl_speed"), load("prompt_scorers")
 TASK = scorers.Task(

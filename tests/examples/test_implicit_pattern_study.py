@@ -1,20 +1,6 @@
 """The benchmark of implicit patterns: it runs end to end with the bundled model, and continues from its file."""
 
-import importlib
-import sys
-from pathlib import Path
-
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
-
+from benchmark_modules import load
 
 benchmark = load("implicit_pattern_study")
 COUNTS = {"--n-train": "16", "--n-validation": "10", "--n-test": "10", "--n-repeats": "1"}

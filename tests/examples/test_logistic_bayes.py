@@ -1,25 +1,14 @@
 """The Bayes predictor of the logistic tasks: against quadrature, where that is possible."""
 
-import importlib
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from benchmark_modules import load
 from scipy.special import expit, log_expit, logsumexp
 
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def bayes():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module("logistic_bayes")
-    finally:
-        sys.path.remove(str(FOLDER))
+bayes = load("logistic_bayes")
 
 
 def drawn_task(n_rows, n_features, alpha, seed):
@@ -44,7 +33,7 @@ def by_quadrature(X, y, X_query, alpha, n_nodes=401):
 
 
 @pytest.mark.parametrize(("n_rows", "n_features", "alpha"), [(3, 1, 10.0), (20, 1, 0.5), (12, 2, 5.0), (40, 2, 1.0)])
-def test_predictions_and_evidence_are_those_of_quadrature(bayes, n_rows, n_features, alpha):
+def test_predictions_and_evidence_are_those_of_quadrature(n_rows, n_features, alpha):
     X, y, X_query = drawn_task(n_rows, n_features, alpha, seed=n_rows)
     alphas = [0.5 * alpha, alpha]
     found = bayes.bayes_predictions(X, y, X_query, alphas, n_draws=1500)
@@ -54,7 +43,7 @@ def test_predictions_and_evidence_are_those_of_quadrature(bayes, n_rows, n_featu
         assert found.log_evidence[0, at].item() == pytest.approx(evidence, abs=0.02)
 
 
-def test_sixteen_dimensions_with_rows_on_one_line(bayes):
+def test_sixteen_dimensions_with_rows_on_one_line():
     """Only the component along the line has a likelihood, the others keep their prior: quadrature again."""
     alpha, rng = 5.0, np.random.default_rng(0)
     direction = rng.normal(size=16)
@@ -80,7 +69,7 @@ def test_sixteen_dimensions_with_rows_on_one_line(bayes):
     assert found.log_evidence.item() == pytest.approx(evidence, abs=0.05)
 
 
-def test_without_rows_the_posterior_is_the_prior(bayes):
+def test_without_rows_the_posterior_is_the_prior():
     X_query = torch.randn(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     empty = torch.zeros(2, 0, 3, dtype=torch.float64)
     found = bayes.bayes_predictions(empty, torch.zeros(2, 0), X_query, [1.0, 4.0], n_draws=2000)
@@ -89,7 +78,7 @@ def test_without_rows_the_posterior_is_the_prior(bayes):
     np.testing.assert_allclose(found.mixed(), found.known.mean(1), atol=0.005)
 
 
-def test_the_evidence_tells_noisy_tasks_from_sharp_ones(bayes):
+def test_the_evidence_tells_noisy_tasks_from_sharp_ones():
     for at, alpha in enumerate((0.3, 8.0)):
         X, y, X_query = drawn_task(150, 4, alpha, seed=5)
         found = bayes.bayes_predictions(X, y, X_query, [0.3, 8.0], n_draws=200)

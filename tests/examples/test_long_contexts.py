@@ -1,25 +1,11 @@
 """Long contexts: sets of the size asked for, measured in processes of their own, continued and reported."""
 
 import csv
-import importlib
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_modules import load
 from sklearn.metrics import log_loss
-
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
-
 
 long_contexts = load("long_contexts")
 

@@ -4,17 +4,11 @@ import re
 
 import pytest
 import torch
+from benchmark_modules import load
 
 from skicl.reasoning import CausalConfig, CausalReasoner, load_reasoner, read_card, save_reasoner
 
-
-@pytest.fixture
-def script(monkeypatch):
-    import importlib
-    from pathlib import Path
-
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples" / "benchmarks")
-    return importlib.import_module("paper_reasoner")
+script = load("paper_reasoner")
 
 
 @pytest.fixture
@@ -25,7 +19,7 @@ def untrained(tmp_path):
     return tmp_path / "run.safetensors"
 
 
-def test_the_table_and_the_card_hold_the_same_scores(script, untrained, tmp_path, capsys):
+def test_the_table_and_the_card_hold_the_same_scores(untrained, tmp_path, capsys):
     released = tmp_path / "released.safetensors"
     script.main(["--reasoner", str(untrained), "--n", "16", "24", "--tasks", "6", "--queries", "10", "--draws", "10",
                  "--n-points", "20", "--markdown", str(tmp_path / "table.md"), "--release", str(released)])

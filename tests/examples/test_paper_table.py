@@ -1,32 +1,21 @@
 """The comparison with TART: its tasks, its methods, its tables, and the loading of the models that it names."""
 
 import gzip
-import importlib
 import re
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from benchmark_modules import load
 from encoders.tiny_language_models import save_tiny_model
 from encoders.tiny_vision_audio import build_audio_model, build_image_model
 from prompting.tiny_causal_models import save_pair
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 TOPICS = {"world": "war peace vote state", "sports": "goal race ball cup", "business": "bank trade sale fund",
           "sci_tech": "chip code star atom"}
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
 
 
 paper_table, paper_methods, paper_report, paper_tasks, data_sets = map(

@@ -1,24 +1,10 @@
 """The robustness benchmark: conditions that do what they say, classifiers that are judged as they predict."""
 
 import csv
-import importlib
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
-
+from benchmark_modules import load
 
 conditions, robustness = load("conditions"), load("robustness")
 BY_KEY = {condition.key: condition for condition in conditions.conditions()}

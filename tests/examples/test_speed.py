@@ -1,24 +1,9 @@
 """The speed benchmark: operations and bytes counted right, rows of tables from small sizes."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
-
+from benchmark_modules import load
 
 counts, speed = load("operation_counts"), load("speed")
 

@@ -1,27 +1,15 @@
 """The regret benchmark: honest losses, the same tasks for all, results that are continued and not mixed up."""
 
 import csv
-import importlib
 import re
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from benchmark_modules import load
 
 from skicl.reasoning import EquivariantConfig, EquivariantReasoner, save_reasoner
 
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 SMALL = ["--alphas", "1,5", "--n", "8", "--tasks", "2", "--queries", "20", "--draws", "10"]
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
 
 
 regret = load("synthetic_regret")

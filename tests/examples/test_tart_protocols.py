@@ -1,25 +1,13 @@
 """The comparison of TART's protocols: a small model is trained, tables are written, a second run continues."""
 
 import gzip
-import importlib
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_modules import load
 
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 WORDS = {"pets": ["cat", "dog", "bird"], "cars": ["wheel", "motor", "road"]}
-
-
-def load(name):
-    """A module of the benchmarks, which lie outside the package."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(FOLDER))
 
 
 protocols, small = load("tart_protocols"), load("small_language_model")

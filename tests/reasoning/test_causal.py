@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skicl import TartClassifier
+from skicl.pretraining import LogisticPrior
 from skicl.reasoning import (
     CausalConfig,
     CausalReasoner,
@@ -201,15 +202,21 @@ def test_names_of_classes_and_priors_are_refused_before_any_work(reasoner):
 @pytest.mark.parametrize(("n_rows", "least"), [(16, 0.70), (64, 0.85), (250, 0.92)])
 def test_the_bundled_network_knows_its_own_tasks(n_rows, least):
     """Bayes has 75, 90 and 96 %, the better of averaging and chance 72, 82 and 90 %."""
-    network = load_reasoner("tart-paper").network
-    generator = torch.Generator().manual_seed(3)
-    X = torch.randn(60, n_rows + 50, 16, generator=generator)
-    log_odds = (10 * X @ torch.randn(60, 16, 1, generator=generator))[..., 0]
-    y = (torch.rand(log_odds.shape, generator=generator) < log_odds.sigmoid()).long()
+    X, y, _ = LogisticPrior(n_points=n_rows + 50, n_sequences=60).sample(torch.Generator().manual_seed(3))
     with torch.inference_mode():
-        caches = network.encode(X[:, :n_rows], y[:, :n_rows])
-        found = network.score(caches, torch.full((60,), n_rows), X[:, n_rows:])
+        found = load_reasoner("tart-paper").query_log_odds(X[:, :n_rows], y[:, :n_rows], X[:, n_rows:])
     assert ((found > 0).long() == y[:, n_rows:]).float().mean() > least
+
+
+def test_log_odds_of_queries_are_those_of_the_next_point_of_a_sequence(reasoner):
+    generator = torch.Generator().manual_seed(7)
+    X = torch.randn(3, 12, SMALL.n_features, dtype=torch.float64, generator=generator)
+    y = torch.randint(0, 2, (3, 12), generator=generator)
+    queries = torch.randn(3, 4, SMALL.n_features, dtype=torch.float64, generator=generator)
+    for at in range(4):
+        points, labels = torch.cat([X, queries[:, [at]]], 1), torch.cat([y, y[:, :1]], 1)
+        torch.testing.assert_close(reasoner.query_log_odds(X, y, queries)[:, at],
+                                   reasoner.sequence_log_odds(points, labels)[:, -1])
 
 
 def test_the_bundled_weights_have_the_positions_of_the_paper_and_a_complete_card():
