@@ -70,9 +70,8 @@ def slow_section(records, labels, options):
         return title + "There is no context on which all methods ran."
     tasks = ", ".join(dict.fromkeys(record["dataset"] for record in records))
     n_repeats = len({record["repeat"] for record in records})
-    return title + f"The contexts on which every method ran: {n_repeats} repeats of {tasks}.\n\n" + tables_of(
-        records, labels
-    )
+    ran = f"The contexts on which every method ran: {counted(n_repeats, 'repeat')} of {tasks}.\n\n"
+    return title + ran + tables_of(records, labels)
 
 
 def tables_of(records, labels):
@@ -142,4 +141,8 @@ def _difference(records, key, reference):
 def _extent(records):
     sizes = sorted({record["k"] for record in records})
     n_tasks, n_repeats = (len({record[name] for record in records}) for name in ("dataset", "repeat"))
-    return f"{n_tasks} tasks, k = {', '.join(map(str, sizes))}, {n_repeats} repeats"
+    return f"{counted(n_tasks, 'task')}, k = {', '.join(map(str, sizes))}, {counted(n_repeats, 'repeat')}"
+
+
+def counted(n, noun):
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -10,7 +10,7 @@ accuracy, log-loss and calibration error by number of labelled rows, and what wa
 Methods that read texts themselves (prompts, fine-tuning) cost minutes where the others cost milliseconds. They run on
 the tasks, sizes and repeats of ``--slow-tasks``, ``--slow-k`` and ``--slow-seeds``; their tables compare all methods on
 just these contexts. Methods that cannot run here are left out with the reason: prompts need ``--language-model``, LoRA
-needs peft. ``--quick`` is a choice of all this that takes a quarter of an hour on two cores.
+needs peft. ``--quick`` is a choice of all this that takes ten minutes on two cores.
 """
 
 import argparse
