@@ -340,9 +340,9 @@ tell(tiny_shifts)
 # -------------------------------
 #
 # A reasoner reads labelled rows, so its pairs are contexts: the same images of threes and eights, with the labels as
-# they are and exchanged. In each of the six layers of the default reasoner, rows hear messages in two views (0 is linear,
-# 1 a kernel), the mean over the context (2), and how well the messages fit (3); the update of the rows stands in the
-# place of the MLP. The paper's reasoner is a small GPT-2: four layers of four heads and an MLP.
+# they are and exchanged. In each of the six layers of the default reasoner, rows hear messages in two views (0 is
+# linear, 1 a kernel), the mean over the context (2), and how well the messages fit (3); the update of the rows stands
+# in the place of the MLP. The paper's reasoner is a small GPT-2: four layers of four heads and an MLP.
 
 from sklearn.datasets import load_digits
 
