@@ -5,8 +5,8 @@ What algorithm is it?
 A reasoner labels new rows from examples in one pass, without fitting anything. What does it compute? Here the two
 bundled reasoners meet the tasks on which that of TART's paper was trained, logistic regression with random weights. For
 these the best possible predictions are known: those of the Bayes predictor, who knows how the tasks are made. How far
-are the reasoners from them, at every length of the context, and which known algorithm are the predictions of the
-default one nearest to?
+are the reasoners from them, at every length of the context, and which known algorithm are their predictions nearest
+to?
 """
 
 # %%
@@ -47,12 +47,13 @@ n_ctx = [2, 4, 8, 16, 32, 64, 128]
 # mode of the same posterior, and eight steps of gradient descent towards it.
 
 
-def network_alone(X_context, y_context, X_query):
+def network_alone(X_context, y_context, X_query, all_layers=False):
     """Probability of label 1 by the paper's network, which gets the points as they are."""
     X, y, X_query = (torch.as_tensor(array) for array in (X_context, y_context, X_query))
     reasoner = load_reasoner("tart-paper").double()
     with torch.inference_mode():
-        return reasoner.query_log_odds(X.double(), y.long(), X_query.double()).sigmoid().numpy()
+        log_odds = reasoner.query_log_odds(X.double(), y.long(), X_query.double(), all_layers=all_layers)
+    return log_odds.sigmoid().numpy()
 
 
 references = reference_predictors(tasks)
@@ -73,30 +74,43 @@ for regret in icl_regret(learners, tasks, n_ctx=n_ctx).values():
 # lengths: at some it loses to eight steps of gradient descent, and at the longest to logistic regression.
 
 # %%
-# What its predictions resemble
-# -----------------------------
+# What their predictions resemble
+# -------------------------------
 #
-# The mean squared difference between the default reasoner's probabilities and those of each reference. The dotted line
-# says how much the nearest reference changes itself when it loses one row: below it, two learners could not be told
-# apart.
+# The mean squared difference between the probabilities of a learner and those of each reference: of the default
+# reasoner, and of the paper's network alone. The dotted line says how much the nearest reference changes itself when it
+# loses one row: below it, two learners could not be told apart.
 
-match = algorithm_match(learners["tart-equivariant"], tasks, n_ctx=n_ctx)
-print(match)
 shown = ["knn_3", "averaging", "ridge", "logistic_regression", "gd_1", "gd_8", "gd_64", "newton_2", "bayes"]
-AlgorithmMatchDisplay(match).plot(references=shown)
+figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
+for ax, name in zip(axes, ("tart-equivariant", "network of tart-paper")):
+    match = algorithm_match(learners[name], tasks, n_ctx=n_ctx)
+    print(match)
+    AlgorithmMatchDisplay(match).plot(references=shown, ax=ax)
+    ax.set_title(name, loc="left")
 
 # %%
-# Two rows can hardly tell algorithms apart. With more, the nearest reference is several times farther away than one
-# row's worth: the reasoner is none of them. It resembles gradient descent on the logistic loss most, stopped the
+# The default reasoner is none of them. Two rows can hardly tell algorithms apart; with more, the nearest reference is
+# several times farther away than one row's worth. It resembles gradient descent on the logistic loss most, stopped the
 # earlier, the fewer rows there are; and the mode of the posterior, where gradient descent ends, much less.
+#
+# The paper's network cannot be told from the Bayes predictor up to 16 rows: that is nearer than one row's worth, and
+# all other references are farther away. From 64 rows on 64 steps of gradient descent are nearer.
 
 # %%
 # Layer by layer
 # --------------
 #
 # If every layer were a step of gradient descent or of Newton's method, the nearest number of steps would grow from
-# layer to layer. It does not: the first layer already predicts much like several steps of gradient descent, and the
-# others move away from both algorithms as much as along them.
+# layer to layer. In the default reasoner it does not: the first layer already predicts much like several steps of
+# gradient descent, and the others move away from both algorithms as much as along them. In the paper's network it
+# does: its four layers are nearest to 0, 1, 8 and 32 steps of gradient descent. None lies within one row's worth,
+# and a number that grows by a factor is not what layers of one step each would show.
 
-print(layerwise_algorithm_match(learners["tart-equivariant"], tasks, n_ctx=64))
+for name, model in {
+    "default reasoner": learners["tart-equivariant"],
+    "network of tart-paper": partial(network_alone, all_layers=True),
+}.items():
+    print(name)
+    print(layerwise_algorithm_match(model, tasks, n_ctx=64))
 plt.show()

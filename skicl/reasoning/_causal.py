@@ -215,10 +215,36 @@ class CausalReasoner(Reasoner):
         Tensor of shape (B, Q, C)
             Logits, to be normalised by a softmax over the classes.
         """
+        return self.score_all_layers(context, X, side)[-1]
+
+    def score_all_layers(self, context, X, side=None):
+        """Score queries after every layer, for inspection.
+
+        States before the last layer are read out as those behind it, for which the network was not trained: what is
+        known as the logit lens ([1]_).
+
+        Parameters
+        ----------
+        context : CausalContext
+            What :meth:`encode` returned.
+        X : Tensor of shape (B, Q, D)
+            Features of the queries.
+        side : None, default=None
+            Outside scores cannot be read.
+
+        Returns
+        -------
+        list of Tensor of shape (B, Q, C)
+            Logits, one entry per layer.
+
+        References
+        ----------
+        .. [1] nostalgebraist (2020), "Interpreting GPT: the logit lens".
+        """
         points = apply_whitening(context.whitening, X.to(context.whitening.factor), self.config.n_features, new=True)
-        log_odds = self._log_odds(context, points.to(self.network.position))
+        layers = self._log_odds(context, points.to(self.network.position))
         # Log-odds of each against the other, for two classes; the sigmoids of more are normalised.
-        return 0.5 * log_odds if log_odds.shape[2] == 2 else F.logsigmoid(log_odds)
+        return [0.5 * log_odds if log_odds.shape[2] == 2 else F.logsigmoid(log_odds) for log_odds in layers]
 
     def sequence_log_odds(self, X, y, start=None):
         """Log-odds of every label of a sequence of points, given the points before it; for pretraining.
@@ -239,7 +265,7 @@ class CausalReasoner(Reasoner):
         """
         return self.network(X, y, start)
 
-    def query_log_odds(self, X, y, X_query):
+    def query_log_odds(self, X, y, X_query, *, all_layers=False):
         """Log-odds of queries after a labelled sequence, read as it comes: without whitening, ordering or blocks.
 
         What the network alone has learned. :meth:`score` is for data that are not made like its tasks.
@@ -252,27 +278,31 @@ class CausalReasoner(Reasoner):
             Labels, 0 or 1.
         X_query : Tensor of shape (S, Q, n_features)
             Queries; none of them sees another.
+        all_layers : bool, default=False
+            Whether to read every layer out, as :meth:`score_all_layers` does.
 
         Returns
         -------
-        Tensor of shape (S, Q)
+        Tensor of shape (S, Q), or (n_layers, S, Q)
             Log-odds of label 1.
         """
         lengths = torch.full((len(X),), X.shape[1], device=X.device)
-        return self.network.score(self.network.encode(X, y), lengths, X_query)
+        layers = self.network.score_all_layers(self.network.encode(X, y), lengths, X_query)
+        return layers if all_layers else layers[-1]
 
     def _log_odds(self, context, points):
-        """Mean over blocks of the log-odds of each class against the rest, (B, Q, C)."""
+        """Mean over blocks of the log-odds of each class against the rest, after every layer: (L, B, Q, C)."""
         n_classes = int(context.n_classes)
         n_tasks, n_blocks, _ = context.lengths.shape
         lengths = context.lengths.expand(-1, -1, n_classes).flatten().to(points.device)
         task = torch.arange(n_tasks, device=points.device).repeat_interleave(n_blocks * n_classes)
         n_tokens = context.layers[0].keys.shape[2]
         size = max(1, WEIGHTS_AT_A_TIME // (self.config.n_heads * points.shape[1] * (n_tokens + 1) or 1))
-        found = [self.network.score([Cache(*(part[i:i + size] for part in layer)) for layer in context.layers],
-                                    lengths[i:i + size], points[task[i:i + size]])
+        found = [self.network.score_all_layers([Cache(*(part[i:i + size] for part in layer))
+                                                for layer in context.layers],
+                                               lengths[i:i + size], points[task[i:i + size]])
                  for i in range(0, len(task), size)]
-        log_odds = torch.cat(found).view(n_tasks, n_blocks, n_classes, -1)
+        log_odds = torch.cat(found, 1).view(len(context.layers), n_tasks, n_blocks, n_classes, -1)
         # The first block counts even if it is empty: then nothing is known but the position.
         counts = (context.lengths.to(log_odds) > 0).to(log_odds).index_fill(1, torch.zeros_like(task[:1]), 1.0)
-        return ((log_odds * counts[..., None]).sum(1) / counts.sum(1)[..., None]).mT
+        return ((log_odds * counts[..., None]).sum(2) / counts.sum(1)[..., None]).mT

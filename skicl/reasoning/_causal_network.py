@@ -114,14 +114,15 @@ class CausalNetwork(nn.Module):
             caches.append(cache)
         return tuple(caches)
 
-    def score(self, caches, lengths, X):
-        """Log-odds (S, Q) of queries X (S, Q, D), each after the first ``lengths`` (S,) points of its sequence."""
-        state = self.read_features(X) + self.position[2 * lengths][:, None]
+    def score_all_layers(self, caches, lengths, X):
+        """Log-odds (L, S, Q) after every layer, of queries X (S, Q, D) behind the first ``lengths`` (S,) points."""
+        state, found = self.read_features(X) + self.position[2 * lengths][:, None], []
         tokens = torch.arange(caches[0].keys.shape[2], device=X.device)
         visible = tokens < 2 * lengths[:, None]                                                 # (S, T)
         for block, cache in zip(self.blocks, caches):
             state = block.read(state, cache, visible)
-        return self._log_odds(state)
+            found.append(self._log_odds(state))
+        return torch.stack(found)
 
     def embed(self, X, y, start=None):
         """Tokens in order x1, y1, x2, y2, ...: (S, 2 P, H)."""

@@ -57,6 +57,15 @@ def test_queries_are_independent(reasoner, evidence, queries, monkeypatch):
     torch.testing.assert_close(reasoner.score(context, queries), together)
 
 
+def test_layers_are_read_as_if_they_were_the_last(reasoner, evidence, queries):
+    layers = reasoner.score_all_layers(reasoner.encode(evidence), queries)
+    assert len(layers) == SMALL.n_layers
+    assert torch.equal(layers[-1], reasoner(evidence, queries))
+    first = CausalReasoner(replace(SMALL, n_layers=1)).double()
+    first.load_state_dict({name: reasoner.state_dict()[name] for name in first.state_dict()})
+    torch.testing.assert_close(layers[0], first(evidence, queries))
+
+
 def test_the_order_of_the_context_does_not_matter(reasoner, evidence, queries):
     order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(3))
     shuffled = evidence._replace(X=evidence.X[:, order], y=evidence.y[:, order])
@@ -217,6 +226,9 @@ def test_log_odds_of_queries_are_those_of_the_next_point_of_a_sequence(reasoner)
         points, labels = torch.cat([X, queries[:, [at]]], 1), torch.cat([y, y[:, :1]], 1)
         torch.testing.assert_close(reasoner.query_log_odds(X, y, queries)[:, at],
                                    reasoner.sequence_log_odds(points, labels)[:, -1])
+    layers = reasoner.query_log_odds(X, y, queries, all_layers=True)
+    assert layers.shape == (SMALL.n_layers, 3, 4)
+    assert torch.equal(layers[-1], reasoner.query_log_odds(X, y, queries))
 
 
 def test_the_bundled_weights_have_the_positions_of_the_paper_and_a_complete_card():
