@@ -90,8 +90,8 @@ def make_boolean_function(kind, n_tasks=100, n_points=64, n_features=6, *, n_lit
     With ``balanced=True`` the points tell something about the function, even without their labels: where it is seldom
     true, the points where it is true come often. ``bayes_predict`` makes use of that.
 
-    A class is enumerated if its truth tables have at most 2 ** 26 cells in all, counting descriptions of the same
-    function: conjunctions of up to 10 features, halfspaces of up to 6.
+    A class is enumerated if its truth tables, and the arrays that describe its functions, have at most 2 ** 26 cells
+    in all, counting descriptions of the same function: conjunctions of up to 10 features, halfspaces of up to 6.
 
     References
     ----------
@@ -126,7 +126,7 @@ def make_boolean_function(kind, n_tasks=100, n_points=64, n_features=6, *, n_lit
     places = np.array([_places(table, n_points, balanced, random) for table in tables])
     y = np.take_along_axis(tables, places, axis=1).astype(np.int64)
     predict, n_hypotheses = None, None
-    if n_functions(kind, *size) * len(points) <= MOST_CELLS:
+    if n_functions(kind, *size) * max(len(points), functions[0].size) <= MOST_CELLS:
         everything = enumerate_functions(kind, *size)
         step = max(1, CELLS_AT_A_TIME // (len(points) * everything.shape[1]))
         blocks = [evaluate(kind, everything[i : i + step], points) for i in range(0, len(everything), step)]

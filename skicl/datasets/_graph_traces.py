@@ -98,10 +98,11 @@ def make_graph_traces(n_tasks=100, n_points=200, *, graph="grid", size=4, words=
     check_count(n_points, "n_points")
     check_choice(graph, "graph", GRAPHS)
     check_count(size, "size", SMALLEST[graph])
-    adjacency, positions = _grid(size) if graph == "grid" else _ring(size)
-    n_nodes = len(adjacency)
+    # Before the graph is built, since a large one takes much memory.
+    n_nodes = int(size) ** 2 if graph == "grid" else int(size)
     words = _check_words(words, n_nodes)
     random = check_random_state(random_state)
+    adjacency, positions = _grid(size) if graph == "grid" else _ring(size)
     node_words = np.array([random.permutation(n_nodes) for _ in range(n_tasks)])
     nodes = _walks(adjacency, n_tasks, n_points, random)
     spoken = np.take_along_axis(node_words, nodes, axis=1)

@@ -36,6 +36,8 @@ def as_batch(X_context, y_context, X_query, n_features):
     single : bool
     """
     X_context, y_context = np.asarray(X_context, dtype=float), np.asarray(y_context)
+    if y_context.dtype.kind not in "biuf":
+        raise ValueError(f"`y_context` must hold numbers, got {y_context.dtype}.")
     X_query = np.asarray(X_query, dtype=float)
     single = X_query.ndim == 2
     if single:
@@ -47,6 +49,7 @@ def as_batch(X_context, y_context, X_query, n_features):
             f"{X_query.shape} (one task in front where there was one only); expected (n_tasks, n_context, "
             f"{n_features}), (n_tasks, n_context) and (n_tasks, n_query, {n_features})."
         )
-    if not (np.isfinite(X_context).all() and np.isfinite(X_query).all()):
-        raise ValueError("`X_context` and `X_query` must hold finite numbers, got NaN or infinity.")
+    for name, values in [("X_context", X_context), ("y_context", y_context), ("X_query", X_query)]:
+        if not np.isfinite(values).all():
+            raise ValueError(f"`{name}` must hold finite numbers, got NaN or infinity.")
     return X_context, y_context, X_query, single

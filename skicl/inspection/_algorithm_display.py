@@ -1,9 +1,12 @@
 """Picture of algorithm_match: distance to each reference predictor along the length of the context."""
 
+import numpy as np
+
 from skicl.inspection._algorithm_match import AlgorithmMatch, algorithm_match
 
 AXIS_LABELS = {"squared_difference": "mean squared difference of predictions",
                "disagreement": "share of queries labelled differently"}
+MARKERS = "os^D"
 
 
 class AlgorithmMatchDisplay:
@@ -100,7 +103,8 @@ class AlgorithmMatchDisplay:
         TypeError
             If the match is none.
         ValueError
-            If a name is not among the references of the match.
+            If a name is not among the references of the match, a floor is of a reference that is not drawn, or there
+            is nothing to draw.
         """
         import matplotlib.pyplot as plt
 
@@ -108,15 +112,19 @@ class AlgorithmMatchDisplay:
         if not isinstance(match, AlgorithmMatch):
             raise TypeError(f"`match` must be what algorithm_match returns, got {type(match).__name__}. To start from "
                             "a model, use AlgorithmMatchDisplay.from_estimator.")
-        references = self._check_names(references, match.references, "references")
+        references = self._check_names(references, match.references, match.references, "references")
+        if not references:
+            raise ValueError("`references` is empty. Name at least one, or leave it None to draw all.")
         nearest = min(references, key=lambda name: match.distance[match.references.index(name)].mean())
-        floors = self._check_names(floors, [nearest], "floors")
+        floors = self._check_names(floors, [nearest], references, "floors")
         if ax is None:
             _, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
         self.lines_, self.bands_, self.floors_ = {}, {}, {}
-        for name in references:
+        for number, name in enumerate(references):
             at = match.references.index(name)
-            line, = ax.plot(match.n_ctx, match.distance[at], marker="o", markersize=3.5, label=name.replace("_", " "))
+            # Where the ten colours begin again, the markers change.
+            line, = ax.plot(match.n_ctx, match.distance[at], marker=MARKERS[number // 10 % len(MARKERS)],
+                            markersize=3.5, label=name.replace("_", " "))
             self.lines_[name] = line
             self.bands_[name] = ax.fill_between(match.n_ctx, match.low[at], match.high[at], color=line.get_color(),
                                                 alpha=0.15, linewidth=0)
@@ -134,11 +142,11 @@ class AlgorithmMatchDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _check_names(self, names, default, parameter):
-        """Names of references, those of `default` for None."""
+    @staticmethod
+    def _check_names(names, default, known, parameter):
+        """Names among those known, the default for None."""
         if names is None:
             return default
-        unknown = [name for name in names if name not in self.match.references]
-        if isinstance(names, str) or unknown:
-            raise ValueError(f"`{parameter}` must be a list of names among {self.match.references}, got {names!r}.")
+        if isinstance(names, str) or not np.iterable(names) or not set(names) <= set(known):
+            raise ValueError(f"`{parameter}` must be a list of names among {known}, got {names!r}.")
         return list(names)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 
 from skicl.inspection._reference_predictors import is_classification
 from skicl.reasoning import Evidence, Reasoner
@@ -39,26 +39,37 @@ def split_tasks(tasks, n_ctx, *, smallest):
         raise TypeError(f"`tasks` must be a Bunch with X and y, such as make_logistic_tasks returns, got "
                         f"{type(tasks).__name__}.")
     X, y = np.asarray(tasks.X, dtype=float), np.asarray(tasks.y)
+    classification = is_classification(tasks)
     if X.ndim != 3 or y.shape != X.shape[:2] or len(X) < 2:
         raise ValueError(f"`tasks` has an X of shape {X.shape} and a y of shape {y.shape}; expected (n_tasks, "
                          "n_points, n_features) and (n_tasks, n_points), with two tasks or more.")
+    if not (np.isfinite(X).all() and np.isfinite(y).all()):
+        raise ValueError("`tasks` must hold finite numbers in X and y, got NaN or infinity.")
     n_points = X.shape[1]
+    if n_points <= smallest:
+        raise ValueError(f"`tasks` has {n_points} points in each task, expected {smallest + 1} or more: a context and "
+                         "a query.")
     if n_ctx is None:
         n_ctx = [2**i for i in range(1, 64) if 2 ** (i + 1) <= n_points]
-    lengths = [n_ctx] if isinstance(n_ctx, Integral) else list(n_ctx)
+        if not n_ctx:
+            raise ValueError(f"`n_ctx`=None means powers of two from 2 that leave half of the points, and `tasks` has "
+                             f"{n_points} points in each task. Give lengths, or tasks of 4 points or more.")
+    lengths = list(n_ctx) if np.iterable(n_ctx) else [n_ctx]
     whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in lengths)
     if not lengths or not whole or min(lengths) < smallest or max(lengths) >= n_points:
         raise ValueError(f"`n_ctx` must hold lengths from {smallest} to {n_points - 1}, got {lengths}: the points "
                          "after the longest context are the queries.")
     longest = max(lengths)
     return Split(X[:, :longest], y[:, :longest], X[:, longest:], y[:, longest:], np.array(sorted(lengths)),
-                 is_classification(tasks))
+                 classification)
 
 
 def as_predictor(model):
     """A function ``predict(X_context, y_context, X_query)`` that gives (T, Q), from whatever the model is."""
     if isinstance(model, Reasoner):
         return lambda X, y, X_query: _ask_reasoner(model, X, y, X_query, _last)[0]
+    if isinstance(model, type):
+        raise TypeError(f"`model` is the class {model.__name__}. Pass an instance of it.")
     if hasattr(model, "fit") and (hasattr(model, "predict_proba") or hasattr(model, "predict")):
         return lambda X, y, X_query: np.stack([_fit_and_ask(model, *task) for task in zip(X, y, X_query)])
     if callable(model):
@@ -92,7 +103,7 @@ def checked(predicted, shape):
     predicted = np.asarray(predicted, dtype=float)
     if predicted.shape != shape or not np.isfinite(predicted).all():
         raise ValueError(f"`model` must predict finite numbers of shape {shape}, got shape {predicted.shape} with "
-                         f"{np.isnan(predicted).sum()} missing.")
+                         f"{np.count_nonzero(~np.isfinite(predicted))} missing or infinite.")
     return predicted
 
 
@@ -126,8 +137,8 @@ def _all_layers(reasoner, context, queries):
 
 def _fit_and_ask(estimator, X, y, X_query):
     """Predictions (Q,) for one task; a single label in the context leaves the rule of succession."""
-    if not hasattr(estimator, "predict_proba"):
-        return clone(estimator).fit(X, y).predict(X_query)
-    if len(np.unique(y)) == 1:
+    has_proba = hasattr(estimator, "predict_proba")
+    if (has_proba or is_classifier(estimator)) and len(np.unique(y)) == 1:
         return np.full(len(X_query), (y.sum() + 1) / (len(y) + 2))
-    return clone(estimator).fit(X, y).predict_proba(X_query)[:, 1]
+    fitted = clone(estimator).fit(X, y)
+    return fitted.predict_proba(X_query)[:, 1] if has_proba else fitted.predict(X_query)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -11,6 +12,7 @@ from skicl.inspection import _reference_logistic as logistic
 from skicl.inspection._algorithm_inputs import as_layered_predictor, checked, name_of, split_tasks
 from skicl.inspection._algorithm_match import check_bootstrap, distance_function
 from skicl.inspection._diagnostics_statistics import interval, resampling_weights
+from skicl.inspection._reference_predictors import check_steps
 
 GD_STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 NEWTON_STEPS = tuple(range(11))
@@ -150,21 +152,28 @@ def layerwise_algorithm_match(model, tasks, *, n_ctx, gd_steps=GD_STEPS, newton_
     """
     predict, split = as_layered_predictor(model), split_tasks(tasks, [n_ctx], smallest=2)
     check_bootstrap(n_bootstrap, confidence)
-    if learning_rate is not None and not learning_rate > 0:
+    random = check_random_state(random_state)
+    steps = {name: np.array(check_steps(numbers, f"{name}_steps"), dtype=np.int64)
+             for name, numbers in (("gd", gd_steps), ("newton", newton_steps))}
+    for name, numbers in steps.items():
+        if not len(numbers):
+            raise ValueError(f"`{name}_steps` is empty. Give at least one number of steps.")
+    is_number = isinstance(learning_rate, Real) and not isinstance(learning_rate, bool)
+    if learning_rate is not None and not (is_number and 0 < learning_rate < np.inf):
         raise ValueError(f"`learning_rate` must be a positive number or None, got {learning_rate!r}.")
     layers = np.asarray(predict(*split.at(n_ctx)), dtype=float)
     layers = checked(layers, (*layers.shape[:1], *split.y_query.shape))
-    steps = {"gd": np.asarray(list(gd_steps)), "newton": np.asarray(list(newton_steps))}
     measure = distance_function("squared_difference", split)
-    weights = resampling_weights(len(split.X), n_bootstrap, check_random_state(random_state))
+    weights = resampling_weights(len(split.X), n_bootstrap, random)
     per_task, low, high, floors = {}, {}, {}, {}
     for name, algorithm in _algorithms(tasks, split.classification, learning_rate).items():
-        if steps[name].ndim != 1 or steps[name].dtype.kind != "i" or not (steps[name] >= 0).all():
-            raise ValueError(f"`{name}_steps` must be a sequence of integers of at least 0, got "
-                             f"{steps[name].tolist()}.")
         paths, shorter = (np.stack([algorithm(*split.at(n), n_steps=int(k)) for k in steps[name]])
                           for n in (n_ctx, n_ctx - 1))
-        per_task[name] = np.stack([measure(layer, paths) for layer in layers])
+        with np.errstate(over="ignore", invalid="ignore"):
+            per_task[name] = np.stack([measure(layer, paths) for layer in layers])
+        if not np.isfinite(per_task[name]).all():
+            raise ValueError(f"`learning_rate`={learning_rate!r} makes {max(steps[name])} steps of gradient descent "
+                             "grow out of all bounds. Take a smaller rate, or fewer `gd_steps`.")
         smallest = (per_task[name] @ weights.T).min(axis=1)                             # (layers, samples)
         low[name], high[name] = interval(smallest, confidence)
         floors[name] = measure(paths, shorter).mean(axis=1)

@@ -1,6 +1,8 @@
 """algorithm_match: how far the predictions of a model are from those of known learning algorithms."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -149,7 +151,7 @@ def algorithm_match(model, tasks, *, n_ctx=None, references=None, metric="square
     Raises
     ------
     TypeError
-        If `model` or `tasks` are of no known kind.
+        If `model` or `tasks` are of no known kind, or `references` is no dict of functions.
     ValueError
         If a parameter is out of range, or predictions have the wrong shape.
 
@@ -172,7 +174,8 @@ def algorithm_match(model, tasks, *, n_ctx=None, references=None, metric="square
     if metric not in METRICS or (metric == "disagreement" and not split.classification):
         raise ValueError(f"`metric` must be one of {', '.join(METRICS)}, the last for labels only, got {metric!r}.")
     check_bootstrap(n_bootstrap, confidence)
-    references = reference_predictors(tasks) if references is None else references
+    random = check_random_state(random_state)
+    references = reference_predictors(tasks) if references is None else _check_references(references)
     measure = distance_function(metric, split)
     per_task = np.empty((len(references), len(split.n_ctx), len(split.X)))
     floors = np.empty(per_task.shape[:2])
@@ -182,7 +185,7 @@ def algorithm_match(model, tasks, *, n_ctx=None, references=None, metric="square
             expected = predict_means(reference, split, n)
             per_task[number, at] = measure(predicted, expected)
             floors[number, at] = measure(predict_means(reference, split, n - 1), expected).mean()
-    weights = resampling_weights(len(split.X), n_bootstrap, check_random_state(random_state))
+    weights = resampling_weights(len(split.X), n_bootstrap, random)
     samples = per_task @ weights.T                                                      # (references, lengths, samples)
     low, high = interval(samples, confidence)
     winners = samples.argmin(axis=0)
@@ -200,7 +203,17 @@ def distance_function(metric, split):
 
 def check_bootstrap(n_bootstrap, confidence):
     """Refuse numbers of samples and confidences that are none."""
-    if isinstance(n_bootstrap, bool) or not isinstance(n_bootstrap, int) or n_bootstrap < 1:
+    if isinstance(n_bootstrap, bool) or not isinstance(n_bootstrap, Integral) or n_bootstrap < 1:
         raise ValueError(f"`n_bootstrap` must be a positive integer, got {n_bootstrap!r}.")
-    if not 0 < confidence < 1:
+    if isinstance(confidence, bool) or not isinstance(confidence, Real) or not 0 < confidence < 1:
         raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence!r}.")
+
+
+def _check_references(references):
+    """The references, if they are functions by their names."""
+    if not isinstance(references, Mapping) or not all(map(callable, references.values())):
+        raise TypeError("`references` must be a dict of names and functions of (X_context, y_context, X_query), such "
+                        f"as reference_predictors returns, or None, got {references!r}.")
+    if not references:
+        raise ValueError("`references` is empty. Give at least one, or None for those of reference_predictors.")
+    return references

@@ -72,14 +72,7 @@ class CircuitShiftDisplay:
         ValueError
             If `shifts` is empty.
         """
-        if isinstance(shifts, CircuitShift):
-            shifts = {"shift": shifts}
-        if not isinstance(shifts, Mapping) or not all(isinstance(shift, CircuitShift) for shift in shifts.values()):
-            raise TypeError(f"`shifts` must be a result of circuit_shift or a dict of such, got "
-                            f"{type(shifts).__name__}.")
-        if not shifts:
-            raise ValueError("`shifts` is empty. Expected at least one result of circuit_shift.")
-        return cls(dict(shifts)).plot(axes=axes)
+        return cls(_checked_shifts(shifts)).plot(axes=axes)
 
     def plot(self, axes=None):
         """Draw a panel for each measure, heads above and MLPs below.
@@ -93,19 +86,30 @@ class CircuitShiftDisplay:
         -------
         CircuitShiftDisplay
             This object, with `axes_`, `figure_`, `bars_` and `floors_` set.
+
+        Raises
+        ------
+        TypeError
+            If the shifts are none.
+        ValueError
+            If there are no shifts, or `axes` has another shape.
         """
         import matplotlib.pyplot as plt
         from matplotlib.patches import Patch
 
+        shifts = _checked_shifts(self.shifts)
+        if axes is not None and np.shape(axes) != (2, 3):
+            raise ValueError(f"`axes` must be an array of Axes of shape (2, 3), got shape {np.shape(axes)}. Make it by "
+                             "plt.subplots(2, 3).")
         if axes is None:
-            size = (max(8.5, 3 * (0.8 + 0.75 * len(self.shifts))), 5.4)
+            size = (max(8.5, 3 * (0.8 + 0.75 * len(shifts))), 5.4)
             _, axes = plt.subplots(2, 3, figsize=size, layout="constrained", sharex=True)
         self.axes_ = np.asarray(axes)
         self.figure_ = self.axes_[0, 0].figure
         self.bars_, self.floors_ = {}, {}
         for row, kind in enumerate(KINDS):
             for column, measure in enumerate(MEASURES):
-                self._panel(self.axes_[row, column], row, column)
+                self._panel(self.axes_[row, column], shifts, row, column)
                 if row == 0:
                     self.axes_[0, column].set_title(_TITLES[measure], fontsize="medium")
             self.axes_[row, 0].set_ylabel(f"shift of {_NAMES[kind]}")
@@ -116,9 +120,9 @@ class CircuitShiftDisplay:
                             ncols=min(len(handles) + 2, 4))
         return self
 
-    def _panel(self, ax, row, column):
+    def _panel(self, ax, named, row, column):
         """The bars of one kind and one measure."""
-        shifts = list(self.shifts.values())
+        shifts = list(named.values())
         places = np.arange(len(shifts))
         values = np.array([shift.values[row, column] for shift in shifts])
         ends = np.array([shift.intervals[row, column] for shift in shifts])
@@ -128,7 +132,7 @@ class CircuitShiftDisplay:
             edgecolor=[f"C{i}" for i in range(len(shifts))], linewidth=1.4)
         around = np.stack([np.maximum(values - ends[:, 0], 0), np.maximum(ends[:, 1] - values, 0)])
         ax.errorbar(places, values, yerr=around, fmt="none", ecolor="0.2", elinewidth=1.2, capsize=3)
-        names = list(dict.fromkeys(name for shift in self.shifts.values() for name in shift.null_names))
+        names = list(dict.fromkeys(name for shift in shifts for name in shift.null_names))
         markers = "_xvsD^P*"
         for place, shift in zip(places, shifts):
             for name, null in zip(shift.null_names, shift.nulls[:, row, column]):
@@ -139,8 +143,19 @@ class CircuitShiftDisplay:
                 line, = ax.plot(spot, null, linestyle="none", marker=markers[number % len(markers)], label=name,
                                 markersize=22 if wide else 5, markeredgewidth=1.6 if wide else 1.2, color="0.15")
                 self.floors_.setdefault(name, []).append(line)
-        ax.set_xticks(places, list(self.shifts), parse_math=False)
+        ax.set_xticks(places, list(named), parse_math=False)
         ax.set_xlim(-0.6, len(shifts) - 0.4)
         # Panels without any shift keep a scale on which nothing looks like nothing.
         ax.set_ylim(0, max(ax.get_ylim()[1], 0.1))
         ax.spines[["top", "right"]].set_visible(False)
+
+
+def _checked_shifts(shifts):
+    """Shifts by the names of their states."""
+    if isinstance(shifts, CircuitShift):
+        return {"shift": shifts}
+    if not isinstance(shifts, Mapping) or not all(isinstance(shift, CircuitShift) for shift in shifts.values()):
+        raise TypeError(f"`shifts` must be a result of circuit_shift or a dict of such, got {type(shifts).__name__}.")
+    if not shifts:
+        raise ValueError("`shifts` is empty. Expected at least one result of circuit_shift.")
+    return dict(shifts)

@@ -122,6 +122,8 @@ def icl_diagnostics(estimator, X, y, *, X_query=None, y_query=None, n_context=No
     """
     _check_estimator(estimator)
     _check_numbers(n_context, n_queries, n_repeats, n_bootstrap, confidence)
+    if X is None or y is None:
+        raise ValueError(f"`{'X' if X is None else 'y'}` is None. Pass rows to draw contexts from, and their labels.")
     for name, rows in (("X", X), ("X_query", X_query)):
         if isinstance(rows, str):
             raise ValueError(f"`{name}` is a bare string ({rows[:40]!r}). Pass a list of texts.")
@@ -316,6 +318,8 @@ def _set_aside(X, codes, classes, X_query, y_query, n_queries, random):
     if X_query is not None:
         y_query = column_or_1d(y_query)
         check_consistent_length(X_query, y_query)
+        if not len(y_query):
+            raise ValueError("`X_query` is empty. Pass one query or more, or None to set aside a part of `X`.")
         unknown = np.setdiff1d(y_query, classes)
         if len(unknown):
             raise ValueError(f"`y_query` holds {unknown.tolist()[:5]}, which do not occur in `y`.")

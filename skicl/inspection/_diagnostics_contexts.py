@@ -4,6 +4,7 @@ Labels are codes from 0 here, and rows are numbers of rows.
 """
 
 from itertools import pairwise
+from numbers import Real
 
 import numpy as np
 from scipy.sparse import issparse
@@ -50,8 +51,8 @@ def rotation(n_classes, random):
 def without_content(X, random):
     """Queries of the same kind that mean nothing, or None where it is not known how to make them.
 
-    Texts become as many words drawn from all texts; in arrays, sparse matrices and frames each column is shuffled on
-    its own.
+    Texts become as many words drawn from all texts; in arrays, lists of rows, sparse matrices and frames each
+    column is shuffled on its own.
     """
     if issparse(X):
         return _shuffled_columns(X, random)
@@ -64,12 +65,21 @@ def without_content(X, random):
         return np.stack([random.permutation(column) for column in X.T], axis=1)
     texts = list(X)
     if not all(isinstance(text, str) for text in texts):
-        return None
+        table = _as_table(texts)
+        return None if table is None else without_content(table, random)
     words = [word for text in texts for word in text.split()]
     if not words:
         return None
     counts = [max(1, len(text.split())) for text in texts]
     return [" ".join(words[i] for i in random.randint(len(words), size=count)) for count in counts]
+
+
+def _as_table(rows):
+    """Lists of equally many numbers as an array; None for other lists."""
+    of_rows = all(isinstance(row, list | tuple | np.ndarray) for row in rows)
+    equally_long = of_rows and len({len(row) for row in rows}) == 1
+    numbers = equally_long and all(isinstance(value, Real) for row in rows for value in row)
+    return np.array(rows) if numbers else None
 
 
 def _shuffled_columns(X, random):

@@ -149,8 +149,9 @@ def gd_attention_weights(n_features, n_steps, *, learning_rate):
     for name, value in [("n_features", n_features), ("n_steps", n_steps)]:
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
-    rates = np.asarray(learning_rate, dtype=float)
-    if rates.shape not in ((), (n_steps,)) or not (rates > 0).all():
+    rates = np.asarray(learning_rate)
+    is_number = rates.dtype.kind in "iuf" and np.isfinite(rates).all()
+    if not is_number or rates.shape not in ((), (n_steps,)) or not (rates > 0).all():
         raise ValueError(f"`learning_rate` must be a positive number, or {n_steps} of them, got {learning_rate!r}.")
     reads_row = np.diag([1.0] * n_features + [0.0])
     reads_target = np.diag([0.0] * n_features + [-1.0])

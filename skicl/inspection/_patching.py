@@ -10,6 +10,7 @@ from skicl.inspection._patching_contexts import ContextPairs
 from skicl.inspection._patching_effects import effects_of_batch
 from skicl.inspection._patching_hooks import evaluating
 from skicl.inspection._patching_model import opened_model
+from skicl.inspection._patching_pairs import prefixed_rows
 from skicl.inspection._patching_prompts import prompt_subject
 from skicl.inspection._patching_reasoners import context_subject
 from skicl.inspection._patching_result import summarise_terms
@@ -161,6 +162,7 @@ def _opened_subject(model, pairs, prefix, modules):
         raise TypeError(f"`model` must be a reasoner for ContextPairs, got {type(model).__name__}. Load one by "
                         "skicl.reasoning.load_reasoner.")
     else:
+        prefixed_rows(pairs, prefix)    # bad ones are refused before anything is loaded
         with opened_model(model) as (network, tokenizer):
             yield prompt_subject(network, tokenizer, pairs, prefix, modules)
 

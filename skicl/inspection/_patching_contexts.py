@@ -4,7 +4,10 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import check_random_state
+
+from skicl._validation import is_missing
 
 _CHANGES = ("labels", "query")
 
@@ -78,6 +81,8 @@ def make_context_pairs(X, y, *, n_rows=32, change="labels", n_pairs=64, random_s
 
     Raises
     ------
+    TypeError
+        If `X` is a sparse matrix.
     ValueError
         If lengths differ, values are missing, there are fewer than two classes or too few rows of one, or a parameter
         is out of range.
@@ -97,10 +102,14 @@ def make_context_pairs(X, y, *, n_rows=32, change="labels", n_pairs=64, random_s
     >>> pairs.X.shape, pairs.clean_y.shape
     ((3, 8, 5), (3, 8))
     """
-    X, (classes, codes) = np.asarray(X, dtype=float), np.unique(np.asarray(y), return_inverse=True)
-    if X.ndim != 2 or codes.shape != (len(X),):
-        raise ValueError(f"`X` has shape {X.shape} and `y` {codes.shape}, expected (n_samples, n_features) and "
+    X, y = _checked_rows(X), np.asarray(y)
+    if X.ndim != 2 or y.shape != (len(X),):
+        raise ValueError(f"`X` has shape {X.shape} and `y` {y.shape}, expected (n_samples, n_features) and "
                          "(n_samples,).")
+    missing = [number for number, label in enumerate(y.tolist()) if is_missing(label)]
+    if missing:
+        raise ValueError(f"`y` has a missing value at position {missing[0]}. Drop the rows without a label.")
+    classes, codes = np.unique(y, return_inverse=True)
     for name, value in (("n_rows", n_rows), ("n_pairs", n_pairs)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
@@ -118,6 +127,16 @@ def make_context_pairs(X, y, *, n_rows=32, change="labels", n_pairs=64, random_s
     pairs = [_draw_pair(of_class, of_each, change, random_state) for _ in range(n_pairs)]
     rows, clean_y, corrupt_y, one, other, *answers = (np.array(column) for column in zip(*pairs))
     return check_contexts(ContextPairs(X[rows], clean_y, corrupt_y, X[one], X[other], *answers))
+
+
+def _checked_rows(X):
+    if issparse(X):
+        raise TypeError("`X` is a sparse matrix, and reasoners read dense rows. Pass X.toarray().")
+    X = np.asarray(X, dtype=float)
+    if not np.isfinite(X).all():
+        raise ValueError(f"`X` must hold finite numbers, got {np.count_nonzero(~np.isfinite(X))} that are missing or "
+                         "infinite.")
+    return X
 
 
 def _draw_pair(of_class, of_each, change, random_state):

@@ -99,9 +99,17 @@ class ActivationPatchingDisplay:
         -------
         ActivationPatchingDisplay
             This object, with `axes_`, `figure_`, `images_` and `marks_` set.
+
+        Raises
+        ------
+        ValueError
+            If `axes` are not two.
         """
         import matplotlib.pyplot as plt
 
+        if axes is not None and np.shape(axes) != (2,):
+            raise ValueError(f"`axes` must be two Axes, for heads and for MLPs, got shape {np.shape(axes)}. Make them "
+                             "by plt.subplots(1, 2).")
         heads, mlps = np.asarray(self.heads), np.asarray(self.mlps)[:, None]
         if axes is None:
             n_layers, n_heads = heads.shape

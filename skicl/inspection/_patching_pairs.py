@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skicl._validation import check_texts
+from skicl._validation import check_texts, is_missing, list_items, position_of
 from skicl.inspection._patching_model import opened_tokenizer
 
 
@@ -90,7 +90,8 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
     TypeError
         If `X` holds anything but strings, or `tokenizer` is none.
     ValueError
-        If `template` does not end with the answer, lengths differ, or there are fewer than `n_pairs` pairs (or none).
+        If `template` does not end with the answer, lengths differ, an answer is missing, or there are fewer than
+        `n_pairs` pairs (or none).
 
     See Also
     --------
@@ -110,19 +111,18 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
     [['1 + 1 =', '1 + 2 =']]
     """
     texts = check_texts(X)
-    answers = [str(answer) for answer in y]
-    if len(answers) != len(texts):
-        raise ValueError(f"`y` has {len(answers)} entries, expected {len(texts)}: one for each text of `X`.")
+    answers = _check_answers(y, len(texts))
     if not isinstance(template, str) or not template.endswith("{label}") or "{text}" not in template:
         raise ValueError(f"`template` must hold {{text}} and end with {{label}}, got {template!r}.")
     if n_pairs is not None and (isinstance(n_pairs, bool) or not isinstance(n_pairs, Integral) or n_pairs < 1):
         raise ValueError(f"`n_pairs` must be a positive integer or None, got {n_pairs!r}.")
+    random_state = check_random_state(random_state)
     tokenizer = opened_tokenizer(tokenizer)
     before = template.removesuffix("{label}")
     stem = before.rstrip(" ")   # the space belongs to the answer, as in the tokens of most models
     prompts = [stem.replace("{text}", text) for text in texts]
     answers = [before[len(stem):] + answer for answer in answers]
-    found = _closest(prompts, answers, tokenizer, n_pairs, check_random_state(random_state))
+    found = _closest(prompts, answers, tokenizer, n_pairs, random_state)
     if len(found) < (n_pairs or 1):
         raise ValueError(f"`n_pairs`={n_pairs}: only {len(found)} pairs of equal length in tokens and different "
                          f"answers were found among the {len(texts)} texts of `X`. Pass more texts, or texts that are "
@@ -130,6 +130,18 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
     first, second = np.array(found).T.tolist()
     return PatchingPairs([prompts[i] for i in first], [prompts[i] for i in second],
                          [answers[i] for i in first], [answers[i] for i in second])
+
+
+def _check_answers(y, n_texts):
+    """The answers as strings."""
+    answers, labels = list_items(y, parameter="y", one="answer", many="answers")
+    if len(answers) != n_texts:
+        raise ValueError(f"`y` has {len(answers)} entries, expected {n_texts}: one for each text of `X`.")
+    missing = [number for number, answer in enumerate(answers) if is_missing(answer)]
+    if missing:
+        raise ValueError(f"`y` has a missing value at {position_of(missing[0], labels)}. Drop the problem, or give its "
+                         "answer.")
+    return [str(answer) for answer in answers]
 
 
 def _closest(prompts, answers, tokenizer, n_pairs, random_state):
@@ -182,6 +194,30 @@ def tokenise_pairs(tokenizer, pairs, prefix=""):
     TypeError, ValueError
         If these are no pairs, or one is not aligned.
     """
+    rows = enumerate(prefixed_rows(pairs, prefix))
+    return [tokenise_pair(tokenizer, row, start, number) for number, (start, *row) in rows]
+
+
+def prefixed_rows(pairs, prefix=""):
+    """What the user gave as rows, one for each pair.
+
+    Parameters
+    ----------
+    pairs : PatchingPairs
+        Or any four sequences of equal length.
+    prefix : str or sequence of str, default=""
+        What stands before both prompts of every pair, or of each.
+
+    Returns
+    -------
+    rows : list of tuple of str
+        Prefix, clean prompt, corrupt prompt, and their answers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If these are no pairs, or the prefixes do not fit them.
+    """
     if isinstance(pairs, str) or not isinstance(pairs, Sequence) or len(pairs) != len(PatchingPairs._fields):
         raise TypeError(f"`pairs` must be PatchingPairs (clean, corrupt, clean_answers, corrupt_answers), got "
                         f"{type(pairs).__name__}. Make them by make_patching_pairs.")
@@ -194,8 +230,7 @@ def tokenise_pairs(tokenizer, pairs, prefix=""):
     if len(prefixes) != len(columns[0]):
         raise ValueError(f"`prefix` has {len(prefixes)} entries, expected {len(columns[0])}: one for each pair, or a "
                          "string for all of them.")
-    rows = enumerate(zip(prefixes, *columns))
-    return [tokenise_pair(tokenizer, row, start, number) for number, (start, *row) in rows]
+    return list(zip(prefixes, *columns))
 
 
 def tokenise_pair(tokenizer, row, prefix="", number=0):

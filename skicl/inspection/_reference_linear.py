@@ -54,5 +54,5 @@ def _predict(X, y, X_query, inverse):
 
 def _done(left, n_steps):
     """``1 - left ** n_steps``, also where hardly anything has been done."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.where(left > 0, -np.expm1(n_steps * np.log(np.maximum(left, 0.0))), 1 - left**float(n_steps))

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.special import softmax
 
+from skicl.datasets._task_checks import as_batch, check_number
+
 
 def mixture_bayes_predictor(means, covariances, *, shares=None, noise=0.1):
     """Make the Bayes predictor of linear tasks whose weights come from a mixture of Gaussians.
@@ -31,7 +33,7 @@ def mixture_bayes_predictor(means, covariances, *, shares=None, noise=0.1):
     Raises
     ------
     ValueError
-        If shapes do not fit, or `shares` or `noise` are not positive.
+        If shapes do not fit, numbers are not finite, `covariances` are none, or `shares` or `noise` are not positive.
 
     References
     ----------
@@ -47,26 +49,38 @@ def mixture_bayes_predictor(means, covariances, *, shares=None, noise=0.1):
     True
     """
     means, covariances = np.asarray(means, dtype=float), np.asarray(covariances, dtype=float)
-    if means.ndim != 2 or covariances.shape != (*means.shape, means.shape[-1]):
+    if means.ndim != 2 or 0 in means.shape or covariances.shape != (*means.shape, means.shape[-1]):
         raise ValueError(f"`means` and `covariances` have the shapes {means.shape} and {covariances.shape}; expected "
                          "(n_families, n_features) and (n_families, n_features, n_features).")
+    if not np.isfinite(means).all() or not _are_covariances(covariances):
+        raise ValueError("`means` must hold finite numbers, and `covariances` symmetric matrices without negative "
+                         "eigenvalues.")
     shares = np.ones(len(means)) if shares is None else np.asarray(shares, dtype=float)
-    if shares.shape != (len(means),) or not (shares > 0).all():
+    if shares.shape != (len(means),) or not ((shares > 0) & np.isfinite(shares)).all():
         raise ValueError(f"`shares` must hold {len(means)} positive numbers, one for each family, got {shares}.")
-    if not noise > 0:
-        raise ValueError(f"`noise` must be a positive number, got {noise!r}.")
+    check_number(noise, "noise", 0.0, open_low=True)
 
     def predict(X_context, y_context, X_query, return_variance=False):
-        families = [_one_family(np.asarray(X_context, dtype=float), np.asarray(y_context, dtype=float),
-                                np.asarray(X_query, dtype=float), mean, covariance, noise)
+        X, y, X_query, single = as_batch(X_context, y_context, X_query, means.shape[1])
+        families = [_one_family(X, y, X_query, mean, covariance, noise)
                     for mean, covariance in zip(means, covariances)]
         of_families, variances, evidence = (np.stack(part) for part in zip(*families))
         posterior = softmax(evidence + np.log(shares)[:, None], axis=0)[:, :, None]
         predicted = (posterior * of_families).sum(axis=0)
         variance = (posterior * (variances + (of_families - predicted) ** 2)).sum(axis=0)
+        predicted, variance = (predicted[0], variance[0]) if single else (predicted, variance)
         return (predicted, variance) if return_variance else predicted
 
     return predict
+
+
+def _are_covariances(matrices):
+    """Whether matrices are symmetric and have no negative eigenvalues, up to rounding."""
+    if not np.isfinite(matrices).all():
+        return False
+    rounding = 1e-9 * np.abs(matrices).max()
+    symmetric = np.abs(matrices - np.swapaxes(matrices, 1, 2)).max() <= rounding
+    return symmetric and np.linalg.eigvalsh(matrices).min() >= -rounding
 
 
 def _one_family(X, y, X_query, mean, covariance, noise):

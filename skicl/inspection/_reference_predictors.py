@@ -1,7 +1,7 @@
 """reference_predictors: known learning algorithms, to hold an in-context learner against."""
 
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -44,6 +44,8 @@ def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_n
 
     Raises
     ------
+    TypeError
+        If `tasks` is no Bunch with ``X`` and ``y``.
     ValueError
         If a parameter is out of range, or labels are not 0 and 1.
 
@@ -77,15 +79,16 @@ def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_n
     >>> bool(np.allclose(predictors["ridge"](*split), predictors["bayes"](*split)))
     True
     """
-    for name, steps in [("gd_steps", gd_steps), ("newton_steps", newton_steps)]:
-        if isinstance(steps, str | Integral) or not all(isinstance(n, Integral) and n >= 0 for n in steps):
-            raise ValueError(f"`{name}` must be a sequence of integers of at least 0, got {steps!r}.")
+    if not (hasattr(tasks, "get") and "X" in tasks and "y" in tasks):
+        raise TypeError(f"`tasks` must be a Bunch with X and y, such as make_logistic_tasks returns, got "
+                        f"{type(tasks).__name__}.")
+    gd_steps, newton_steps = check_steps(gd_steps, "gd_steps"), check_steps(newton_steps, "newton_steps")
     if isinstance(n_neighbors, bool) or not isinstance(n_neighbors, Integral) or n_neighbors < 1:
         raise ValueError(f"`n_neighbors` must be a positive integer, got {n_neighbors!r}.")
     if penalty is None:
         known = "noise" in tasks and "weight_scale" in tasks
         penalty = tasks["noise"] ** 2 / tasks["weight_scale"] ** 2 if known else 1.0
-    if not penalty >= 0:
+    if isinstance(penalty, bool) or not isinstance(penalty, Real) or not 0 <= penalty < np.inf:
         raise ValueError(f"`penalty` must be a number of at least 0, got {penalty!r}.")
     found = {"mean": label_mean, f"knn_{n_neighbors}": partial(nearest_neighbors, n_neighbors=n_neighbors)}
     fits = {"averaging": linear.averaging, "least_squares": linear.least_squares,
@@ -96,8 +99,8 @@ def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_n
         fits["logistic_regression"] = partial(logistic.newton, n_steps=TO_CONVERGENCE, **scale)
     else:
         source, scale = linear, {}
-    fits |= {f"gd_{n}": partial(source.gradient_descent, n_steps=int(n), **scale) for n in gd_steps}
-    fits |= {f"newton_{n}": partial(source.newton, n_steps=int(n), **scale) for n in newton_steps}
+    fits |= {f"gd_{n}": partial(source.gradient_descent, n_steps=n, **scale) for n in gd_steps}
+    fits |= {f"newton_{n}": partial(source.newton, n_steps=n, **scale) for n in newton_steps}
     if "truth_tables" in tasks:
         fits = {name: partial(_on_signs, predict=predict) for name, predict in fits.items()}
     found |= fits
@@ -106,11 +109,21 @@ def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_n
     return found
 
 
+def check_steps(steps, parameter):
+    """Numbers of steps as a list; anything but integers of at least 0 is refused."""
+    listed = list(steps) if np.iterable(steps) else [None]
+    if not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 0 for n in listed):
+        raise ValueError(f"`{parameter}` must be a sequence of integers of at least 0, got {steps!r}.")
+    return [int(n) for n in listed]
+
+
 def is_classification(tasks):
     """Whether the targets of tasks are labels; labels other than 0 and 1 are refused."""
     y = np.asarray(tasks["y"])
-    if y.dtype.kind not in "biu":
+    if y.dtype.kind == "f":
         return False
+    if y.dtype.kind not in "biu":
+        raise ValueError(f"`tasks` must have numbers in y, got {y.dtype}. Number labels 0 and 1.")
     if not np.isin(y, (0, 1)).all():
         raise ValueError(f"`tasks` must have the labels 0 and 1, got {np.unique(y)[:5].tolist()}. Real targets must "
                          "have a float dtype.")

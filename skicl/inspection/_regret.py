@@ -134,7 +134,8 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
     TypeError
         If `model` or `tasks` are of no known kind.
     ValueError
-        If a parameter is out of range, tasks have no ``bayes_predict``, or predictions have the wrong shape.
+        If a parameter is out of range, tasks have no ``bayes_predict``, predictions have the wrong shape, or a variance
+        is not positive, as without noise.
 
     Notes
     -----
@@ -142,6 +143,9 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
     that predicts no variance is lent that of the Bayes predictor: its regret is the squared difference of the means
     over twice that variance. Where the Bayes predictive distribution is no Gaussian (`n_distinct`), it is replaced by
     the Gaussian of its mean and variance, the best Gaussian forecast.
+
+    Regrets of tasks are skewed, and intervals of their mean somewhat too narrow where tasks are few: 95 % intervals
+    held the truth 86 to 91 times out of 100 with 60 tasks, for one step of gradient descent on linear tasks.
 
     References
     ----------
@@ -159,6 +163,8 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
     True
     """
     models = model if isinstance(model, dict) else {name_of(model): model}
+    if not models:
+        raise ValueError("`model` is an empty dict. Give at least one learner.")
     predictors = {name: as_predictor(one) for name, one in models.items()}
     split = split_tasks(tasks, n_ctx, smallest=1)
     bayes = tasks.get("bayes_predict")
@@ -167,17 +173,23 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
                          "Bayes predictor can be computed, or set it: tasks.bayes_predict = function.")
     if estimate not in ESTIMATES:
         raise ValueError(f"`estimate` must be one of {', '.join(ESTIMATES)}, got {estimate!r}.")
+    if not callable(bayes):
+        raise TypeError(f"`tasks` must have a function as `bayes_predict`, got {type(bayes).__name__}.")
     check_bootstrap(n_bootstrap, confidence)
+    random = check_random_state(random_state)
     losses = _of_labels if split.classification else _of_gaussians
     again = {"random_state": OTHER_SEED} if "random_state" in inspect.signature(bayes).parameters else {}
     per_task, floors = np.empty((len(models), len(split.n_ctx), len(split.X))), np.empty(len(split.n_ctx))
     for at, n in enumerate(split.n_ctx):
         best = _ask(bayes, split, n)
+        if not split.classification and best[1] is None:
+            raise ValueError("`tasks`: in regression a `bayes_predict` must take return_variance=True and then give "
+                             "means and variances, got means only.")
         for number, predict in enumerate(predictors.values()):
             per_task[number, at] = losses(_ask(predict, split, n), best, split.y_query, estimate).mean(axis=1)
         second = _ask(bayes, split, n, again) if again else best
         floors[at] = losses(second, best, split.y_query, "expected").mean()
-    weights = resampling_weights(len(split.X), n_bootstrap, check_random_state(random_state))
+    weights = resampling_weights(len(split.X), n_bootstrap, random)
     low, high = interval(per_task @ weights.T, confidence)
     found = {name: ICLRegret(name, split.n_ctx, *of_model, floors, estimate)
              for name, *of_model in zip(models, per_task, low, high)}
@@ -192,9 +204,13 @@ def _ask(predict, split, n, options=None):
     predicted, shape = predict(*split.at(n), **options), split.y_query.shape
     if split.classification:
         return np.clip(checked(predicted, shape), CERTAIN, 1 - CERTAIN)
-    if isinstance(predicted, tuple):
-        return checked(predicted[0], shape), checked(predicted[1], shape)
-    return checked(predicted, shape), None
+    if not isinstance(predicted, tuple):
+        return checked(predicted, shape), None
+    mean, variance = (checked(part, shape) for part in predicted[:2])
+    if not (variance > 0).all():
+        raise ValueError(f"`model` or the Bayes predictor gives variances down to {variance.min():.3g}; a forecast "
+                         "needs positive ones. Take tasks with some noise: without it, a loss in nats has no bound.")
+    return mean, variance
 
 
 def _tells_variance(predict):

@@ -105,6 +105,8 @@ def test_classes_without_a_number_of_literals_ignore_it(kind):
 
 
 def test_number_of_hypotheses():
+    # The truth tables are small, and the lists of terms are not: 4 ** 12 of 12 terms each.
+    assert make_boolean_function("dnf", 1, 1, 2, n_literals=1, n_terms=12).n_hypotheses is None
     assert make_boolean_function("parity", 1, 1, 5).n_hypotheses == 31
     assert make_boolean_function("conjunction", 1, 1, 4).n_hypotheses == 80
     assert make_boolean_function("sparse_parity", 1, 1, 6, n_literals=2).n_hypotheses == 15

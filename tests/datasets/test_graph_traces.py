@@ -125,6 +125,8 @@ def test_equal_seeds_and_pickle():
         ({"size": 1}, "`size` must be an integer of at least 2, got 1"),
         ({"graph": "ring", "size": 2}, "`size` must be an integer of at least 3, got 2"),
         ({"size": 30}, r"`words` has \d+ entries, and the graph has 900 nodes"),
+        ({"size": 10**6}, r"`words` has \d+ entries, and the graph has 1000000000000 nodes"),
+        ({"graph": "ring", "size": 10**9}, r"`words` has \d+ entries, and the graph has 1000000000 nodes"),
         ({"words": "apple bird"}, "`words` is a bare string"),
         ({"words": ["a", "a"]}, "`words` must be different strings"),
         ({"words": ["a b", "c"]}, r"without white space, got \['a b'\]"),

@@ -38,12 +38,17 @@ def test_one_task_becomes_a_batch_of_one():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("place", [0, 2])
-def test_numbers_that_are_not_finite(place, bad):
+@pytest.mark.parametrize(("place", "name"), [(0, "X_context"), (1, "y_context"), (2, "X_query")])
+def test_numbers_that_are_not_finite(place, name, bad):
     arrays = [np.ones((5, 3)), np.ones(5), np.ones((2, 3))]
-    arrays[place][1, 1] = bad
-    with pytest.raises(ValueError, match="`X_context` and `X_query` must hold finite numbers"):
+    arrays[place].flat[1] = bad
+    with pytest.raises(ValueError, match=f"`{name}` must hold finite numbers"):
         as_batch(*arrays, 3)
+
+
+def test_labels_that_are_no_numbers():
+    with pytest.raises(ValueError, match="`y_context` must hold numbers, got <U1"):
+        as_batch(np.ones((2, 3)), np.array(["a", "b"]), np.ones((2, 3)), 3)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,16 @@ def test_other_objects_and_names_are_refused():
     with pytest.raises(TypeError, match="`match` must be what algorithm_match returns"):
         AlgorithmMatchDisplay(3).plot()
     display = AlgorithmMatchDisplay(algorithm_match(MODEL, TASKS, n_ctx=4))
-    for names in ("ridge", ["bayes", "lasso"]):
+    for names in ("ridge", ["bayes", "lasso"], 3):
         with pytest.raises(ValueError, match="`references` must be a list of names"):
             display.plot(references=names)
+    with pytest.raises(ValueError, match="`references` is empty"):
+        display.plot(references=[])
+    with pytest.raises(ValueError, match=r"`floors` must be a list of names among \['ridge'\], got \['bayes'\]"):
+        display.plot(references=["ridge"], floors=["bayes"])
+
+
+def test_no_two_curves_look_alike():
+    display = AlgorithmMatchDisplay(algorithm_match(MODEL, TASKS, n_ctx=[4, 8])).plot()
+    looks = [(line.get_color(), line.get_marker()) for line in display.lines_.values()]
+    assert len(set(looks)) == len(looks) > 10

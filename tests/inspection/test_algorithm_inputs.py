@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.svm import LinearSVC
 from sklearn.utils import Bunch
 
 from skicl import TartClassifier
@@ -18,7 +19,7 @@ from skicl.inspection._algorithm_inputs import (
     predict_means,
     split_tasks,
 )
-from skicl.reasoning import CausalConfig, CausalReasoner, EquivariantConfig, EquivariantReasoner
+from skicl.reasoning import EquivariantConfig, EquivariantReasoner, Reasoner
 
 TASKS = make_logistic_tasks(70, 16, 3, random_state=0)
 SPLIT = split_tasks(TASKS, [4, 8], smallest=1)
@@ -94,12 +95,13 @@ def test_of_means_and_variances_the_means_count():
 def test_other_objects_are_refused():
     with pytest.raises(TypeError, match="`model` must be a reasoner"):
         as_predictor("gd_8")
-    causal = CausalReasoner(CausalConfig(n_channels=8, n_heads=2, n_layers=1))
-    for model in (causal, 3):
+    for model in (Reasoner(), 3):
         with pytest.raises(TypeError, match="show all its layers"):
             as_layered_predictor(model)
     with pytest.raises(TypeError, match="`tasks` must be a Bunch"):
         split_tasks(TASKS.X, None, smallest=1)
+    with pytest.raises(TypeError, match="`model` is the class LogisticRegression"):
+        as_predictor(LogisticRegression)
     with pytest.raises(ValueError, match="`tasks` has an X"):
         split_tasks(Bunch(X=TASKS.X[0], y=TASKS.y[0]), None, smallest=1)
 
@@ -120,3 +122,30 @@ def test_predictions_of_another_shape_or_missing_are_refused():
 def test_models_have_names(reasoner):
     assert name_of(reasoner) == "EquivariantReasoner"
     assert name_of(checked) == name_of(partial(checked, shape=())) == "checked"
+
+
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_tasks_with_missing_numbers_are_refused(name):
+    """Before a model is blamed for what it predicts from them."""
+    tasks = Bunch(X=TASKS.X.copy(), y=TASKS.y.astype(float))
+    tasks[name].flat[3] = np.nan
+    with pytest.raises(ValueError, match="`tasks` must hold finite numbers"):
+        split_tasks(tasks, 4, smallest=1)
+
+
+def test_tasks_that_are_too_short_are_refused():
+    short = make_linear_tasks(4, 3, 2, random_state=0)
+    assert split_tasks(short, 2, smallest=2).n_ctx.tolist() == [2]
+    with pytest.raises(ValueError, match="`n_ctx`=None means powers of two"):
+        split_tasks(short, None, smallest=1)
+    with pytest.raises(ValueError, match="`tasks` has 3 points"):
+        split_tasks(short, None, smallest=3)
+    with pytest.raises(ValueError, match="`n_ctx` must hold lengths"):
+        split_tasks(TASKS, 4.0, smallest=1)
+
+
+def test_a_classifier_without_probabilities_needs_two_labels_too():
+    X, y = np.ones((1, 3, 2)), np.ones((1, 3), dtype=int)
+    np.testing.assert_allclose(as_predictor(LinearSVC())(X, y, X[:, :2]), 4 / 5)
+    two = as_predictor(LinearSVC())(*SPLIT.at(8))
+    assert set(np.unique(two)) - {1 / 10, 9 / 10} == {0, 1}

@@ -70,8 +70,24 @@ def test_the_floor_is_what_one_row_less_changes():
 @pytest.mark.parametrize(("change", "name"), [
     ({"gd_steps": [-1]}, "gd_steps"), ({"newton_steps": [0.5]}, "newton_steps"),
     ({"learning_rate": 0}, "learning_rate"), ({"n_ctx": 1}, "n_ctx"), ({"n_bootstrap": 0}, "n_bootstrap"),
+    ({"gd_steps": 5}, "gd_steps"), ({"gd_steps": [True]}, "gd_steps"), ({"newton_steps": []}, "newton_steps"),
+    ({"learning_rate": "0.1"}, "learning_rate"), ({"learning_rate": np.inf}, "learning_rate"),
 ])
 def test_parameters_out_of_range_are_refused(change, name):
-    stack = gd_attention_weights(5, 1, learning_rate=0.005)
+    def model(X, y, X_query):
+        raise AssertionError("the model was asked")
+
     with pytest.raises(ValueError, match=f"`{name}`"):
-        layerwise_algorithm_match(stack, TASKS, **({"n_ctx": 40} | change))
+        layerwise_algorithm_match(model, TASKS, **({"n_ctx": 40} | change))
+
+
+def test_steps_that_grow_out_of_all_bounds_are_refused():
+    stack = gd_attention_weights(5, 1, learning_rate=0.005)
+    with pytest.raises(ValueError, match=r"`learning_rate`=1\.0 makes 256 steps of gradient descent grow"):
+        layerwise_algorithm_match(stack, TASKS, n_ctx=40, learning_rate=1.0)
+
+
+def test_steps_may_be_unsigned():
+    stack, numbers = gd_attention_weights(5, 1, learning_rate=0.005), np.array([0, 1], dtype=np.uint8)
+    match = layerwise_algorithm_match(stack, TASKS, n_ctx=40, gd_steps=numbers, learning_rate=0.005)
+    assert match.best_steps["gd"].tolist() == [1]

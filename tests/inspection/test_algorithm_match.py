@@ -110,8 +110,26 @@ def test_the_frame_and_the_text_show_the_numbers():
 
 @pytest.mark.parametrize(("change", "name"), [
     ({"metric": "cosine"}, "metric"), ({"metric": "disagreement"}, "metric"), ({"n_ctx": [1, 4]}, "n_ctx"),
-    ({"n_bootstrap": 0}, "n_bootstrap"), ({"confidence": 95}, "confidence"),
+    ({"n_bootstrap": 0}, "n_bootstrap"), ({"confidence": 95}, "confidence"), ({"confidence": "0.95"}, "confidence"),
+    ({"confidence": None}, "confidence"), ({"n_ctx": 4.0}, "n_ctx"), ({"references": {}}, "references"),
 ])
 def test_parameters_out_of_range_are_refused(change, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         algorithm_match(reference_predictors(LINEAR)["gd_1"], LINEAR, **change)
+
+
+def test_counts_may_be_numpy_integers():
+    ridge = reference_predictors(LINEAR)["ridge"]
+    one = algorithm_match(ridge, LINEAR, n_ctx=np.int64(4), n_bootstrap=np.int64(20))
+    np.testing.assert_array_equal(one.low, algorithm_match(ridge, LINEAR, n_ctx=4, n_bootstrap=20).low)
+
+
+def test_errors_come_before_any_work():
+    def model(X, y, X_query):
+        raise AssertionError("the model was asked")
+
+    for references in (["ridge"], {"ridge": 3}):
+        with pytest.raises(TypeError, match="`references` must be a dict"):
+            algorithm_match(model, LINEAR, n_ctx=4, references=references)
+    with pytest.raises(ValueError, match="cannot be used to seed"):
+        algorithm_match(model, LINEAR, n_ctx=4, random_state="zero")

@@ -60,3 +60,12 @@ def test_other_things_are_refused(shifts, error):
     with pytest.raises(error, match="`shifts`"):
         CircuitShiftDisplay.from_shifts(shifts)
     assert not plt.get_fignums()
+
+
+def test_one_shift_by_the_constructor_and_other_axes(shifts):
+    assert len(CircuitShiftDisplay(shifts["in context"]).plot().bars_["heads", "l1"]) == 1
+    with pytest.raises(TypeError, match="`shifts` must be a result of circuit_shift"):
+        CircuitShiftDisplay(3).plot()
+    _, axes = plt.subplots(1, 3)
+    with pytest.raises(ValueError, match=r"`axes` must be an array of Axes of shape \(2, 3\), got shape \(3,\)"):
+        CircuitShiftDisplay.from_shifts(shifts, axes=axes)

@@ -82,6 +82,9 @@ def test_queries_without_content(random):
     made = without_content(frame, random)
     assert sorted(made["a"]) == list("wxyz")
     assert frame["a"].tolist() == list("wxyz"), "the queries themselves stay"
+    lists = without_content(table.tolist(), np.random.RandomState(3))
+    np.testing.assert_array_equal(lists, without_content(table, np.random.RandomState(3)))
+    assert without_content([[1, 2], [3]], random) is None
     assert without_content([object(), object()], random) is None
     assert without_content(["", " "], random) is None
 

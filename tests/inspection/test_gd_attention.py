@@ -45,7 +45,8 @@ def test_the_order_of_rows_and_the_other_queries_do_not_matter():
 
 @pytest.mark.parametrize(("arguments", "name"), [
     ((0, 1, 0.1), "n_features"), ((2, 0, 0.1), "n_steps"), ((2, 2, -0.1), "learning_rate"),
-    ((2, 2, [0.1]), "learning_rate"),
+    ((2, 2, [0.1]), "learning_rate"), ((2, 1, "fast"), "learning_rate"), ((2, 1, np.inf), "learning_rate"),
+    ((2, 1, True), "learning_rate"),
 ])
 def test_what_does_not_fit_is_refused(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}`"):

@@ -231,6 +231,13 @@ def test_errors_come_before_any_work(arguments, error, message):
     handle.remove()
 
 
+def test_pairs_are_checked_before_a_model_is_loaded():
+    """A name is looked for on the hub, which takes time: with bad pairs it is not."""
+    for arguments, name in (({"pairs": 3}, "pairs"), ({"prefix": 3}, "prefix")):
+        with pytest.raises(TypeError, match=f"`{name}`"):
+            activation_patching("./nowhere", **({"pairs": letter_pairs()} | arguments))
+
+
 def test_networks_without_a_head_are_refused():
     network, tokenizer = random_network("llama")
     with pytest.raises(ValueError, match="LlamaModel has no head that gives logits"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from inspection.patched_networks import class_rows
+from scipy.sparse import csr_matrix
 
 from skicl.inspection import ContextPairs, PatchingPairs, make_context_pairs
 from skicl.inspection._patching_contexts import check_contexts
@@ -46,7 +47,11 @@ def test_seeds():
         ({"n_rows": 80}, "`n_rows`=80 means 40 rows of each of the 2 classes, expected at least 1 and at most 39"),
         ({"n_pairs": 0}, "`n_pairs` must be a positive integer, got 0"),
         ({"change": "rows"}, "`change` must be 'labels' or 'query', got 'rows'"),
-        ({"X": np.full((80, 5), np.nan)}, "`pairs.X` must hold finite numbers, got"),
+        # One row, which hardly any pair would hold.
+        ({"X": np.where(np.arange(400).reshape(80, 5) == 7, np.nan, 0), "n_pairs": 1, "n_rows": 2},
+         "`X` must hold finite numbers, got 1 that are missing or infinite"),
+        ({"y": [None, "a"] * 40}, "`y` has a missing value at position 0"),
+        ({"y": [1.0, 0.0] * 39 + [1.0, np.nan]}, "`y` has a missing value at position 79"),
     ],
 )
 def test_errors_of_the_maker(arguments, message):
@@ -54,6 +59,12 @@ def test_errors_of_the_maker(arguments, message):
     given = {"X": X, "y": y, **arguments}
     with pytest.raises(ValueError, match=message):
         make_context_pairs(given.pop("X"), given.pop("y"), **given)
+
+
+def test_sparse_rows_are_refused():
+    X, y = class_rows()
+    with pytest.raises(TypeError, match="`X` is a sparse matrix"):
+        make_context_pairs(csr_matrix(X), y)
 
 
 def pairs_with(**columns):

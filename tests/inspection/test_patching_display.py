@@ -65,3 +65,9 @@ def test_other_things_are_refused(patching):
     with pytest.raises(ValueError, match="`share`"):
         ActivationPatchingDisplay.from_patching(patching, share=0)
     assert not plt.get_fignums()
+
+
+def test_other_axes_are_refused(patching):
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match=r"`axes` must be two Axes, for heads and for MLPs, got shape \(\)"):
+        ActivationPatchingDisplay.from_patching(patching, axes=ax)

@@ -100,12 +100,23 @@ def test_answers_must_have_the_same_tokens_after_both_prompts():
         ({"n_pairs": 0}, "`n_pairs` must be a positive integer or None, got 0"),
         ({"X": "ab"}, "`X` is a bare string"),
         ({"y": [1, 1]}, "`n_pairs`=None: only 0 pairs"),
+        ({"y": [1, None]}, "`y` has a missing value at position 1"),
+        ({"y": np.array([np.nan, 1])}, "`y` has a missing value at position 0"),
+        ({"y": "12"}, "`y` is a bare string"),
     ],
 )
 def test_errors(arguments, message):
     given = {"X": ["a", "b"], "y": [1, 2], "tokenizer": tokenizer_of("bytes"), **arguments}
     with pytest.raises(ValueError, match=message):
         make_patching_pairs(given.pop("X"), given.pop("y"), given.pop("tokenizer"), **given)
+
+
+def test_answers_in_a_column():
+    tokenizer, options = tokenizer_of("bytes"), {"template": "{text}={label}", "random_state": 0}
+    column = make_patching_pairs(["a", "b"], np.array([["1"], ["2"]]), tokenizer, **options)
+    assert column == make_patching_pairs(["a", "b"], ["1", "2"], tokenizer, **options)
+    with pytest.raises(TypeError, match="`y` is of type NoneType"):
+        make_patching_pairs(["a", "b"], None, tokenizer)
 
 
 def test_tokenizers_by_name():

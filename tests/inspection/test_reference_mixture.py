@@ -52,7 +52,25 @@ def test_knowing_the_families_beats_knowing_only_their_common_covariance():
     ({"shares": [1, 1]}, "`shares`"),
     ({"shares": [0]}, "`shares`"),
     ({"noise": 0}, "`noise`"),
+    ({"noise": "0.1"}, "`noise`"),
+    ({"noise": np.inf}, "`noise`"),
+    ({"shares": [np.inf]}, "`shares`"),
+    ({"means": [[np.nan, 0.0]]}, "`means` must hold finite numbers"),
+    ({"covariances": -np.eye(2)[None]}, "`covariances` symmetric matrices without negative eigenvalues"),
+    ({"covariances": [[[1.0, 0.5], [0.0, 1.0]]]}, "`covariances` symmetric"),
+    ({"means": np.zeros((0, 2)), "covariances": np.zeros((0, 2, 2))}, "n_families"),
 ])
 def test_what_does_not_fit_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         mixture_bayes_predictor(**({"means": np.zeros((1, 2)), "covariances": np.zeros((1, 2, 2))} | change))
+
+
+def test_one_task_may_be_given_without_the_first_axis():
+    predict = mixture_bayes_predictor(np.zeros((2, D)), np.stack([np.eye(D), 4 * np.eye(D)]), noise=0.4)
+    tasks = make_linear_tasks(2, 9, D, random_state=0)
+    together = predict(tasks.X[:, :6], tasks.y[:, :6], tasks.X[:, 6:], return_variance=True)
+    alone = predict(tasks.X[1, :6], tasks.y[1, :6], tasks.X[1, 6:], return_variance=True)
+    for one, both in zip(alone, together):
+        np.testing.assert_allclose(one, both[1])
+    with pytest.raises(ValueError, match="have the shapes"):
+        predict(tasks.X[1, :6, :2], tasks.y[1, :6], tasks.X[1, 6:, :2])

@@ -72,7 +72,8 @@ def test_bits_are_read_with_a_constant():
 
 @pytest.mark.parametrize(("change", "name"), [
     ({"gd_steps": 3}, "gd_steps"), ({"newton_steps": [-1]}, "newton_steps"), ({"n_neighbors": 0}, "n_neighbors"),
-    ({"penalty": -1}, "penalty"),
+    ({"penalty": -1}, "penalty"), ({"penalty": "1"}, "penalty"), ({"penalty": np.inf}, "penalty"),
+    ({"gd_steps": None}, "gd_steps"), ({"gd_steps": [True]}, "gd_steps"),
 ])
 def test_parameters_out_of_range_are_refused(change, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
@@ -82,3 +83,18 @@ def test_parameters_out_of_range_are_refused(change, name):
 def test_labels_other_than_0_and_1_are_refused():
     with pytest.raises(ValueError, match="labels 0 and 1"):
         reference_predictors(Bunch(X=LINEAR.X, y=np.full((6, 30), 2)))
+
+
+def test_an_iterator_of_steps_is_read_once():
+    assert "gd_3" in reference_predictors(LINEAR, gd_steps=iter([3]))
+
+
+@pytest.mark.parametrize("tasks", [None, 3, LINEAR.X, "tasks"])
+def test_other_objects_are_refused(tasks):
+    with pytest.raises(TypeError, match="`tasks` must be a Bunch with X and y"):
+        reference_predictors(tasks)
+
+
+def test_labels_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="`tasks` must have numbers in y, got <U5"):
+        reference_predictors(Bunch(X=LOGISTIC.X, y=(LOGISTIC.y > 0).astype(str)))

@@ -107,7 +107,32 @@ def test_the_frame_and_the_text_show_the_numbers():
 @pytest.mark.parametrize(("change", "name"), [
     ({"estimate": "true"}, "estimate"), ({"n_ctx": 0}, "n_ctx"), ({"n_bootstrap": -1}, "n_bootstrap"),
     ({"confidence": 0}, "confidence"), ({"tasks": Bunch(X=LINEAR.X, y=LINEAR.y)}, "tasks"),
+    ({"model": {}}, "model"), ({"n_ctx": 4.0}, "n_ctx"), ({"confidence": "a"}, "confidence"),
 ])
 def test_what_does_not_fit_is_refused(change, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         icl_regret(**({"model": reference_predictors(LINEAR)["mean"], "tasks": LINEAR} | change))
+
+
+@pytest.mark.parametrize("estimate", ["expected", "observed"])
+def test_without_noise_there_are_no_nats(estimate):
+    """Where the Bayes predictor is certain, a loss has no bound: an error, and no NaN."""
+    tasks = make_linear_tasks(4, 20, 3, noise=0.0, random_state=0)
+    with pytest.raises(ValueError, match="variances down to 0; a forecast needs positive ones"):
+        icl_regret(reference_predictors(tasks)["gd_1"], tasks, n_ctx=[2, 8], estimate=estimate)
+
+
+def test_variances_of_a_model_are_positive():
+    def model(X, y, X_query, return_variance=False):
+        return np.zeros(X_query.shape[:2]), -np.ones(X_query.shape[:2])
+
+    with pytest.raises(ValueError, match="variances down to -1"):
+        icl_regret(model, LINEAR, n_ctx=4)
+
+
+def test_a_bayes_predictor_of_the_user_tells_variances():
+    ridge = reference_predictors(LINEAR)["ridge"]
+    with pytest.raises(ValueError, match="must take return_variance=True"):
+        icl_regret(ridge, Bunch(X=LINEAR.X, y=LINEAR.y, bayes_predict=ridge), n_ctx=4)
+    with pytest.raises(TypeError, match="a function as `bayes_predict`, got int"):
+        icl_regret(ridge, Bunch(X=LINEAR.X, y=LINEAR.y, bayes_predict=3), n_ctx=4)
