@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import competitors
 import numpy as np
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 VECTORS, TEXTS = "vectors", "texts"
 # FineTuneClassifier's methods, and what the tables call them.
@@ -35,6 +37,7 @@ def all_methods(options):
         # One forward pass per class and context row of a causal network of 258 positions.
         Method(PAPER, "TartClassifier, reasoner of the paper", partial(tart, reasoner=PAPER), max_pairs=5000),
         Method("tuned-lr", "Tuned LR", competitors.build_tuned_logistic_regression),
+        Method("tuned-lr-std", "Tuned LR, columns standardised", standardised_logistic_regression),
         Method("lda", "LDA (shrinkage)", competitors.build_discriminant_analysis),
         Method("centroid", "Nearest centroid", competitors.build_centroid),
         Method("knn", "kNN (tuned)", competitors.build_neighbours),
@@ -50,6 +53,11 @@ def tart(reasoner=None):
     from skicl import TartClassifier
 
     return TartClassifier(reasoner=reasoner)
+
+
+def standardised_logistic_regression():
+    """For hidden states of language models, a few of whose columns are far larger than all others."""
+    return make_pipeline(StandardScaler(), competitors.build_tuned_logistic_regression())
 
 
 def prompt(options, calibration=None):

@@ -116,6 +116,7 @@ def claim_rows(records, options):
         ("TART minus full fine-tuning, texts", "-3", "full", TEXT, (18, 256)),
         ("TART minus adapters (here LoRA), texts", "+3.4", "lora", TEXT, (18, 256)),
         ("TART minus a tuned probe, texts", "none", "tuned-lr", TEXT, (18, 256)),
+        ("TART minus the same, columns standardised", "none", "tuned-lr-std", TEXT, (18, 256)),
         ("TART minus a tuned probe, images and recordings", "none", "tuned-lr", PIXELS, (18, 256)),
     ]
     stated = [

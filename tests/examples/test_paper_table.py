@@ -195,7 +195,7 @@ class TestRun:
         monkeypatch.setattr("skicl.reasoning.bundled_reasoners", lambda: ["tart-equivariant"])
         options = paper_table.parse(options_for(data))
         keys = {method.key for method in options.methods}
-        assert keys == {"tart", "tuned-lr", "lda", "centroid", "knn", "svm"}
+        assert keys == {"tart", "tuned-lr", "tuned-lr-std", "lda", "centroid", "knn", "svm"}
         said = capsys.readouterr().err
         assert "left out: Prompt ICL (icl): no --language-model was given" in said
         assert "this installation of skicl holds no weights called tart-paper" in said
