@@ -355,8 +355,7 @@ contexts = make_context_pairs(X[threes_and_eights], y[threes_and_eights], n_rows
 figure, axes = plt.subplots(1, 4, figsize=(9, 3.2), width_ratios=[4, 1] * 2, layout="constrained")
 for i, name in enumerate(bundled_reasoners()):
     patching = activation_patching(load_reasoner(name), contexts)
-    display = ActivationPatchingDisplay(patching.heads, patching.mlps, circuit=patching.circuit(), name=name)
-    display.plot(axes=axes[2 * i : 2 * i + 2])
+    ActivationPatchingDisplay.from_patching(patching, name=name, axes=axes[2 * i : 2 * i + 2])
     print(f"{name}: {patching.coverage:.0%} solved; all together: {patching.completeness:.4f}")
 plt.show()
 

@@ -47,12 +47,14 @@ n_ctx = [2, 4, 8, 16, 32, 64, 128]
 # mode of the same posterior, and eight steps of gradient descent towards it.
 
 
+paper = load_reasoner("tart-paper").double()
+
+
 def network_alone(X_context, y_context, X_query, all_layers=False):
     """Probability of label 1 by the paper's network, which gets the points as they are."""
     X, y, X_query = (torch.as_tensor(array) for array in (X_context, y_context, X_query))
-    reasoner = load_reasoner("tart-paper").double()
     with torch.inference_mode():
-        log_odds = reasoner.query_log_odds(X.double(), y.long(), X_query.double(), all_layers=all_layers)
+        log_odds = paper.query_log_odds(X.double(), y.long(), X_query.double(), all_layers=all_layers)
     return log_odds.sigmoid().numpy()
 
 

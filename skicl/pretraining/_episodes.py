@@ -141,17 +141,44 @@ class EpisodePrior:
         layout = draw_layout(rng, self.default_layout)
         balanced = rng.random() < self.balanced
         shares = [1.0 if balanced else rng.uniform(0.2, 1.0) for _ in words]
-        parts, answers, codes, at = [], [], [], 0
-        while (at < n_characters) if n_examples is None else (len(codes) < n_examples):
+
+        def draw():
             code = rng.choices(range(rule.n_classes), shares)[0]
             shown = rng.choices(range(rule.n_classes), shares)[0] if self.scrambled else code
-            question = f"{layout.before}{rule.draw(rng, code)}{layout.between}"
-            answer = f" {words[shown]}"
-            answers.append((at + len(question), at + len(question) + len(answer)))
-            parts += [question, answer, layout.separator]
-            at += len(question) + len(answer) + len(layout.separator)
-            codes.append(shown)
-        return Episode("".join(parts), answers, codes, words)
+            return f"{layout.before}{rule.draw(rng, code)}{layout.between}", shown
+
+        return write_episode(draw, words, layout.separator, n_examples, n_characters)
+
+
+def write_episode(draw, words, separator, n_examples, n_characters=None):
+    """Write examples out, one after the other.
+
+    Parameters
+    ----------
+    draw : callable
+        Gives the next example: what stands before the answer, and the code of its class.
+    words : sequence of str
+        The word for every class.
+    separator : str
+        Behind every answer.
+    n_examples : int or None
+        How many. None: until there are `n_characters`.
+    n_characters : int or None, default=None
+        Least length of the text without `n_examples`.
+
+    Returns
+    -------
+    Episode
+    """
+    parts, answers, codes, at = [], [], [], 0
+    while (at < n_characters) if n_examples is None else (len(codes) < n_examples):
+        question, code = draw()
+        answer = f" {words[code]}"
+        answers.append((at + len(question), at + len(question) + len(answer)))
+        parts += [question, answer, separator]
+        at += len(question) + len(answer) + len(separator)
+        codes.append(code)
+    return Episode("".join(parts), answers, codes, list(words))
 
 
 def class_words(rng, rule, meaningful, plain):

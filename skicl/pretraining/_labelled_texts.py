@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from skicl._validation import check_texts
-from skicl.pretraining._episodes import Episode
+from skicl.pretraining._episodes import write_episode
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,10 @@ class LabelledTexts:
         Episode
         """
         words = sorted(set(self.labels))
-        text, answers, codes = "", [], []
-        for number in rng.sample(range(len(self.texts)), self.n_examples):
-            label = self.labels[number]
-            text += f"Text: {self.texts[number]}\nLabel:"
-            answers.append((len(text), len(text) + 1 + len(label)))
-            text += f" {label}\n\n"
-            codes.append(words.index(label))
-        return Episode(text, answers, codes, words)
+        numbers = iter(rng.sample(range(len(self.texts)), self.n_examples))
+
+        def draw():
+            number = next(numbers)
+            return f"Text: {self.texts[number]}\nLabel:", words.index(self.labels[number])
+
+        return write_episode(draw, words, "\n\n", self.n_examples)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from skicl.pretraining._episodes import Episode
+from skicl.pretraining._episodes import write_episode
 from skicl.pretraining._language_model import train_language_model
 
 WORDS = ("sport", "music", "river", "paper", "light", "table", "green", "money", "train", "water", "house", "stone",
@@ -76,18 +76,14 @@ class LogisticTextPrior:
         """
         words = rng.sample(WORDS, self.n_features) if self.shuffled else WORDS[:self.n_features]
         weights = [rng.gauss(0.0, self.alpha) for _ in words]
-        parts, answers, codes, at = [], [], [], 0
-        while (at < n_characters) if n_examples is None else (len(codes) < n_examples):
+
+        def draw():
             signs = [rng.choice((-1, 1)) for _ in words]
             log_odds = sum(weight * sign for weight, sign in zip(weights, signs))
             code = int(rng.random() < 0.5 * (1.0 + math.tanh(0.5 * log_odds)))
-            question = " ".join(word if sign > 0 else self.absent for word, sign in zip(words, signs)) + " :"
-            answer = f" {self.labels[code]}"
-            answers.append((at + len(question), at + len(question) + len(answer)))
-            parts += [question, answer, " , "]
-            at += len(question) + len(answer) + 3
-            codes.append(code)
-        return Episode("".join(parts), answers, codes, list(self.labels))
+            return " ".join(word if sign > 0 else self.absent for word, sign in zip(words, signs)) + " :", code
+
+        return write_episode(draw, self.labels, " , ", n_examples, n_characters)
 
 
 def train_on_logistic_texts(network, tokenizer, prior=None, *, freeze_embeddings=True, schedule=None, state=None,

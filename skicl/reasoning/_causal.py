@@ -215,7 +215,7 @@ class CausalReasoner(Reasoner):
         Tensor of shape (B, Q, C)
             Logits, to be normalised by a softmax over the classes.
         """
-        return self.score_all_layers(context, X, side)[-1]
+        return self._logits(context, X, self.network.score)
 
     def score_all_layers(self, context, X, side=None):
         """Score queries after every layer, for inspection.
@@ -241,10 +241,7 @@ class CausalReasoner(Reasoner):
         ----------
         .. [1] nostalgebraist (2020), "Interpreting GPT: the logit lens".
         """
-        points = apply_whitening(context.whitening, X.to(context.whitening.factor), self.config.n_features, new=True)
-        layers = self._log_odds(context, points.to(self.network.position))
-        # Log-odds of each against the other, for two classes; the sigmoids of more are normalised.
-        return [0.5 * log_odds if log_odds.shape[2] == 2 else F.logsigmoid(log_odds) for log_odds in layers]
+        return list(self._logits(context, X, self.network.score_all_layers))
 
     def sequence_log_odds(self, X, y, start=None):
         """Log-odds of every label of a sequence of points, given the points before it; for pretraining.
@@ -286,23 +283,29 @@ class CausalReasoner(Reasoner):
         Tensor of shape (S, Q), or (n_layers, S, Q)
             Log-odds of label 1.
         """
+        read = self.network.score_all_layers if all_layers else self.network.score
         lengths = torch.full((len(X),), X.shape[1], device=X.device)
-        layers = self.network.score_all_layers(self.network.encode(X, y), lengths, X_query)
-        return layers if all_layers else layers[-1]
+        return read(self.network.encode(X, y), lengths, X_query)
 
-    def _log_odds(self, context, points):
-        """Mean over blocks of the log-odds of each class against the rest, after every layer: (L, B, Q, C)."""
+    def _logits(self, context, X, read):
+        """Logits (B, Q, C), or (L, B, Q, C) where the network's way to read its queries gives all layers."""
+        points = apply_whitening(context.whitening, X.to(context.whitening.factor), self.config.n_features, new=True)
+        log_odds = self._log_odds(context, points.to(self.network.position), read)
+        # Log-odds of each against the other, for two classes; the sigmoids of more are normalised.
+        return 0.5 * log_odds if log_odds.shape[-1] == 2 else F.logsigmoid(log_odds)
+
+    def _log_odds(self, context, points, read):
+        """Mean over blocks of the log-odds of each class against the rest, (..., B, Q, C)."""
         n_classes = int(context.n_classes)
         n_tasks, n_blocks, _ = context.lengths.shape
         lengths = context.lengths.expand(-1, -1, n_classes).flatten().to(points.device)
         task = torch.arange(n_tasks, device=points.device).repeat_interleave(n_blocks * n_classes)
         n_tokens = context.layers[0].keys.shape[2]
         size = max(1, WEIGHTS_AT_A_TIME // (self.config.n_heads * points.shape[1] * (n_tokens + 1) or 1))
-        found = [self.network.score_all_layers([Cache(*(part[i:i + size] for part in layer))
-                                                for layer in context.layers],
-                                               lengths[i:i + size], points[task[i:i + size]])
+        found = [read([Cache(*(part[i:i + size] for part in layer)) for layer in context.layers],
+                      lengths[i:i + size], points[task[i:i + size]])
                  for i in range(0, len(task), size)]
-        log_odds = torch.cat(found, 1).view(len(context.layers), n_tasks, n_blocks, n_classes, -1)
+        log_odds = torch.cat(found, -2).unflatten(-2, (n_tasks, n_blocks, n_classes))       # (..., B, m, C, Q)
         # The first block counts even if it is empty: then nothing is known but the position.
         counts = (context.lengths.to(log_odds) > 0).to(log_odds).index_fill(1, torch.zeros_like(task[:1]), 1.0)
-        return ((log_odds * counts[..., None]).sum(2) / counts.sum(1)[..., None]).mT
+        return ((log_odds * counts[..., None]).sum(-3) / counts.sum(1)[..., None]).mT

@@ -8,6 +8,7 @@ Shapes: S sequences, P points (pairs of tokens), T tokens, Q queries, D features
 of a head.
 """
 
+from collections import deque
 from typing import NamedTuple
 
 import torch
@@ -114,15 +115,22 @@ class CausalNetwork(nn.Module):
             caches.append(cache)
         return tuple(caches)
 
+    def score(self, caches, lengths, X):
+        """Log-odds (S, Q) of queries X (S, Q, D), each after the first ``lengths`` (S,) points of its sequence."""
+        return self._log_odds(deque(self._query_states(caches, lengths, X), maxlen=1).pop())     # the last one
+
     def score_all_layers(self, caches, lengths, X):
-        """Log-odds (L, S, Q) after every layer, of queries X (S, Q, D) behind the first ``lengths`` (S,) points."""
-        state, found = self.read_features(X) + self.position[2 * lengths][:, None], []
+        """The same, (L, S, Q), read out after every layer."""
+        return torch.stack([self._log_odds(state) for state in self._query_states(caches, lengths, X)])
+
+    def _query_states(self, caches, lengths, X):
+        """States (S, Q, H) of queries after one layer after the other."""
+        state = self.read_features(X) + self.position[2 * lengths][:, None]
         tokens = torch.arange(caches[0].keys.shape[2], device=X.device)
         visible = tokens < 2 * lengths[:, None]                                                 # (S, T)
         for block, cache in zip(self.blocks, caches):
             state = block.read(state, cache, visible)
-            found.append(self._log_odds(state))
-        return torch.stack(found)
+            yield state
 
     def embed(self, X, y, start=None):
         """Tokens in order x1, y1, x2, y2, ...: (S, 2 P, H)."""

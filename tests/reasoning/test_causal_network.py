@@ -27,27 +27,26 @@ def test_cached_equals_the_full_pass_at_every_length(network):
     caches = network.encode(X[:, :11], y[:, :11])
     for n in range(12):
         lengths = torch.full((4,), n)
-        torch.testing.assert_close(network.score_all_layers(caches, lengths, X[:, n:n + 1])[-1, :, 0], whole[:, n])
+        torch.testing.assert_close(network.score(caches, lengths, X[:, n:n + 1])[:, 0], whole[:, n])
 
 
 def test_lengths_may_differ_and_what_lies_beyond_them_is_not_read(network):
     X, y = points()
     lengths = torch.tensor([0, 3, 7, 11])
-    found = network.score_all_layers(network.encode(X[:, :11], y[:, :11]), lengths, X[:, 11:])
+    found = network.score(network.encode(X[:, :11], y[:, :11]), lengths, X[:, 11:])
     other = X.clone()
     for row, n in zip(other, lengths):
         row[n:11] = 7.0
-    again = network.score_all_layers(network.encode(other[:, :11], y[:, :11]), lengths, X[:, 11:])
-    torch.testing.assert_close(again, found)
-    assert (found[-1, :-1] != network(X, y)[:-1, 11:]).all()
+    torch.testing.assert_close(network.score(network.encode(other[:, :11], y[:, :11]), lengths, X[:, 11:]), found)
+    assert (found[:-1] != network(X, y)[:-1, 11:]).all()
 
 
 def test_queries_together_equal_one_by_one(network):
     X, y = points()
     caches, lengths = network.encode(X[:, :6], y[:, :6]), torch.full((4,), 6)
-    together = network.score_all_layers(caches, lengths, X[:, 6:])
-    alone = [network.score_all_layers(caches, lengths, X[:, i:i + 1]) for i in range(6, 12)]
-    torch.testing.assert_close(torch.cat(alone, 2), together)
+    together = network.score(caches, lengths, X[:, 6:])
+    alone = [network.score(caches, lengths, X[:, i:i + 1]) for i in range(6, 12)]
+    torch.testing.assert_close(torch.cat(alone, 1), together)
 
 
 def test_a_label_is_predicted_without_it_and_without_what_follows(network):
