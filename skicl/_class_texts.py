@@ -3,22 +3,37 @@
 from collections.abc import Mapping
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
 
 from skicl._encoding import check_encoded
+from skicl._validation import did_you_mean
 
 # Cosines of rows and names times this are log-odds, where no row has been seen. Chosen by log-loss on the
 # development half of the public text sets with the default encoder (lab notes).
 SHARPNESS = 15.0
 
 
-def check_class_texts(class_texts):
+def check_class_texts(class_texts, encoder=None):
     """Refuse what cannot be names, descriptions or vectors, before any work.
 
     Parameters
     ----------
     class_texts : object
         The parameter of :class:`~skicl.TartClassifier`.
+    encoder : object, default=None
+        Likewise. It embeds names and descriptions, so it must be able to read a list of texts.
     """
+    _check_form(class_texts)
+    first = encoder
+    while isinstance(first, Pipeline) and first.steps:
+        first = first.steps[0][1]
+    if isinstance(first, ColumnTransformer) and holds_texts(class_texts):
+        raise ValueError(_no_texts(encoder, "a ColumnTransformer reads frames with columns"))
+
+
+def _check_form(class_texts):
     if class_texts is None or (isinstance(class_texts, str) and class_texts == "labels"):
         return
     if isinstance(class_texts, Mapping):
@@ -30,7 +45,7 @@ def check_class_texts(class_texts):
     if vectors is None or vectors.ndim != 2:
         given = repr(class_texts) if isinstance(class_texts, str) else f"a {type(class_texts).__name__}"
         raise ValueError("`class_texts` must be None, 'labels', a dict from labels to texts or vectors, or an array of "
-                         f"shape (n_classes, n_features), got {given}.")
+                         f"shape (n_classes, n_features), got {given}.{did_you_mean(class_texts, ['labels'])}")
     _check_finite(vectors, "")
 
 
@@ -130,7 +145,13 @@ def embed_names(entries, encoder, embedded):
     new = [text for text in texts_of(entries) if text not in embedded]
     if not new:
         return embedded
-    return embedded | dict(zip(new, check_encoded(encoder, encoder.transform(new))))
+    try:
+        vectors = encoder.transform(new)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        if type(encoder).__module__.startswith("skicl.") or isinstance(error, NotFittedError):
+            raise
+        raise ValueError(_no_texts(encoder, str(error).partition("\n")[0])) from error
+    return embedded | dict(zip(new, check_encoded(encoder, vectors)))
 
 
 def class_vectors(entries, embedded, n_features):
@@ -183,6 +204,12 @@ def nearest_name(X, vectors):
     if X.shape[1] != vectors.shape[1]:
         raise ValueError(_different_widths([vectors.shape[1], X.shape[1]]))
     return SHARPNESS * _unit(X.astype(np.float64)) @ _unit(vectors).T
+
+
+def _no_texts(encoder, reason):
+    return (f"`class_texts` holds texts, which are embedded by `encoder`, and `encoder` {type(encoder).__name__} does "
+            f"not read a list of texts ({reason}). Give `class_texts` one vector for each class, in the coordinates of "
+            "its output, or use an encoder of texts.")
 
 
 def _different_widths(widths):

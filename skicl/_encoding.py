@@ -1,7 +1,5 @@
 """From ``X`` to numbers: which encoder, what it may learn from, and errors that say whose fault it is."""
 
-from contextlib import contextmanager
-
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
@@ -9,6 +7,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skicl._row_selection import take_rows
+from skicl._validation import refuse_misspelt_auto
 
 
 def choose_encoder(encoder, device, *, of_texts):
@@ -33,6 +32,8 @@ def choose_encoder(encoder, device, *, of_texts):
     if isinstance(encoder, str):
         from skicl.encoders import SentenceEncoder
 
+        if encoder != "auto":
+            refuse_misspelt_auto(encoder)
         model = {} if encoder == "auto" else {"model": encoder}
         return SentenceEncoder(**model, device=device)
     return clone(encoder)
@@ -136,19 +137,6 @@ def check_encoded(encoder, X):
         raise TypeError(f"`encoder` {type(encoder).__name__} gave a sparse matrix; TartClassifier needs dense "
                         "vectors. Add a TruncatedSVD after it in a pipeline.")
     return check_array(X, dtype=[np.float64, np.float32], input_name=f"the output of {type(encoder).__name__}")
-
-
-@contextmanager
-def explained_if_text():
-    """Say what to do where strings come in a form that is neither numbers nor one collection of texts."""
-    try:
-        yield
-    except ValueError as error:
-        if "could not convert string to float" not in str(error):
-            raise
-        raise ValueError("`X` holds strings where numbers were expected. Give texts as one list, array or column to "
-                         "both fit and predict; for a table with several columns pass `encoder`, for instance a "
-                         f"ColumnTransformer. ({error})") from error
 
 
 def _fit_transform(encoder, X, y):

@@ -10,6 +10,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from skicl._columns import read_columns
+from skicl._containers import read_container
 from skicl._labels import check_known, check_targets, label_space
 from skicl._validation import is_missing, resolve_device
 from skicl.encoders._base import check_integer
@@ -334,6 +336,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
 
     def _read(self, X, *, reset):
         """``X`` as rows of named strings, after scikit-learn's checks where it is a table."""
+        X = read_container(X)
         if is_records(X) or not (isinstance(X, Sequence) or hasattr(X, "__array__") or hasattr(X, "shape")):
             if hasattr(X, "columns") and X.shape[1] > 1:
                 if reset or hasattr(self, "n_features_in_"):
@@ -346,11 +349,11 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         if hasattr(self, "_columns") and not reset and not hasattr(self, "n_features_in_"):
             self.n_features_in_ = 1
             try:
-                array = validate_data(self, X, reset=False, dtype=None)
+                array = read_columns(self, X, reset=False, dtype=None)
             finally:
                 del self.n_features_in_
         else:
-            array = validate_data(self, X, reset=reset, dtype=None)
+            array = read_columns(self, X, reset=reset, dtype=None)
         return read_records(array, columns=getattr(self, "feature_names_in_", None))
 
     def _targets(self, X, y, records):

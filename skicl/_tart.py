@@ -9,7 +9,7 @@ from numbers import Integral
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from skicl._class_texts import (
     check_class_texts,
@@ -20,7 +20,8 @@ from skicl._class_texts import (
     nearest_name,
     texts_of,
 )
-from skicl._encoding import check_encoded, choose_encoder, explained_if_text, fit_encode, fit_on_texts
+from skicl._columns import read_columns
+from skicl._encoding import check_encoded, choose_encoder, fit_encode, fit_on_texts
 from skicl._influence import (
     chosen_rows,
     contexts_at_a_time,
@@ -44,7 +45,7 @@ from skicl._reach import pull_in, take_reach
 from skicl._row_selection import count_rows
 from skicl._scaling import column_scaling
 from skicl._side_scores import side_scores, take_guide
-from skicl._validation import is_text, resolve_device
+from skicl._validation import did_you_mean, is_text, read_container, resolve_device
 from skicl.reasoning import Evidence, Reasoner, reasoner_path
 from skicl.reasoning._shared import shared_reasoner
 
@@ -236,7 +237,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         if X is None:
             self._start_without_rows(y, sample_weight, declared)
         else:
-            self._learn(X, y, sample_weight, declared, first=True)
+            self._learn(read_container(X), y, sample_weight, declared, first=True)
         self._declared = declared
         return self
 
@@ -272,7 +273,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         self._check_parameters()
         fitted = self if hasattr(self, "classes_") else None
         declared = self._declare(classes, fitted)
-        self._learn(X, y, sample_weight, declared, first=fitted is None or self._rows is None)
+        self._learn(read_container(X), y, sample_weight, declared, first=fitted is None or self._rows is None)
         self._declared = declared
         return self
 
@@ -307,8 +308,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "classes_")
         if self._rows is None:
-            return _normalise(torch.from_numpy(self._guess(X))).numpy()
-        return self._log_proba(*self._read_queries(X))
+            return _normalise(torch.from_numpy(self._guess(read_container(X)))).numpy()
+        return self._log_proba(*self._read_queries(read_container(X)))
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -402,7 +403,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         rows = chosen_rows(rows, self.n_context_)
         if self._rows is None:
             return np.zeros((len(self.predict_log_proba(X)), 0, len(self.classes_)))
-        X, opinions = self._read_queries(X)
+        X, opinions = self._read_queries(read_container(X))
         whole = self._log_proba(X, opinions)
         without = np.repeat(whole[:, None], len(rows), axis=1)
         told_apart = self._vectors is not None or self.prior_ is not None
@@ -424,17 +425,19 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"`batch_size` must be a positive integer, got {self.batch_size!r}.")
         standardize, class_weight = self.standardize, self.class_weight
         if not (isinstance(standardize, bool | np.bool_) or (isinstance(standardize, str) and standardize == "auto")):
-            raise ValueError(f"`standardize` must be 'auto', True or False, got {self.standardize!r}.")
+            raise ValueError(f"`standardize` must be 'auto', True or False, got {self.standardize!r}."
+                             + did_you_mean(standardize, ["auto"]))
         balanced = isinstance(class_weight, str) and class_weight == "balanced"
         if not (class_weight is None or isinstance(class_weight, dict) or balanced):
-            raise ValueError(f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}.")
+            raise ValueError(f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}."
+                             + did_you_mean(class_weight, ["balanced"]))
         if not (self.encoder is None or isinstance(self.encoder, str) or hasattr(self.encoder, "transform")):
             raise TypeError(f"`encoder` must be 'auto', None, the name of a model or a transformer, got an object of "
                             f"type {type(self.encoder).__name__}. Pass for instance SentenceEncoder().")
         if not (self.reasoner is None or isinstance(self.reasoner, str | os.PathLike | Reasoner)):
             raise TypeError(f"`reasoner` must be None, a name, a path or a Reasoner, got an object of type "
                             f"{type(self.reasoner).__name__}.")
-        check_class_texts(self.class_texts)
+        check_class_texts(self.class_texts, self.encoder)
         check_prior(self.prior)
         resolve_device(self.device)
         network, _ = self._find_reasoner(np.float32)    # fails now, not after the texts are encoded
@@ -497,18 +500,17 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         """Labels of the labelled rows and which rows these are, all checked; numbers are checked with them."""
         labels, labelled = (known[:0], np.zeros(count_rows(X), bool)) if y is None else split_labels(y, known)
         if encoder is None:
-            with explained_if_text():
-                if labelled is None:
-                    X, labels = validate_data(self, X, y, reset=first, dtype=FLOATS)
-                else:
-                    X = validate_data(self, X, reset=first, dtype=FLOATS)
+            if labelled is None:
+                X, labels = read_columns(self, X, y, reset=first, dtype=FLOATS)
+            else:
+                X = read_columns(self, X, reset=first, dtype=FLOATS)
         elif labelled is None:
             labels = column_or_1d(y, warn=True)
         if labelled is None or len(labels):
             check_targets(labels)
         labelled = np.ones(len(labels), bool) if labelled is None else labelled
-        if hasattr(X, "__len__") and not isinstance(X, str | bytes) and len(X) != len(labelled):
-            raise ValueError(f"`X` and `y` need one entry for every row, got {len(X)} and {len(labelled)}.")
+        if not isinstance(X, str | bytes) and count_rows(X) != len(labelled):
+            raise ValueError(f"`X` and `y` need one entry for every row, got {count_rows(X)} and {len(labelled)}.")
         return X, labels, labelled
 
     def _encode(self, encoder, X, labels, labelled, first):
@@ -645,8 +647,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
     def _numbers(self, X):
         if self.encoder_ is None:
-            with explained_if_text():
-                return validate_data(self, X, reset=False, dtype=FLOATS)
+            return read_columns(self, X, reset=False, dtype=FLOATS)
         return check_encoded(self.encoder_, self.encoder_.transform(X))
 
     def _queries(self, X, opinions, batch):

@@ -1,9 +1,23 @@
-"""The only shared checks: texts, devices, optional imports."""
+"""The only shared checks: texts, devices, words of parameters, optional imports."""
 
+import os
+import sys
+import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 import numpy as np
+
+from skicl._containers import read_container
+
+_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+_SOUND_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff")
+_ENCODERS_OF_FILES = dict.fromkeys(_IMAGE_ENDINGS, "ImageEncoder") | dict.fromkeys(_SOUND_ENDINGS, "AudioEncoder")
+# So many texts are looked at, and so many of them on the disk, before a collection counts as one of texts.
+_TEXTS_TO_LOOK_AT, _FILES_TO_LOOK_AT = 100, 3
+# Weights of so many rows that sum to less than this are those of somebody who made them sum to one.
+_ROWS_THAT_WEIGH_MORE, _TOTAL_OF_ABOUT_ONE = 4, 1.5
 
 _ACCEPTED = (
     "a list, a tuple, a 1-D array, a Series, a frame with one column or an array of shape (n_samples, 1)"
@@ -16,8 +30,8 @@ def check_texts(X, *, parameter="X"):
     Parameters
     ----------
     X : list, tuple or other sequence of str, 1-D array, Series, one-column frame, or array of shape (n, 1)
-        The texts. Series and frames may come from pandas or polars and may carry any index. The empty string
-        is a valid text.
+        The texts. Series and frames may come from pandas, polars or Arrow and may carry any index. The empty
+        string is a valid text.
     parameter : str, default="X"
         The name the caller gave to the argument; it stands in the error messages.
 
@@ -34,6 +48,11 @@ def check_texts(X, *, parameter="X"):
         If `X` is a bare string, is empty, has more than one column, or an item is missing (None, NaN, NA).
         The message names the first offending position.
 
+    Warns
+    -----
+    UserWarning
+        If texts are the names of files on this machine that hold images or sound.
+
     Examples
     --------
     >>> import numpy as np
@@ -42,6 +61,7 @@ def check_texts(X, *, parameter="X"):
     ['where is my card', 'top up failed']
     """
     items, labels = list_items(X, parameter=parameter)
+    warn_of_media_paths(items, parameter=parameter)
     if all(type(item) is str for item in items):
         return items
     for position, item in enumerate(items):
@@ -222,8 +242,10 @@ def resolve_device(device=None):
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
+        meant = " Did you mean 'cuda'?" if device.lower() == "gpu" else did_you_mean(device, ("cpu", "cuda", "mps"))
         raise ValueError(
-            f"`device`={device!r} is not a device PyTorch knows. Expected None, 'cpu', 'cuda', 'cuda:<index>' or 'mps'."
+            f"`device`={device!r} is not a device PyTorch knows.{meant} Expected None, 'cpu', 'cuda', 'cuda:<index>' "
+            "or 'mps'."
         ) from error
     if resolved.type == "cuda":
         return _resolve_cuda(resolved, torch)
@@ -277,6 +299,145 @@ def import_optional(module, *, extra):
         ) from error
 
 
+def did_you_mean(value, words):
+    """The end of a message about a value that is not allowed: which word was probably meant.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+    words : iterable
+        What is allowed; what is no string among it plays no part.
+
+    Returns
+    -------
+    question : str
+        With a space before it; empty where nothing is close.
+
+    Examples
+    --------
+    >>> from skicl._validation import did_you_mean
+    >>> did_you_mean("Atuo", ("auto", None)), did_you_mean("x", ("auto",))
+    (" Did you mean 'auto'?", '')
+    """
+    known = {word.lower(): word for word in words if isinstance(word, str)}
+    near = get_close_matches(value.strip().lower(), known, n=1) if isinstance(value, str) else []
+    return f" Did you mean {known[near[0]]!r}?" if near else ""
+
+
+def refuse_misspelt_auto(value, *, parameter="encoder"):
+    """Refuse a string that would be taken as the name of a model and is almost "auto".
+
+    Parameters
+    ----------
+    value : str
+        What the user gave, other than "auto".
+    parameter : str, default="encoder"
+        The name of the parameter.
+
+    Raises
+    ------
+    ValueError
+        If it is close to "auto" and no folder.
+    """
+    if (meant := did_you_mean(value, ["auto"])) and not os.path.isdir(value):
+        raise ValueError(f"`{parameter}`={value!r} would be looked up as the name of a model.{meant}")
+
+
+def warn_of_media_paths(texts, *, parameter="X"):
+    """Warn where the first texts that look like names of image or sound files are such files on this machine.
+
+    Parameters
+    ----------
+    texts : list
+        Texts; other items are left to other checks.
+    parameter : str, default="X"
+        The name the caller gave to the argument.
+
+    Warns
+    -----
+    UserWarning
+        It names the encoder that reads such files.
+    """
+    looked_at = 0
+    for position, text in enumerate(texts[:_TEXTS_TO_LOOK_AT]):
+        encoder = _ENCODERS_OF_FILES.get(os.path.splitext(text)[1].lower()) if isinstance(text, str) else None
+        if encoder is None or looked_at == _FILES_TO_LOOK_AT:
+            continue
+        looked_at += 1
+        if os.path.isfile(os.path.expanduser(text)):
+            warnings.warn(
+                f"`{parameter}` holds the names of files ({short_form(text)} at position {position}), and is read as "
+                f"texts: the names count, not what is in the files. To read the files use {encoder}, for instance "
+                f"TartClassifier(encoder={encoder}()).",
+                stacklevel=caller_level(),
+            )
+            return
+
+
+def warn_of_small_total(weight, n_rows):
+    """Warn where the weights of many rows sum to about one, or to less: they count rows.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_rows,)
+        Weights of all rows, checked.
+    n_rows : int
+        How many rows there are; few may well weigh little.
+
+    Warns
+    -----
+    UserWarning
+        It says by what to multiply.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl._validation import warn_of_small_total
+    >>> warn_of_small_total(np.ones(50), 50)
+    """
+    total = float(np.sum(weight))
+    if n_rows >= _ROWS_THAT_WEIGH_MORE and 0 < total < _TOTAL_OF_ABOUT_ONE:
+        warnings.warn(
+            f"`sample_weight` sums to {total:.3g} over {n_rows} rows, and weights count rows: the context says as much "
+            "as so many rows, and probabilities stay near those of no row at all. Weights that only compare rows "
+            f"should have a mean of 1: multiply them by {n_rows} / {total:.3g}.",
+            stacklevel=caller_level(),
+        )
+
+
+def caller_level():
+    """The ``stacklevel`` of a warning that points to the code that called skicl, maybe through scikit-learn.
+
+    Returns
+    -------
+    level : int
+        For ``warnings.warn`` in the function that asks.
+    """
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and _package_of(frame) in ("skicl", "sklearn", "joblib"):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def short_form(value, length=60):
+    """The beginning of what is printed of a value, for messages.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+    length : int, default=60
+        Most characters.
+
+    Returns
+    -------
+    text : str
+    """
+    text = repr(value)
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
 _FALLBACK = "Use device=None to take the best device present, or device='cpu'."
 
 
@@ -300,13 +461,14 @@ def _unpack(X, parameter, one, many):
     """The items of a collection as a list, and the labels of its index where it has one."""
     if isinstance(X, str):
         raise ValueError(
-            f"`{parameter}` is a bare string ({_short(X)}): expected a collection of {many}, {_ACCEPTED}. "
+            f"`{parameter}` is a bare string ({short_form(X)}): expected a collection of {many}, {_ACCEPTED}. "
             f"Wrap a single {one} in a list: [{parameter}]."
         )
+    X = read_container(X, parameter=parameter, one=one, expected=f"a collection of {many}, {_ACCEPTED}")
     if _is_frame(X):
         if len(X.columns) != 1:
             raise ValueError(
-                f"`{parameter}` is a frame with {len(X.columns)} columns ({_short(list(X.columns))}): expected one "
+                f"`{parameter}` is a frame with {len(X.columns)} columns ({short_form(list(X.columns))}): expected one "
                 f"column of {one}s. Select it, for example X[{X.columns[0]!r}], or use a ColumnTransformer."
             )
         X = _only_column(X)
@@ -323,9 +485,11 @@ def _unpack(X, parameter, one, many):
         for name in ("to_list", "tolist"):
             if hasattr(X, name):
                 return getattr(X, name)(), getattr(X, "index", None)
+    hint = ""
+    if hasattr(X, "toarray"):
+        hint = f" It is sparse: pass the {many} themselves. TartClassifier reads sparse rows after a TruncatedSVD."
     raise TypeError(
-        f"`{parameter}` is of type {type(X).__name__}: expected a collection of {many}, {_ACCEPTED}. "
-        "Turn a generator or a set into a list first."
+        f"`{parameter}` is of type {type(X).__name__}: expected a collection of {many}, {_ACCEPTED}.{hint}"
     )
 
 
@@ -345,12 +509,13 @@ def _refuse_item(item, position, labels, parameter):
             "Drop the row or replace the value, for example by ''."
         )
     hint = "Decode it first." if isinstance(item, bytes) else "Convert it with str() if it is meant as a text."
+    if hasattr(item, "__fspath__") or any(kind.__module__.startswith("PIL.") for kind in type(item).__mro__):
+        hint += " Files and images are read by ImageEncoder and AudioEncoder: TartClassifier(encoder=ImageEncoder())."
     raise TypeError(
-        f"`{parameter}` has an item of type {type(item).__name__} ({_short(item)}) at {where}: expected a string. "
+        f"`{parameter}` has an item of type {type(item).__name__} ({short_form(item)}) at {where}: expected a string. "
         f"{hint}"
     )
 
 
-def _short(value, length=60):
-    text = repr(value)
-    return text if len(text) <= length else text[: length - 3] + "..."
+def _package_of(frame):
+    return frame.f_globals.get("__name__", "").partition(".")[0]

@@ -15,7 +15,6 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skicl._encoding import (
     check_encoded,
     choose_encoder,
-    explained_if_text,
     fit_encode,
     fit_on_texts,
     learns_from_labels,
@@ -94,10 +93,3 @@ def test_errors_blame_the_encoder():
     with pytest.raises(ValueError, match="output of PCA"):
         check_encoded(PCA(), np.array([[np.nan]]))
     assert check_encoded(PCA(), np.ones((1, 1), dtype=np.float32)).dtype == np.float32
-
-
-def test_only_errors_about_strings_are_explained():
-    with pytest.raises(ValueError, match="`X` holds strings"), explained_if_text():
-        float("a string")
-    with pytest.raises(ValueError, match=r"^another$"), explained_if_text():
-        raise ValueError("another")

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import Bunch
 
+from skicl._validation import did_you_mean
 from skicl.datasets._arithmetic_patterns import ALGEBRA, EXPRESSION
 from skicl.datasets._code_pattern import CODE
 from skicl.datasets._draws import Draws
@@ -209,7 +210,8 @@ def _check(task, n_samples, variant, difficulty, n_answers, proportions, as_fram
 
 def _check_choice(value, parameter, choices):
     if not (isinstance(value, str) and value in choices):
-        raise ValueError(f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+        raise ValueError(f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}."
+                         + did_you_mean(value, choices))
 
 
 def _check_proportions(proportions):

@@ -4,6 +4,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from skicl._validation import did_you_mean
+
 
 def check_count(value, parameter, smallest=1):
     """Refuse anything but an integer of at least `smallest`."""
@@ -22,7 +24,8 @@ def check_number(value, parameter, low, high=np.inf, *, open_low=False):
 def check_choice(value, parameter, choices):
     """Refuse anything but one of some strings."""
     if not (isinstance(value, str) and value in choices):
-        raise ValueError(f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+        raise ValueError(f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}."
+                         + did_you_mean(value, choices))
 
 
 def as_batch(X_context, y_context, X_query, n_features):

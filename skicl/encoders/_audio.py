@@ -5,6 +5,7 @@ from numbers import Real
 
 import numpy as np
 
+from skicl._validation import did_you_mean
 from skicl.encoders._audio_items import check_rate, content_of_recording, read_recordings, waveform
 from skicl.encoders._audio_networks import POOLINGS, AudioModel
 from skicl.encoders._base import BaseEncoder
@@ -156,7 +157,8 @@ class AudioEncoder(BaseEncoder):
         check_rate(self.sampling_rate)
         check_layers(self.layers)
         if not (isinstance(self.pooling, str) and self.pooling in POOLINGS):
-            raise ValueError(f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}.")
+            raise ValueError(f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}."
+                             + did_you_mean(self.pooling, POOLINGS))
         if not isinstance(self.normalize, bool | np.bool_):
             raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
         seconds = self.max_seconds

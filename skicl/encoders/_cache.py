@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from skicl._process_lock import ProcessLock
 from skicl.encoders._memory_store import MemoryStore
 
 LEAST_BYTES = 2**20
@@ -26,7 +27,7 @@ SECONDS_BETWEEN_LOOKS = (0.01, 0.2)
 # The places of all caches of this process; those that are to outlive the objects that refer to them are kept.
 _STORES = WeakValueDictionary()
 _KEPT = {}
-_OPENING = threading.Lock()
+_OPENING = ProcessLock()
 _NUMBERS = count()
 _SHARED = "shared"
 
@@ -399,7 +400,7 @@ def _absolute(folder):
     if not (isinstance(folder, str | os.PathLike) and os.fspath(folder)):
         raise TypeError(f"`folder` must be the path of a folder or None for memory, got {folder!r}.")
     path = Path(folder).expanduser().absolute()
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):  # unlike Path.exists, False where nobody may look
         raise ValueError(f"`cache`={str(folder)!r} is a file. Expected a folder, which is made if it does not exist.")
     return path
 

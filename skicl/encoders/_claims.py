@@ -62,7 +62,8 @@ class Claims:
         with self._mutex:
             for key in keys:
                 if self._file is not None:
-                    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _place(key))
+                    with suppress(OSError):
+                        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _place(key))
                 self._taken.discard(key)
             self._close_if_idle()
 
@@ -71,6 +72,8 @@ class Claims:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
         except (BlockingIOError, PermissionError):
             return False
+        except OSError:  # a file system without locks: threads of this process only
+            return True
         return True
 
     def _close_if_idle(self):

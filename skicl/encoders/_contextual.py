@@ -10,7 +10,7 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._validation import is_missing
+from skicl._validation import did_you_mean, is_missing
 from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
 from skicl.encoders._demonstrations import (
     count_that_fit,
@@ -317,7 +317,8 @@ class ContextualEncoder(BaseEncoder):
         check_integer(self.max_length, "max_length", optional=True)
         check_integer(self.window, "window", optional=True)
         if not (isinstance(self.embedding, str) and self.embedding in EMBEDDINGS):
-            raise ValueError(f"`embedding` must be one of {', '.join(map(repr, EMBEDDINGS))}, got {self.embedding!r}.")
+            raise ValueError(f"`embedding` must be one of {', '.join(map(repr, EMBEDDINGS))}, got {self.embedding!r}."
+                             + did_you_mean(self.embedding, EMBEDDINGS))
         split_template(self.template)
         if not (self.label_words is None or isinstance(self.label_words, Mapping)):
             raise TypeError(f"`label_words` must be a dict from labels to words or None, got {self.label_words!r}.")

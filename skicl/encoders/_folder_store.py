@@ -59,14 +59,17 @@ class FolderStore:
     Raises
     ------
     ValueError
-        If there is no such folder and it cannot be made.
+        If there can be no such folder, because a part of its path is a file.
     """
 
     def __init__(self, folder, max_bytes):
+        self._made = True
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(f"The folder `cache`={str(folder)!r} cannot be made ({error}). Choose another.") from error
+        except OSError:  # forbidden, or no room: found out again, and warned of, by what needs the folder
+            self._made = False
         self.folder = folder
         self.max_bytes = max_bytes
         self.hits = self.misses = 0
@@ -168,6 +171,9 @@ class FolderStore:
 
     @contextmanager
     def _connected(self):
+        if not self._made:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._made = True
         connection = sqlite3.connect(self.folder / FILE, timeout=SECONDS_TO_WAIT, isolation_level=None)
         try:
             connection.execute(f"PRAGMA page_size = {BYTES_OF_A_PAGE}")
@@ -185,7 +191,7 @@ class FolderStore:
         """A failure of the file is a warning: vectors are computed without the cache."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             kind = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more exactly what is wrong
             if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 self._discard(error)
@@ -219,7 +225,7 @@ class FolderStore:
         try:
             with self._connected() as connection:
                 return connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             return False
 
     def _note_use(self, connection, blocks):

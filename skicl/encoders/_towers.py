@@ -7,6 +7,9 @@ from skicl.encoders import _networks
 from skicl.encoders._quiet import quiet_loading
 from skicl.encoders._weights import LiveModel
 
+# The extras "image" and "audio" install readers of files.
+_INSTEAD = "No extra of skicl holds a model of this kind. Or pass a pair (network, processor) in memory."
+
 
 def live_handle(value, kind):
     """Put a network and its processor in memory into a handle that clones share; return anything else as it is.
@@ -62,7 +65,8 @@ def load_tower(kind, model, revision, device, dtype, *, stay=False):
     """
     if isinstance(model, LiveModel):
         return _settle(model, kind, None if stay else device)
-    return _networks.load_once(kind.__name__, model, revision, device, dtype, partial(open_tower, kind))
+    open_folder = partial(open_tower, kind)
+    return _networks.load_once(kind.__name__, model, revision, device, dtype, open_folder, instead=_INSTEAD)
 
 
 def open_tower(kind, folder, device, dtype, *, name=None):

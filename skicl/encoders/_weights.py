@@ -1,16 +1,17 @@
 """The one cache of loaded models of this process, and the handle of a model that the user loaded."""
 
 import json
-import threading
 from hashlib import sha256
 from pickle import PicklingError
+
+from skicl._process_lock import ProcessLock
 
 # Of a tokenizer of transformers.
 _SET_BY_EVERY_CALL = {"padding": None, "truncation": None}
 
 _LOADED = {}
 # Held while a model is looked up and loaded, so that no thread loads what another is loading.
-_LOADING = threading.RLock()
+_LOADING = ProcessLock()
 
 
 class LoadedModel:
@@ -33,7 +34,7 @@ class LoadedModel:
         self.version = version
         self.live = live
         self.digest = None
-        self.lock = threading.RLock()
+        self.lock = ProcessLock()
 
 
 def shared_model(key, load, *, version=None):
@@ -65,13 +66,18 @@ def shared_model(key, load, *, version=None):
     True
     """
     loaded = _LOADED.get(key)
-    if loaded is not None and loaded.version == version:
+    if _is_current(loaded, version):
         return loaded
     with _LOADING:
         loaded = _LOADED.get(key)
-        if loaded is None or loaded.version != version:
+        if not _is_current(loaded, version):
             loaded = _LOADED[key] = LoadedModel(load(), version)
         return loaded
+
+
+def _is_current(loaded, version):
+    """Whether a model is there, of this version, and not left half-way by a thread of the process that forked."""
+    return loaded is not None and loaded.version == version and not loaded.lock.interrupted
 
 
 def weights_digest(loaded, *parts):

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.utils import check_random_state
 
+from skicl._validation import did_you_mean
 from skicl.evaluation._contexts import check_count
 from skicl.evaluation._scores import is_loss
 
@@ -186,7 +187,8 @@ def mean_differences(
     """
     cells = arrange(records, score)
     if reference not in cells.estimators:
-        raise ValueError(f"`reference` must be one of the estimators {', '.join(cells.estimators)}, got {reference!r}.")
+        raise ValueError(f"`reference` must be one of the estimators {', '.join(cells.estimators)}, got {reference!r}."
+                         + did_you_mean(reference, cells.estimators))
     at = cells.estimators.index(reference)
     draws = _draws(cells, n_draws, random_state)
     if relative:

@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 
+from skicl._validation import did_you_mean
 from skicl.evaluation._contexts import check_count
 from skicl.evaluation._implicit_learners import answers, choose, fitted, read_learners, scores_of_tests
 from skicl.evaluation._implicit_results import ImplicitPatternStudy
@@ -220,7 +221,8 @@ def _check(train_variant, template, random_state, **counts):
     for name, count in counts.items():
         check_count(name, count)
     if train_variant not in VARIANTS:
-        raise ValueError(f"`train_variant` must be one of {', '.join(map(repr, VARIANTS))}, got {train_variant!r}.")
+        raise ValueError(f"`train_variant` must be one of {', '.join(map(repr, VARIANTS))}, got {train_variant!r}."
+                         + did_you_mean(train_variant, VARIANTS))
     if isinstance(random_state, bool) or not isinstance(random_state, Integral) or random_state < 0:
         raise ValueError(
             f"`random_state` must be an integer, not below 0, so that a run can continue, got {random_state!r}."

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 
+from skicl._validation import did_you_mean
+
 _SUM_TOLERANCE = 1e-3  # float16 and float32 softmaxes over hundreds of classes stay well within it
 
 
@@ -134,7 +136,8 @@ def confidence_bins(y_true, y_prob, *, n_bins, strategy, labels):
     if isinstance(n_bins, bool) or not isinstance(n_bins, Integral) or n_bins < 1:
         raise ValueError(f"`n_bins` must be an integer of at least 1, got {n_bins!r}.")
     if strategy not in ("uniform", "quantile"):
-        raise ValueError(f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}.")
+        raise ValueError(f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}."
+                         + did_you_mean(strategy, ["uniform", "quantile"]))
     true, prob = _check_probabilities(y_true, y_prob, labels)
     confidence = np.minimum(prob.max(axis=1), 1.0)
     correct = prob.argmax(axis=1) == true

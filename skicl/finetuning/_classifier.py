@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from skicl._validation import is_missing
+from skicl._validation import did_you_mean, is_missing
 from skicl.encoders._base import check_integer, read_unicode
 from skicl.finetuning._adapters import LoRASettings, check_lora, require_peft
 from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, fit_task, restored_encoder
@@ -260,7 +260,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
     def _checked(self):
         """The encoder, resolved; bad parameters are refused."""
         if not (isinstance(self.method, str) and self.method in METHODS):
-            raise ValueError(f"`method` must be one of {', '.join(map(repr, METHODS))}, got {self.method!r}.")
+            raise ValueError(f"`method` must be one of {', '.join(map(repr, METHODS))}, got {self.method!r}."
+                             + did_you_mean(self.method, METHODS))
         rate, fraction = self.learning_rate, self.validation_fraction
         if rate is not None and not (_is_number(rate) and 0 < rate < np.inf):
             raise ValueError(f"`learning_rate` must be a positive number or None, got {rate!r}.")
@@ -271,7 +272,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"`validation_fraction` must be a number from 0 to below 1, got {fraction!r}.")
         known = self.class_weight is None or isinstance(self.class_weight, Mapping)
         if not known and not (isinstance(self.class_weight, str) and self.class_weight == "balanced"):
-            raise ValueError(f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}.")
+            raise ValueError(f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}."
+                             + did_you_mean(self.class_weight, ["balanced"]))
         if not isinstance(self.verbose, bool | np.bool_ | Integral):
             raise ValueError(f"`verbose` must be True or False, got {self.verbose!r}.")
         if isinstance(self.class_weight, Mapping):

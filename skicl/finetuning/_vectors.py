@@ -7,7 +7,7 @@ import os
 
 from sklearn.base import clone
 
-from skicl._validation import resolve_device
+from skicl._validation import refuse_misspelt_auto, resolve_device
 from skicl.encoders._language_model import LanguageModelEncoder
 from skicl.encoders._networks import LanguageModel
 from skicl.encoders._precision import dtype_name
@@ -38,6 +38,7 @@ def resolve_encoder(encoder):
     if isinstance(encoder, str) and encoder == "auto":
         own = SentenceEncoder()
     elif isinstance(encoder, str | os.PathLike):
+        refuse_misspelt_auto(os.fspath(encoder))
         own = SentenceEncoder(encoder)
     elif isinstance(encoder, SentenceEncoder | LanguageModelEncoder):
         own = clone(encoder)

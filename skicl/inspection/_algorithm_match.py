@@ -7,6 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skicl._validation import did_you_mean
 from skicl.inspection._algorithm_inputs import as_predictor, name_of, predict_means, split_tasks
 from skicl.inspection._diagnostics_statistics import interval, resampling_weights
 from skicl.inspection._reference_predictors import reference_predictors
@@ -172,7 +173,8 @@ def algorithm_match(model, tasks, *, n_ctx=None, references=None, metric="square
     """
     predict, split = as_predictor(model), split_tasks(tasks, n_ctx, smallest=2)
     if metric not in METRICS or (metric == "disagreement" and not split.classification):
-        raise ValueError(f"`metric` must be one of {', '.join(METRICS)}, the last for labels only, got {metric!r}.")
+        raise ValueError(f"`metric` must be one of {', '.join(METRICS)}, the last for labels only, got {metric!r}."
+                         + did_you_mean(metric, METRICS))
     check_bootstrap(n_bootstrap, confidence)
     random = check_random_state(random_state)
     references = reference_predictors(tasks) if references is None else _check_references(references)

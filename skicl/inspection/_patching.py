@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from skicl._validation import did_you_mean
 from skicl.inspection._patching_contexts import ContextPairs
 from skicl.inspection._patching_effects import effects_of_batch
 from skicl.inspection._patching_hooks import evaluating
@@ -189,7 +190,8 @@ def _check_differences(columns, min_difference, method):
 
 def _check_options(method, batch_size, min_difference):
     if method not in ("exact", "attribution"):
-        raise ValueError(f"`method` must be 'exact' or 'attribution', got {method!r}.")
+        raise ValueError(f"`method` must be 'exact' or 'attribution', got {method!r}."
+                         + did_you_mean(method, ["exact", "attribution"]))
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(f"`batch_size` must be a positive integer, got {batch_size!r}.")
     if isinstance(min_difference, bool) or not isinstance(min_difference, Real) or not 0 <= min_difference:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import xlogy
 from sklearn.utils import check_random_state
 
+from skicl._validation import did_you_mean
 from skicl.inspection._algorithm_inputs import as_predictor, checked, name_of, split_tasks
 from skicl.inspection._algorithm_match import check_bootstrap
 from skicl.inspection._diagnostics_statistics import interval, resampling_weights
@@ -172,7 +173,8 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
         raise ValueError("`tasks` must have a `bayes_predict`, got none. Take tasks of skicl.datasets for which the "
                          "Bayes predictor can be computed, or set it: tasks.bayes_predict = function.")
     if estimate not in ESTIMATES:
-        raise ValueError(f"`estimate` must be one of {', '.join(ESTIMATES)}, got {estimate!r}.")
+        raise ValueError(f"`estimate` must be one of {', '.join(ESTIMATES)}, got {estimate!r}."
+                         + did_you_mean(estimate, ESTIMATES))
     if not callable(bayes):
         raise TypeError(f"`tasks` must have a function as `bayes_predict`, got {type(bayes).__name__}.")
     check_bootstrap(n_bootstrap, confidence)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from skicl._validation import did_you_mean
 from skicl.pretraining._causal_optimizer import Muon
 from skicl.pretraining._causal_prior import LogisticPrior, Sequences, sequence_loss
 from skicl.pretraining._priors import EmbeddingPrior
@@ -134,7 +135,8 @@ def check_schedule(schedule, config):
     """Refuse words that a schedule does not know, before any step."""
     for name, known in {"precision": ("float32", "bfloat16"), "optimizer": ("adamw", "muon")}.items():
         if getattr(schedule, name) not in known:
-            raise ValueError(f"`{name}` must be one of {known}, got {getattr(schedule, name)!r}.")
+            raise ValueError(f"`{name}` must be one of {known}, got {getattr(schedule, name)!r}."
+                             + did_you_mean(getattr(schedule, name), known))
     if schedule.optimizer == "muon" and not isinstance(config, CausalConfig):
         raise ValueError("`optimizer` 'muon' knows the hidden layers of a CausalConfig only; use 'adamw'.")
 

@@ -14,6 +14,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skicl._validation import did_you_mean
+
 
 class _ShiftCalibration(BaseEstimator):
     """Takes off the mean log-probability of each class after some inputs, or the log of its mean probability."""
@@ -399,7 +401,8 @@ def resolve_calibration(calibration):
     names = ", ".join(map(repr, CALIBRATIONS))
     if isinstance(calibration, str):
         if calibration not in CALIBRATIONS:
-            raise ValueError(f"`calibration` must be None, a calibrator or one of {names}, got {calibration!r}.")
+            raise ValueError(f"`calibration` must be None, a calibrator or one of {names}, got {calibration!r}."
+                             + did_you_mean(calibration, CALIBRATIONS))
         return CALIBRATIONS[calibration]()
     if not all(callable(getattr(calibration, name, None)) for name in ("probes", "fit", "transform")):
         raise TypeError(

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import BaseEstimator, clone
 
+from skicl._validation import did_you_mean
 from skicl.prompting._template import PromptTemplate
 from skicl.prompting._verbalizer import Verbalizer
 
@@ -79,7 +80,8 @@ class PromptEnsemble(BaseEstimator):
         if isinstance(self.vary, str) or not len(self.vary) or not set(self.vary) <= set(VARIED):
             raise ValueError(f"`vary` must be a list of some of {', '.join(map(repr, VARIED))}, got {self.vary!r}.")
         if self.combine not in COMBINED:
-            raise ValueError(f"`combine` must be one of {', '.join(map(repr, COMBINED))}, got {self.combine!r}.")
+            raise ValueError(f"`combine` must be one of {', '.join(map(repr, COMBINED))}, got {self.combine!r}."
+                             + did_you_mean(self.combine, COMBINED))
         for name, given, varied in (("templates", self.templates, "template"), ("words", self.words, "words")):
             if (varied in self.vary) != bool(given):
                 raise ValueError(f"`{name}` is {given!r}, and `vary` is {self.vary!r}. Give a list of {name} if and "

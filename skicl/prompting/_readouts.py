@@ -6,6 +6,8 @@ Shapes: A anchors (labelled training rows), Q queries, D features of a state, V 
 import numpy as np
 from scipy.special import log_softmax
 
+from skicl._validation import did_you_mean
+
 READOUTS = ("label_words", "hidden_centroid", "knn")
 # Neighbours that vote, and anchors at most.
 NEIGHBORS = 3
@@ -111,4 +113,5 @@ def check_readout(readout):
         If it is none of ``READOUTS``.
     """
     if not (isinstance(readout, str) and readout in READOUTS):
-        raise ValueError(f"`readout` must be one of {', '.join(map(repr, READOUTS))}, got {readout!r}.")
+        raise ValueError(f"`readout` must be one of {', '.join(map(repr, READOUTS))}, got {readout!r}."
+                         + did_you_mean(readout, READOUTS))

@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skicl._validation import did_you_mean
+
 ORDERS = ("interleaved", "grouped", "random")
 
 
@@ -132,7 +134,8 @@ class StratifiedDemonstrations(BaseEstimator):
         """
         check_count(self.k)
         if not (isinstance(self.order, str) and self.order in ORDERS):
-            raise ValueError(f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {self.order!r}.")
+            raise ValueError(f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {self.order!r}."
+                             + did_you_mean(self.order, ORDERS))
         random = check_random_state(self.random_state)
         y = np.asarray(y)
         chosen = by_turns([random.permutation(np.flatnonzero(y == label)) for label in np.unique(y)], self.k, random)

@@ -12,6 +12,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skicl._validation import did_you_mean
 from skicl.prompting._selectors import check_count
 
 ORDERS = ("nearest_last", "nearest_first")
@@ -404,7 +405,8 @@ def check_order(order):
         If it is none of ``ORDERS``.
     """
     if not (isinstance(order, str) and order in ORDERS):
-        raise ValueError(f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {order!r}.")
+        raise ValueError(f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {order!r}."
+                         + did_you_mean(order, ORDERS))
 
 
 def _turns(codes):

@@ -7,6 +7,8 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 
+from skicl._validation import did_you_mean
+
 NORMALIZATIONS = ("auto", "sum", "mean", "pmi")
 LOW_MASS = ("ignore", "warn", "raise", "nan")
 
@@ -70,9 +72,11 @@ class Verbalizer(BaseEstimator):
             raise TypeError(f"`words` must be a dict from classes to words, a list with an entry for each class, or "
                             f"None, got {self.words!r}.")
         if not (isinstance(self.normalize, str) and self.normalize in NORMALIZATIONS):
-            raise ValueError(f"`normalize` must be one of {_listed(NORMALIZATIONS)}, got {self.normalize!r}.")
+            raise ValueError(f"`normalize` must be one of {_listed(NORMALIZATIONS)}, got {self.normalize!r}."
+                             + did_you_mean(self.normalize, NORMALIZATIONS))
         if not (isinstance(self.low_mass, str) and self.low_mass in LOW_MASS):
-            raise ValueError(f"`low_mass` must be one of {_listed(LOW_MASS)}, got {self.low_mass!r}.")
+            raise ValueError(f"`low_mass` must be one of {_listed(LOW_MASS)}, got {self.low_mass!r}."
+                             + did_you_mean(self.low_mass, LOW_MASS))
         if not (isinstance(self.min_mass, Real) and 0 <= self.min_mass <= 1):
             raise ValueError(f"`min_mass` must be a probability from 0 to 1, got {self.min_mass!r}.")
         if not (self.domain_prompt is None or isinstance(self.domain_prompt, str)):

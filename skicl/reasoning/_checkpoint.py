@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from skicl._validation import did_you_mean
 from skicl.reasoning._causal import CausalConfig, CausalReasoner
 from skicl.reasoning._equivariant import EquivariantConfig, EquivariantReasoner
 
@@ -198,7 +199,8 @@ def reasoner_path(reasoner=None):
     path = bundled if bundled.is_file() and os.sep not in name else Path(name)
     if not path.is_file():
         raise FileNotFoundError(f"There is no reasoner file at {str(path)!r}. Give the path of a .safetensors file "
-                                f"or one of the bundled names: {bundled_reasoners()}.")
+                                f"or one of the bundled names: {bundled_reasoners()}."
+                                + did_you_mean(str(path), bundled_reasoners()))
     return path
 
 
