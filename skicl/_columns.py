@@ -42,8 +42,8 @@ def read_columns(estimator, X, *args, **options):
     >>> from skicl._columns import read_columns
     >>> read_columns(TartClassifier(), [[0.5, float("nan")]])
     Traceback (most recent call last):
-    ValueError: `X` has a missing value (NaN) at position 0, column 1. Drop the row, or fill the value in, for instance
-    by a SimpleImputer before TartClassifier in a pipeline.
+    ValueError: `X` contains NaN, a missing value, at position 0, column 1. Drop the row, or fill the value in, for
+    instance by a SimpleImputer before TartClassifier in a pipeline.
     """
     X = _dense(X, type(estimator).__name__)
     if options.get("dtype", "numeric") is not None:
@@ -127,9 +127,9 @@ def _not_finite(X, name):
     where += f", column {X.columns[column]!r}" if hasattr(X, "columns") else f", column {column}"
     more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     if not np.isnan(array[row, column]):
-        return ValueError(f"`X` has an infinite value ({array[row, column]}) at {where}{more}. Drop the row, or "
+        return ValueError(f"`X` contains infinity ({array[row, column]}) at {where}{more}. Drop the row, or "
                           "replace the value by a finite one.")
-    return ValueError(f"`X` has a missing value (NaN) at {where}{more}. Drop the row, or fill the value in, for "
+    return ValueError(f"`X` contains NaN, a missing value, at {where}{more}. Drop the row, or fill the value in, for "
                       f"instance by a SimpleImputer before {name} in a pipeline.")
 
 
@@ -149,7 +149,7 @@ def _one_dimensional(X):
         return TypeError(f"`X` is a collection of dates or durations ({type(item).__name__}): {expected}. Turn them "
                          "into numbers that mean something, such as days since a fixed day, or into texts.")
     what = "numbers" if isinstance(item, Number | np.bool_) else f"objects of type {type(item).__name__}"
-    return ValueError(f"`X` is a one-dimensional collection of {what}: {expected}. Reshape your data: "
+    return ValueError(f"`X` is a 1D array or list of {what}: {expected}. Reshape your data: "
                       "numpy.reshape(X, (-1, 1)) if it is one feature of many samples, (1, -1) if it is one sample.")
 
 

@@ -3,6 +3,8 @@
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, Set, ValuesView
 from importlib.util import find_spec
 
+import numpy as np
+
 
 def read_container(X, *, parameter="X", one="sample", expected="a collection with one entry for every row"):
     """``X`` if its rows can be counted and read again, what stands for it if it is of Arrow, or an error.
@@ -41,6 +43,8 @@ def read_container(X, *, parameter="X", one="sample", expected="a collection wit
     """
     if _is_of_arrow(X):
         X = _from_arrow(X, parameter)
+    elif hasattr(X, "__array__") and not (hasattr(X, "__len__") or hasattr(X, "shape")):
+        X = np.asarray(X)
     advice = _advice(X, parameter)
     if advice is not None:
         raise TypeError(f"`{parameter}` is of type {type(X).__name__}: expected {expected}. {advice}")
@@ -63,7 +67,7 @@ def _advice(X, parameter):
         return f"It is a view of a dict: turn it into a list first, list({parameter})."
     if isinstance(X, Set):
         return "It has no order, so nobody knows which row is which: pass a list."
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):  # a sparse matrix of one kind is a dict
         return (f"Pass the rows as a list, list({parameter}.values()), or columns as a frame, "
                 f"pandas.DataFrame({parameter}).")
     if hasattr(X, "collect_schema") and not hasattr(X, "shape"):

@@ -633,7 +633,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         X, codes, _ = self._rows
         where = self._where()
         rows = self._tensor(X)
-        return Evidence(rows, torch.from_numpy(codes)[None].to(where), len(self.classes_),
+        return Evidence(rows, torch.tensor(codes)[None].to(where), len(self.classes_),
                         torch.from_numpy(self._weights())[None].to(where), self._side(rows, self._consulted.opinions))
 
     def _read_queries(self, X):

@@ -112,7 +112,7 @@ def put_changes(model, changes):
     weights = dict(model.named_parameters())
     with torch.no_grad():
         for name, (rows, values) in changes.items():
-            values = torch.from_numpy(values)
+            values = torch.tensor(values)  # a copy: what was loaded as a memory map cannot be written to
             fits = name in weights and weights[name].shape[1:] == values.shape[1:]
             if not fits or (rows is None and weights[name].shape != values.shape):
                 raise ValueError(
@@ -123,7 +123,7 @@ def put_changes(model, changes):
             if rows is None:
                 weights[name].copy_(values)
             else:
-                weights[name][torch.from_numpy(rows).long().to(values.device)] = values
+                weights[name][torch.tensor(rows).long().to(values.device)] = values
 
 
 @contextmanager
