@@ -103,7 +103,8 @@ def _add_table_options(parser):
     tables.add_argument(
         "--out",
         metavar="FILE",
-        help="table to write: the columns of --predict, then the predictions (replaced if it exists)",
+        help="table to write: the columns of --predict, then the predictions (replaced if it exists); - for the "
+        "standard output",
     )
     tables.add_argument(
         "--delimiter",

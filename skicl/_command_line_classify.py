@@ -17,6 +17,8 @@ from skicl._tables import (
     check_encoding,
     check_output,
     delimiter_of,
+    is_stream,
+    open_file_number,
     read_table,
     show_rows,
     write_table,
@@ -77,7 +79,7 @@ def _check_options(arguments):
 
 def _check_endings(arguments):
     """What the names of the tables say of their delimiters, where no option says it."""
-    delimiter = delimiter_of(arguments.out)
+    delimiter = delimiter_of(arguments.predict if is_stream(arguments.out) else arguments.out)
     others = (arguments.train, arguments.predict)
     if arguments.no_quotes and any(delimiter_of(path) != delimiter for path in others):
         raise TableError(
@@ -273,7 +275,7 @@ def _predict(labelled, labels, unlabelled, filled, new, arguments, device):
         arguments.out,
         new.header + columns,
         [cells + more for cells, more in zip(new.rows, added)],
-        delimiter=arguments.delimiter,
+        delimiter=arguments.delimiter or (new.delimiter if is_stream(arguments.out) else None),
         encoding=new.encoding,
         line_end=new.line_end,
         quotes=not arguments.no_quotes,
@@ -301,8 +303,10 @@ def _evaluate(X, labels, splits, arguments, device):
                 scores[name].append(_score(fit, X, y, train, test))
             bar.update()
     rows = sum(len(test) for _, test in splits)
-    print(f"\nscores on {rows} rows of {arguments.train}, {len(splits)} stratified folds (mean +- sd)")
-    print(_show_scores({name: np.asarray(values) for name, values in scores.items()}))
+    title = f"\nscores on {rows} rows of {arguments.train}, {len(splits)} stratified folds (mean +- sd)"
+    print(title, file=_where_to_report(arguments))
+    shown = _show_scores({name: np.asarray(values) for name, values in scores.items()})
+    print(shown, file=_where_to_report(arguments))
 
 
 def _score(fit, X, y, train, test):
@@ -363,7 +367,13 @@ def _progress(total, title, unit, arguments):
 
 def _say(arguments, text):
     if not arguments.quiet:
-        print(text, flush=True)
+        print(text, file=_where_to_report(arguments), flush=True)
+
+
+def _where_to_report(arguments):
+    """The standard output, unless the table goes there."""
+    taken = arguments.out is not None and open_file_number(arguments.out) == 1
+    return sys.stderr if taken else sys.stdout
 
 
 def _note(arguments, text):

@@ -8,7 +8,10 @@ import csv
 import gzip
 import io
 import os
+import re
 import shutil
+import stat
+import sys
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, lookup
 from collections import Counter
@@ -24,8 +27,22 @@ _NOT_TEXT = {
     b"PK\x03\x04": "a spreadsheet or another zip archive (.xlsx, .ods)",
     b"\xd0\xcf\x11\xe0": "an Excel workbook of the old kind (.xls)",
     b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "an SQLite database",
+    b"%PDF": "a PDF file",
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ": "compressed by xz",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
 }
 _EXPORT = "Open it where it was made and save or export it as CSV (UTF-8)."
+# Endings of files that are no delimited text: what they are, and what reads them in Python.
+_SPREADSHEET, _JSON = ("a spreadsheet", "pandas.read_excel"), ("JSON", "pandas.read_json")
+_OTHER_ENDINGS = dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), _SPREADSHEET)
+_OTHER_ENDINGS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), _JSON)
+_OTHER_ENDINGS |= {".parquet": ("a Parquet file", "pandas.read_parquet")}
+_OTHER_ENDINGS |= dict.fromkeys((".feather", ".arrow"), ("an Arrow file", "pandas.read_feather"))
+_STANDARD_OUTPUT = "-"
+_OPEN_FILE = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 _SHOWN_ROWS = 5
 _SHOWN_COLUMNS = 30
 
@@ -142,6 +159,13 @@ def delimiter_of(path):
     """Delimiter by the name of a file: a comma for .csv, a tab for .tsv and .tab, also before .gz."""
     name = Path(path).name.lower().removesuffix(".gz")
     suffix = Path(name).suffix
+    if suffix in _OTHER_ENDINGS:
+        kind, reader = _OTHER_ENDINGS[suffix]
+        raise TableError(
+            f"{path}: the ending {suffix} is that of {kind}, and tables are CSV here. To read it, save or export it as "
+            f"CSV (UTF-8), or convert it in Python: {reader}(...).to_csv(...). To write, name a .csv file, which "
+            "spreadsheet programs open. Delimited text under such a name needs --delimiter."
+        )
     if suffix not in _DELIMITERS:
         raise TableError(
             f"{path}: the ending {suffix or '(none)'} does not tell the delimiter, as .csv, .tsv, .csv.gz "
@@ -170,21 +194,45 @@ def show_rows(numbers):
     return ("rows " if len(numbers) > 1 else "row ") + shown + (f" and {more} more" if more > 0 else "")
 
 
+def open_file_number(path):
+    """Number of the open file that `path` stands for, 1 for ``-`` and ``/dev/stdout``; None for any other path."""
+    known = {_STANDARD_OUTPUT: 1, "/dev/stdout": 1, "/dev/stderr": 2}
+    found = _OPEN_FILE.fullmatch(path)
+    return int(found[1]) if found else known.get(path)
+
+
+def is_stream(path):
+    """Whether what is written to `path` cannot be replaced as a whole: an open file, a pipe or a device."""
+    if open_file_number(path) is not None:
+        return True
+    with suppress(OSError):
+        mode = os.stat(path).st_mode
+        return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+    return False
+
+
 def check_output(path, inputs):
     """Find out, before any work, whether a table can be written to `path`.
 
     Parameters
     ----------
     path : str
-        File to be written. A symbolic link stands for its target.
+        File to be written. A symbolic link stands for its target; - stands for the standard output.
     inputs : list of str
         Files that must not be overwritten.
 
     Raises
     ------
     TableError
-        If `path` is one of `inputs`, is not a regular file, or cannot be written.
+        If `path` is one of `inputs`, is neither a file nor a stream, or cannot be written.
     """
+    number = open_file_number(path)
+    if number is not None:
+        try:
+            os.fstat(number)
+        except OSError as error:
+            raise TableError(f"--out {path} is not open: {error.strerror}.") from None
+        return
     for other in inputs:
         with suppress(OSError):  # a file that does not exist is not the same file
             if os.path.samefile(path, other):
@@ -194,10 +242,14 @@ def check_output(path, inputs):
     target = os.path.realpath(path)
     if os.path.isdir(target):
         raise TableError(f"--out {path} is a folder: name a file in it, for example predictions.csv.")
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise TableError(f"--out {path} is not a regular file. Choose a file name such as predictions.csv.")
+    if os.path.exists(target) and not (os.path.isfile(target) or is_stream(path)):
+        raise TableError(
+            f"--out {path} is neither a file nor a pipe or device. Choose a file name such as predictions.csv."
+        )
     if os.path.exists(target) and not os.access(target, os.W_OK):
         raise TableError(f"--out {path} is write-protected. Choose another name, or allow writing to it.")
+    if is_stream(path):
+        return
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise TableError(
@@ -214,7 +266,8 @@ def check_output(path, inputs):
 def write_table(path, header, rows, *, delimiter=None, encoding="utf-8", line_end="\n", quotes=True):
     """Write a table atomically: `path` holds the old content or all of the new, never a part.
 
-    The table is written to a temporary file in the same folder, flushed to the disk and then renamed;
+    To a stream (the standard output, a pipe, a device), which has no old content, it is written as it is. Otherwise the
+    table is written to a temporary file in the same folder, flushed to the disk and then renamed;
     the temporary file is removed if anything stops the writing. A name that ends in .gz is compressed.
 
     Parameters
@@ -252,6 +305,9 @@ def write_table(path, header, rows, *, delimiter=None, encoding="utf-8", line_en
     raw = text.getvalue().encode(encoding)
     if target.lower().endswith(".gz"):
         raw = gzip.compress(raw, mtime=0)  # no time stamp: the same table gives the same bytes
+    if is_stream(path):
+        _write_to_stream(path, raw, encoding)
+        return
     try:
         with _temporary_file(os.path.dirname(target)) as file:
             file.write(raw)
@@ -264,6 +320,25 @@ def write_table(path, header, rows, *, delimiter=None, encoding="utf-8", line_en
     except OSError as error:
         unchanged = " Its old content is unchanged." if os.path.exists(target) else ""
         raise TableError(f"cannot write {path}: {error.strerror or error}.{unchanged}") from None
+
+
+def _write_to_stream(path, raw, encoding):
+    number = open_file_number(path)
+    try:
+        if number == 1:
+            sys.stdout.flush()
+            if hasattr(sys.stdout, "buffer"):
+                sys.stdout.buffer.write(raw)
+            else:   # replaced by a stream of texts
+                sys.stdout.write(raw.decode(encoding))
+            sys.stdout.flush()
+            return
+        with open(path if number is None else os.dup(number), "wb") as file:
+            file.write(raw)
+    except BrokenPipeError:     # the reader, such as `head`, has seen enough
+        raise
+    except OSError as error:
+        raise TableError(f"cannot write {path}: {error.strerror or error}. A part may have been written.") from None
 
 
 @contextmanager
@@ -364,6 +439,11 @@ def _parse(path, text, delimiter, quotes):
             for cells in csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True):
                 rows.append(cells)
     except csv.Error as error:
+        if (other := _fitting_delimiter(text, delimiter)) is not None:
+            raise TableError(
+                f"{path}: row {len(rows) + 1} cannot be read with a {_name(delimiter)} between its cells, and the "
+                f"whole table can with a {_name(other)}: pass --delimiter {_name(other)}."
+            ) from None
         what = "a double quote opens a cell and is never closed"
         if "expected after" in str(error):
             what = "a cell in double quotes goes on after its closing quote"
@@ -373,6 +453,17 @@ def _parse(path, text, delimiter, quotes):
             "table, pass --no-quotes."
         ) from None
     return rows
+
+
+def _fitting_delimiter(text, delimiter):
+    """Another delimiter with which the text is a table of two columns or more, or None."""
+    for other in _DELIMITER_NAMES:
+        with suppress(csv.Error), _unlimited_cells(len(text)):
+            lines = csv.reader(io.StringIO(text, newline=""), delimiter=other, strict=True)
+            widths = {len(cells) for cells in lines if cells}
+            if other != delimiter and len(widths) == 1 and max(widths) > 1:
+                return other
+    return None
 
 
 def _check_names(path, header):

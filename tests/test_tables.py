@@ -300,8 +300,10 @@ def test_output_in_impossible_places(tmp_path, monkeypatch):
         check_output(str(tmp_path), [])
     with pytest.raises(TableError, match=r"the folder .*missing does not exist"):
         check_output(str(tmp_path / "missing" / "o.csv"), [])
-    with pytest.raises(TableError, match="not a regular file"):
-        check_output(os.devnull, [])
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        with pytest.raises(TableError, match="neither a file nor a pipe or device"):
+            check_output(str(tmp_path / "socket"), [])
 
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
