@@ -5,6 +5,7 @@ import errno
 import gzip
 import os
 import re
+import socket
 import stat
 
 import pytest

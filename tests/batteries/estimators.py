@@ -30,7 +30,7 @@ from text_battery import LABELS, TEXTS
 
 import skicl
 
-KINDS = ("threads", "interrupts", "containers", "outputs", "labels", "properties")
+KINDS = ("threads", "interrupts", "containers", "outputs", "labels", "properties", "misuse")
 
 
 class Rows(NamedTuple):
@@ -183,7 +183,10 @@ NO_LABELS = {"labels": "y is ignored"}
 CODES_ONLY = {"labels": "y holds numbers of classes, which ICLClassifier makes"}
 ONE_IS_ENOUGH = {"properties": "another subject of the same class is driven"}
 NO_TABLE = {"properties": "images and sounds are no tables; tests/encoders/item_laws.py has their forms"}
-FROM_WITHIN = {"properties": "gets what ICLClassifier makes, and is driven with it"}
+FROM_WITHIN = {
+    "properties": "gets what ICLClassifier makes, and is driven with it",
+    "misuse": "gets what ICLClassifier has read and checked",
+}
 
 
 def tart(**options):
