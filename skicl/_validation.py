@@ -367,9 +367,9 @@ def warn_of_media_paths(texts, *, parameter="X"):
         looked_at += 1
         if os.path.isfile(os.path.expanduser(text)):
             warnings.warn(
-                f"`{parameter}` holds the names of files ({short_form(text)} at position {position}), and is read as "
-                f"texts: the names count, not what is in the files. To read the files use {encoder}, for instance "
-                f"TartClassifier(encoder={encoder}()).",
+                f"`{parameter}` holds the names of files ({short_form(os.path.basename(text))} at position "
+                f"{position}), and is read as texts: the names count, not what is in the files. To read the files use "
+                f"{encoder}, for instance TartClassifier(encoder={encoder}()).",
                 stacklevel=caller_level(),
             )
             return

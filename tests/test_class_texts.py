@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from skicl import SentenceEncoder
 from skicl._class_texts import (
     check_class_texts,
     class_entries,
@@ -103,3 +107,31 @@ def test_the_nearest_name_is_that_of_largest_cosine():
     assert np.isfinite(nearest_name(np.zeros((1, 6)), vectors)).all()
     with pytest.raises(ValueError, match="different numbers of features"):
         nearest_name(X[:, :5], vectors)
+
+
+def columns():
+    return ColumnTransformer([("text", SentenceEncoder(device="cpu"), "text")])
+
+
+@pytest.mark.parametrize("encoder", [columns(), make_pipeline(columns(), StandardScaler())])
+@pytest.mark.parametrize("class_texts", ["labels", {"a": "one name", "b": ["another", "and a third"]}])
+def test_an_encoder_of_frames_cannot_embed_names(encoder, class_texts):
+    message = r"^`class_texts` holds texts.*`encoder` (ColumnTransformer|Pipeline) does not read a list of texts"
+    with pytest.raises(ValueError, match=message):
+        check_class_texts(class_texts, encoder)
+    check_class_texts({"a": [0.0, 1.0], "b": [1.0, 0.0]}, encoder)
+    check_class_texts(np.eye(2), encoder)
+    check_class_texts(None, encoder)
+
+
+def test_an_encoder_that_fails_on_names_is_named():
+    encoder = FunctionTransformer(lambda frame: frame[["a"]])
+    with pytest.raises(ValueError, match=r"`encoder` FunctionTransformer does not read a list of texts \(list indices"):
+        embed_names([("one",), ("two",)], encoder, {})
+    with pytest.raises(NotFittedError):
+        embed_names([("one",), ("two",)], StandardScaler(), {})
+
+
+def test_almost_labels():
+    with pytest.raises(ValueError, match="Did you mean 'labels'"):
+        check_class_texts("label")

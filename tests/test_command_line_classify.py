@@ -484,3 +484,35 @@ def test_progress_is_for_terminals(run, monkeypatch, options, shown):
     assert run(*options, evaluate=True)[0] == 0
     assert ("encoding" in sys.stderr.getvalue()) == shown
     assert ("evaluating" in sys.stderr.getvalue()) == shown
+
+
+@pytest.mark.parametrize("out", ["-", "/dev/stdout"])
+def test_the_standard_output_holds_the_table_alone(run, out):
+    assert run()[0] == 0
+    with open("out.csv", encoding="utf-8", newline="") as file:
+        expected = file.read()
+    before = sorted(os.listdir())
+    code, printed, err = run(out=out, evaluate=True)
+    assert (code, printed) == (0, expected)
+    for part in (f"{out}: 4 rows written", "scores on 15 rows", "15 labelled texts"):
+        assert part in err
+    assert sorted(os.listdir()) == before
+
+
+def test_a_stream_has_the_delimiter_of_the_table_to_classify(run):
+    save("new.tsv", [["message"], ["my money"]], delimiter="\t")
+    assert run(predict="new.tsv", out="-")[1].splitlines()[0].split("\t") == ["message", *ADDED]
+    assert run("--delimiter", "comma", "--no-quotes", predict="new.csv", out=os.devnull)[0] == 2
+    save("new.csv", [["message"], ["my money"]], delimiter=";")
+    save("labelled.csv", labelled_rows(), delimiter=";")
+    assert run("--delimiter", "semicolon", out="-")[1].startswith("message;predicted_intent;")
+
+
+def test_a_table_of_semicolons_names_the_option(refused):
+    with open("labelled.csv", "w", newline="") as file:
+        csv.writer(file, delimiter=";", quoting=csv.QUOTE_ALL).writerows(labelled_rows())
+    assert "--no-quotes" not in refused("labelled.csv", "pass --delimiter semicolon")
+
+
+def test_spreadsheets_are_to_be_saved_as_csv(refused):
+    assert "Rename" not in refused("spreadsheet", "name a .csv file", out="out.xlsx")

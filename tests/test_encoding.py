@@ -93,3 +93,8 @@ def test_errors_blame_the_encoder():
     with pytest.raises(ValueError, match="output of PCA"):
         check_encoded(PCA(), np.array([[np.nan]]))
     assert check_encoded(PCA(), np.ones((1, 1), dtype=np.float32)).dtype == np.float32
+
+
+def test_almost_auto_is_not_looked_up():
+    with pytest.raises(ValueError, match=r"`encoder`='atuo' would be looked up .* Did you mean 'auto'"):
+        choose_encoder("atuo", None, of_texts=True)

@@ -1,33 +1,19 @@
 """A lock that a forked process begins anew."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from forked_process import in_child
 
 from skicl._process_lock import ProcessLock
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-
-
-def in_child(ask, seconds=20):
-    """The exit code of a forked process that runs ``ask``; None if it hangs."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(ask())
-        finally:
-            os._exit(99)
-    for _ in range(int(seconds / 0.02)):
-        finished, status = os.waitpid(child, os.WNOHANG)
-        if finished:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return None
 
 
 def held_elsewhere(lock):
@@ -97,3 +83,29 @@ def test_threads_of_a_child_share_one_lock():
         return int(counts[0] != 800)
 
     assert in_child(ask) == 0
+
+
+PROGRAM = """
+import os, sys, numpy as np, torch
+sys.path.insert(0, {tests!r})
+from forked_process import in_child
+from sklearn.datasets import load_digits
+from skicl import TartClassifier
+torch.set_num_threads(2)
+X, y = load_digits(return_X_y=True)
+classifier = TartClassifier(device="cpu").fit(X[:200], y[:200])
+expected = classifier.predict_proba(X[200:400])
+def ask():
+    torch.set_num_threads(1)
+    return int(not np.allclose(classifier.predict_proba(X[200:400]), expected, atol=1e-9))
+sys.exit(in_child(ask, seconds=60))
+"""
+
+
+@forks
+def test_after_torch_used_two_threads_a_child_with_one_predicts():
+    """The way out of the hang of torch that the user guide gives (docs/user_guide/processes.rst)."""
+    tests = Path(__file__).parent
+    path = os.pathsep.join([str(tests.parent), os.environ.get("PYTHONPATH", "")])
+    program = PROGRAM.format(tests=str(tests))
+    assert subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}).returncode == 0

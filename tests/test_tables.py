@@ -3,18 +3,26 @@
 import csv
 import errno
 import gzip
+import io
 import os
 import re
+import signal
 import socket
 import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import pytest
 
+from skicl import _tables
 from skicl._tables import (
     TableError,
     check_encoding,
     check_output,
     delimiter_of,
+    is_stream,
     read_table,
     show_rows,
     write_table,
@@ -326,3 +334,92 @@ def test_write_protected_output(tmp_path):
             check_output(str(tmp_path / "new.csv"), [])
     finally:
         tmp_path.chmod(0o755)
+
+
+# Streams, other delimiters, other kinds of files
+
+def test_a_stream_is_written_as_it_is(tmp_path, capsysbinary):
+    write_table(os.devnull, ["a"], [["1"]], delimiter=",")
+    assert is_stream(os.devnull)
+    assert not is_stream(str(tmp_path / "new.csv"))
+    for path in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+        check_output(path, [])
+        write_table(path, ["a", "b"], [["1", "é"]], delimiter=";", encoding="utf-8-sig")
+        assert capsysbinary.readouterr().out == "a;b\n1;é\n".encode("utf-8-sig")
+    with pytest.raises(TableError, match="not open"):
+        check_output("/dev/fd/999", [])
+
+
+def test_a_replaced_standard_output_without_bytes(monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr("sys.stdout", text)
+    write_table("-", ["a"], [["é"]], delimiter=",")
+    assert text.getvalue() == "a\né\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe(tmp_path):
+    pipe, read = str(tmp_path / "pipe"), []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(open(pipe, "rb").read()))
+    reader.start()
+    check_output(pipe, [])      # without opening it, which would wait
+    write_table(pipe, ["a"], [["1"]], delimiter=",")
+    reader.join()
+    assert read == [b"a\n1\n"]
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+def test_a_stream_without_room():
+    with pytest.raises(TableError, match=r"cannot write /dev/full: No space left on device\. A part may"):
+        write_table("/dev/full", ["a"], [["1"]], delimiter=",")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal")
+@pytest.mark.parametrize("step", ["os.fsync", "os.replace", "shutil.copymode"])
+def test_a_killed_process_leaves_the_old_table(tmp_path, step):
+    path = tmp_path / "t.csv"
+    path.write_text("old")
+    program = f"import os, shutil, signal; {step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+    program += f"from skicl._tables import write_table; write_table({str(path)!r}, ['a'], [['1']] * 9999)"
+    root = str(Path(_tables.__file__).parents[1])
+    killed = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": root})
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize(("character", "name"), [(";", "semicolon"), ("\t", "tab"), ("|", "pipe")])
+def test_quoted_cells_of_another_delimiter_name_it(tmp_path, character, name):
+    rows = [["text", "label"], ["hi, you", "a"], ["two\nlines", "b"]]
+    content = "".join(character.join(f'"{cell}"' for cell in cells) + "\n" for cells in rows)
+    path = write(tmp_path / "t.csv", content)
+    with pytest.raises(TableError, match=f"--delimiter {name}") as caught:
+        read_table(path)
+    assert "--no-quotes" not in str(caught.value)
+    assert read_table(path, delimiter=character).rows == rows[1:]
+
+
+@pytest.mark.parametrize(
+    ("ending", "reader"),
+    [(".xlsx", "read_excel"), (".xls", "read_excel"), (".ods", "read_excel"), (".json", "read_json"),
+     (".jsonl", "read_json"), (".parquet", "read_parquet"), (".json.gz", "read_json")],
+)
+def test_endings_of_other_kinds_are_not_to_be_renamed(ending, reader):
+    with pytest.raises(TableError, match=rf"export it as CSV .*pandas\.{reader}") as caught:
+        delimiter_of("t" + ending)
+    assert "Rename" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"PAR1..", "Parquet"), (b"ARROW1..", "Arrow"), (b"%PDF-1.7", "PDF"), (b"SQLite format 3\0", "SQLite"),
+     (b"BZh91", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd..", "zstd")],
+)
+def test_contents_of_other_kinds_are_told_whatever_the_name(tmp_path, content, kind):
+    refused(write(tmp_path / "t.csv", content), kind, "not a CSV file")
+
+
+def test_a_header_alone_is_a_table_without_rows(tmp_path):
+    assert read_table(write(tmp_path / "t.csv", "text,label\n")).rows == []

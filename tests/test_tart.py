@@ -851,3 +851,26 @@ def test_one_row_is_a_context(problem, given):
         proba = TartClassifier(**parameters).fit(X[:1], labels, classes=np.unique(y)).predict_proba(Q)
         assert np.isfinite(proba).all()
         assert ((proba > 0) & (proba < 1)).all()
+
+
+def test_sparse_rows_go_through_an_encoder_that_reads_them():
+    from scipy.sparse import csr_array, csr_matrix
+    from sklearn.decomposition import TruncatedSVD
+
+    X, y = load_iris(return_X_y=True)
+    svd = TruncatedSVD(2, random_state=0)
+    dense = TartClassifier(encoder=svd, device="cpu").fit(X, y).predict_proba(X[::10])
+    for sparse in (csr_array, csr_matrix):
+        classifier = TartClassifier(encoder=svd, device="cpu").fit(sparse(X), y)
+        np.testing.assert_allclose(classifier.predict_proba(sparse(X[::10])), dense, atol=1e-6)
+    with pytest.raises(ValueError, match="150 and 149"):
+        TartClassifier(encoder=svd, device="cpu").fit(csr_array(X), y[1:])
+
+
+def test_words_that_are_almost_right_are_answered_with_the_right_one():
+    X, y = load_iris(return_X_y=True)
+    for parameter, word, meant in [("standardize", "Auto", "auto"), ("class_weight", "balancd", "balanced"),
+                                   ("class_texts", "label", "labels"), ("device", "gpu", "cuda"),
+                                   ("reasoner", "tart-papr", "tart-paper"), ("encoder", "atuo", "auto")]:
+        with pytest.raises((ValueError, FileNotFoundError), match=f"{word}.* Did you mean '{meant}'"):
+            TartClassifier(**{parameter: word}).fit(X, y)

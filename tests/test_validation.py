@@ -1,13 +1,25 @@
 import sys
+import warnings
 from collections import UserList
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_sample_weight
 
-from skicl._validation import check_texts, import_optional, is_text, list_items, resolve_device
+from skicl._validation import (
+    check_texts,
+    did_you_mean,
+    import_optional,
+    is_text,
+    list_items,
+    refuse_misspelt_auto,
+    resolve_device,
+    warn_of_small_total,
+)
 
 TEXTS = ["where is my card", "", "top up failed"]
 
@@ -231,3 +243,76 @@ def test_messages_about_items_name_their_kind():
     ]:
         with pytest.raises(error, match=message):
             list_items(wrong, one="image", many="images")
+
+
+# Words, names of files, weights
+
+def test_the_word_that_was_meant():
+    assert did_you_mean("Auto ", ["auto"]) == did_you_mean("atuo", ("auto", None)) == " Did you mean 'auto'?"
+    assert did_you_mean("contextal", ["batch", "contextual"]) == " Did you mean 'contextual'?"
+    assert did_you_mean("something else", ["auto"]) == did_you_mean(3, ["auto"]) == did_you_mean("auto", []) == ""
+
+
+@pytest.mark.parametrize("word", ["atuo", "Auto", "AUTO", "automatic", "aut"])
+def test_almost_auto_is_no_model(word, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=f"^`encoder`='{word}' would be looked up .*model. Did you mean 'auto'"):
+        refuse_misspelt_auto(word)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / word).mkdir()
+    refuse_misspelt_auto(word)      # somebody's folder
+
+
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "BAAI/bge-m3", "gpt2", "intfloat/e5-small-v2", "skicl-tiny"])
+def test_names_of_models_are_not_almost_auto(name):
+    refuse_misspelt_auto(name)
+
+
+@pytest.mark.parametrize(("device", "meant"), [("gpu", "cuda"), ("GPU", "cuda"), ("cuad", "cuda"), ("CPUs", "cpu")])
+def test_a_misspelt_device(device, meant):
+    with pytest.raises(ValueError, match=f"`device`='{device}' is not a device .* Did you mean '{meant}'"):
+        resolve_device(device)
+
+
+def test_only_files_that_are_there_are_pointed_out(tmp_path):
+    names = [str(tmp_path / name) for name in ("a.png", "b.wav", "c.txt")]
+    for name in names:
+        Path(name).touch()
+    with pytest.warns(UserWarning, match=r"`X` holds .*'a\.png' at position 1\), .*ImageEncoder\(\)\)"):
+        check_texts(["a text", names[0]])
+    with pytest.warns(UserWarning, match=r"`rows` holds .* at position 0\), .*AudioEncoder"):
+        check_texts([names[1]], parameter="rows")
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_texts([names[2], "a.png", "look at a.png", "nul\0.png", "x" * 100_000 + ".png", str(folder), ".png", ""])
+        check_texts(["a text"] * 100 + names)   # a collection of texts
+
+
+def test_other_kinds_of_images_name_the_encoder():
+    with pytest.raises(TypeError, match=r"PosixPath|WindowsPath"):
+        check_texts([Path("a.png")])
+    with pytest.raises(TypeError, match=r"encoder=ImageEncoder\(\)"):
+        check_texts([Path("a.png")])
+
+
+def test_weights_that_sum_to_one_are_pointed_out():
+    for weight in (np.full(50, 1 / 50), np.full(4, 0.25), np.full(50, 1e-9), np.eye(50)[0]):
+        with pytest.warns(UserWarning, match=r"`sample_weight` sums to .* over \d+ rows, and weights count rows"):
+            warn_of_small_total(weight, len(weight))
+
+
+def test_other_weights_are_not():
+    rng = np.random.default_rng(0)
+    bootstrap = np.bincount(rng.integers(0, 30, 30), minlength=30).astype(float)
+    balanced = compute_sample_weight("balanced", [0] * 28 + [1] * 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for weight in (np.ones(30), bootstrap, balanced, rng.random(30), np.full(30, 0.1), np.full(3, 1 / 3)):
+            warn_of_small_total(np.asarray(weight), len(weight))
+
+
+def test_a_warning_points_to_the_code_of_the_user():
+    with pytest.warns(UserWarning, match="sums to") as caught:
+        warn_of_small_total(np.full(9, 0.01), 9)
+    assert caught[0].filename == __file__

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skicl._validation import check_texts, is_missing, is_text, position_of
+from skicl._validation import check_texts, is_missing, is_text, position_of, warn_of_media_paths
 
 TEXT = "text"
 # Numbers are written with so many significant digits.
@@ -125,7 +125,10 @@ def read_records(X, *, columns=None):
             raise ValueError("`X` is empty: found 0 sample(s) while a minimum of 1 is required.")
     else:
         names = tuple(f"x{i}" for i in range(X.shape[1])) if columns is None else tuple(str(name) for name in columns)
+        X = X.astype(str) if X.dtype.kind in "mM" else X     # as a list, dates to the nanosecond are large integers
         values = [X[:, i].tolist() for i in range(X.shape[1])]
+    for column in values:
+        warn_of_media_paths(column)
     labels = getattr(X, "index", None)
     written = [
         [write_value(value, row, name, labels) for row, value in enumerate(column)]

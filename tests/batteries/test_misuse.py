@@ -165,3 +165,56 @@ def test_a_memory_map_is_read_without_a_warning(subject, tmp_path):
     finally:
         torch.set_warn_always(always)
     assert all_alike(found, answers_of(subject, fitted))
+
+
+@pytest.mark.xfail(reason="labels are read elsewhere; read_container(y, parameter='y') says it", strict=True)
+@each_subject("misuse", wanted=lambda subject: "labels" not in subject.exempt)
+def test_labels_that_are_no_list_are_refused_in_one_sentence(subject):
+    X, y, _ = subject.rows
+    y = list(y)
+    indicator = np.equal.outer(np.array(y), np.unique(y)).astype(int)
+    wrong = {
+        "generator": ((label for label in y), "generator.*list first"),
+        "set": (set(y), "set.*no order"),
+        "values of a dict": (dict(enumerate(y)).values(), "dict_values.*list first"),
+        "dict": (dict(enumerate(y)), "dict"),
+        "empty": ([], "`y`.*(empty|0)"),
+        "bare string": ("text", "bare string"),
+        "several labels a row": ([[label, label] for label in y], "one label"),
+        "rows of uneven lengths": ([[label] * (1 + i % 2) for i, label in enumerate(y)], "one label"),
+    }
+    if subject.cls.__name__ != "ICLClassifier":
+        wrong["indicator matrix"] = (indicator, "indicator.*one label")
+    for labels, message in wrong.values():
+        with pytest.raises((TypeError, ValueError), match=f"^`(X` and `)?y` .*({message})"):
+            subject.make().fit(X, labels)
+    fitted = subject.make().fit(X, [pa.scalar(label) for label in y])
+    assert all_alike(answers_of(subject, fitted), answers_of(subject, subject.fitted()))
+
+
+@each_subject("misuse", wanted=lambda subject: "labels" not in subject.exempt)
+def test_labels_of_arrow_are_read_as_a_list_is(subject):
+    X, y, _ = subject.rows
+    expected = answers_of(subject, subject.fitted())
+    for labels in (pa.array(list(y)), pa.chunked_array([list(y)])):
+        assert all_alike(answers_of(subject, subject.make().fit(X, labels)), expected)
+
+
+def _weighted(subject, weight):
+    X, y, _ = subject.rows
+    return subject.make().fit(X, y, sample_weight=np.full(len(y), weight))
+
+
+@pytest.mark.xfail(reason="sample_weights is to call warn_of_small_total", strict=True)
+@each_subject("misuse", wanted=lambda subject: subject.cls.__name__ == "TartClassifier")
+def test_weights_that_sum_to_one_are_pointed_out(subject):
+    with pytest.warns(UserWarning, match="`sample_weight` sums to 1 over"):
+        _weighted(subject, 1 / len(subject.rows.y))
+
+
+@each_subject("misuse", wanted=lambda subject: "FineTune" in subject.name)
+def test_where_weights_compare_rows_their_sum_says_nothing(subject):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*sample_weight")
+        small = _weighted(subject, 1 / len(subject.rows.y))
+    assert all_alike(answers_of(subject, small), answers_of(subject, subject.fitted()))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from counting_encoder import CountingEncoder, features
+from forked_process import in_child
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -20,8 +21,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import skicl
-from skicl.encoders import CacheStats, EmbeddingCache
-from skicl.encoders._cache import BYTES_IN_MEMORY, cached_vectors, content_digest, keys_of, resolve_cache
+from skicl.encoders import CacheStats, EmbeddingCache, LanguageModelEncoder
+from skicl.encoders._cache import _OPENING, BYTES_IN_MEMORY, cached_vectors, content_digest, keys_of, resolve_cache
 from skicl.encoders._folder_store import FILE
 
 MIB = 2**20
@@ -420,3 +421,58 @@ def test_takes_over_what_another_thread_failed_to_encode(cache):
         cached_vectors(store, key, fail_late)
     second.join(10)
     np.testing.assert_array_equal(results, np.ones((1, 1, 3)))
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(28, "No space left on device")])
+def test_a_forbidden_folder_is_a_warning_and_vectors_are_right(tmp_path, monkeypatch, error):
+    encoder = LanguageModelEncoder("skicl-tiny", device="cpu")
+    expected = encoder.fit_transform(["a text", "another"])
+
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    encoder.set_params(cache=tmp_path / "forbidden" / "cache")
+    with pytest.warns(UserWarning, match=f"The cache in .* could not be used .*{error.strerror}"):
+        np.testing.assert_array_equal(encoder.fit_transform(["a text", "another"]), expected)
+
+
+def test_a_path_that_nobody_may_look_at_is_no_error_yet(monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert EmbeddingCache("/root/secret/cache").folder == Path("/root/secret/cache").absolute()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("in_folder", [True, False])
+def test_a_child_waits_for_no_thread_that_uses_the_cache_of_its_parent(tmp_path, in_folder):
+    cache = EmbeddingCache(tmp_path / "cache" if in_folder else None)
+    store, key, vector = cache.open(), b"k" * 16, np.ones((1, 3), np.float32)
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with _OPENING, store._mutex, store.claims._mutex:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+
+    def ask():
+        own = cache.open()
+        assert own.claims.take([key]) == {key}
+        own.put([key], vector)
+        own.claims.release([key])
+        return int(not np.array_equal(own.find([key])[key], vector[0]))
+
+    try:
+        assert in_child(ask) == 0
+    finally:
+        done.set()
+        thread.join()
+    assert (key in store.find([key])) == in_folder

@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 import threading
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import skicl
-from skicl.encoders._claims import Claims
+from skicl.encoders._claims import Claims, fcntl
 
 KEYS = [bytes([i]) * 16 for i in range(10)]
 
@@ -79,3 +80,16 @@ def test_folder_that_is_gone_leaves_claims_among_threads(tmp_path):
     assert claims.take(KEYS) == set()
     claims.release(KEYS)
     assert claims.take(KEYS) == set(KEYS)
+
+
+@pytest.mark.skipif(fcntl is None, reason="no locks of files here")
+def test_a_file_system_without_locks_leaves_claims_to_threads(tmp_path, monkeypatch):
+    def without_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", without_locks)
+    claims = Claims(tmp_path / "lock")
+    assert claims.take([b"a" * 16, b"b" * 16]) == {b"a" * 16, b"b" * 16}
+    assert claims.take([b"a" * 16]) == set()
+    claims.release([b"a" * 16])
+    assert claims.take([b"a" * 16]) == {b"a" * 16}

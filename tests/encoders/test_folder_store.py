@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import sqlite3
@@ -277,3 +278,40 @@ def test_processes_write_and_read_together(store):
         assert process.returncode == 0, err
     assert held(store) == set(KEYS)
     assert store.size()[0] == N
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(errno.EACCES, "Permission denied"), OSError(errno.ENOSPC, "No space left on device"),
+              OSError(errno.EROFS, "Read-only file system")]
+)
+def test_a_folder_that_may_not_be_made_is_a_warning(tmp_path, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    store = FolderStore(tmp_path / "cache", PLENTY)
+    with pytest.warns(UserWarning, match=f"could not be used .*{error.strerror}.*choose another folder"):
+        assert store.find(KEYS) == {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")      # said once
+        store.put(KEYS, VECTORS)
+        assert store.size() == (0, 0)
+    monkeypatch.undo()      # somebody has allowed it since
+    store.put(KEYS, VECTORS)
+    assert held(store) == set(KEYS)
+
+
+@pytest.mark.parametrize("what", ["connect", "open"])
+def test_a_folder_that_becomes_forbidden_is_a_warning(tmp_path, monkeypatch, what):
+    store = FolderStore(tmp_path / "cache", PLENTY)
+    store.put(KEYS[:1], VECTORS[:1])
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(*((sqlite3, "connect") if what == "connect" else (os, "open")), refuse)
+    if what == "open":      # of the claims: they are left to the threads of this process
+        assert store.claims.take(KEYS) == set(KEYS)
+        return
+    with pytest.warns(UserWarning, match=r"could not be used .*Permission denied"):
+        assert store.find(KEYS) == {}

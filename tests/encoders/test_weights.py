@@ -1,11 +1,13 @@
 import copy
 import gc
+import os
 import pickle
 import threading
 import time
 import weakref
 
 import pytest
+from forked_process import in_child
 from sklearn.base import clone
 
 from skicl.encoders import LiveModel, _weights, clear_model_cache
@@ -193,3 +195,41 @@ def test_tokenizers_of_both_libraries_have_checksums():
     one, other = (Tokenizer(models.WordLevel({"[UNK]": 0, word: 1}, unk_token="[UNK]")) for word in ("card", "refund"))
     assert digest(one) == digest(Tokenizer.from_str(one.to_str()))
     assert digest(one) != digest(other)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_child_waits_for_no_thread_of_its_parent_and_takes_nothing_half_done():
+    used, idle = (shared_model(("fork", name), object) for name in ("used", "idle"))
+    slow, loading, done = threading.Event(), threading.Event(), threading.Event()
+
+    def load():
+        loading.set()
+        done.wait()
+        return object()
+
+    def use():
+        with used.lock:
+            slow.set()
+            done.wait()
+
+    threads = [threading.Thread(target=use), threading.Thread(target=lambda: shared_model(("fork", "slow"), load))]
+    for thread in threads:
+        thread.start()
+    assert slow.wait(10)
+    assert loading.wait(10)
+
+    def ask():
+        again = shared_model(("fork", "used"), object)
+        kept = shared_model(("fork", "idle"), object)
+        new = shared_model(("fork", "slow"), lambda: "loaded here")
+        with again.lock, kept.lock, new.lock:
+            return 0 if again is not used and kept is idle and new.model == "loaded here" else 1
+
+    try:
+        assert in_child(ask) == 0
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert shared_model(("fork", "used"), object) is used

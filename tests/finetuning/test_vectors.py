@@ -101,3 +101,8 @@ def test_format_in_which_weights_are_trained(tiny_folder):
     assert in_training_format(encoder, trains_weights=False).dtype == "bfloat16"
     live = LanguageModelEncoder((make_network("gpt2"), make_tokenizer("gpt2")))
     assert in_training_format(live, trains_weights=True).dtype is None
+
+
+def test_almost_auto_is_not_looked_up():
+    with pytest.raises(ValueError, match=r"`encoder`='Auto' would be looked up .* Did you mean 'auto'"):
+        resolve_encoder("Auto")

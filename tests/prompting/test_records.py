@@ -76,3 +76,16 @@ def test_values():
     assert [write_value(value) for value in (True, np.int64(7), np.float32(0.5), "", 10**12)] == [
         "True", "7", "0.5", "", "1000000000000",
     ]
+
+
+@pytest.mark.parametrize("unit", ["D", "ns"])
+def test_dates_are_written_as_dates(unit):
+    dates = np.array([["2020-01-31"], ["2021-12-01"]], f"M8[{unit}]")
+    assert [row[0][:10] for row in read_records(dates).rows] == ["2020-01-31", "2021-12-01"]
+
+
+def test_names_of_files_in_a_column_are_pointed_out(tmp_path):
+    (tmp_path / "a.wav").touch()
+    frame = pd.DataFrame({"number": [1], "file": [str(tmp_path / "a.wav")]})
+    with pytest.warns(UserWarning, match=r"'a\.wav' at position 0.*AudioEncoder"):
+        read_records(frame)
