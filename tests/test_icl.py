@@ -671,3 +671,13 @@ def test_a_searching_selector_of_the_user_finds_better_demonstrations():
     search = GridSearchCV(classifier, {"demonstrations__k": [1, 4]}, cv=2, scoring="neg_log_loss", error_score="raise")
     assert search.fit(X, y).best_params_ == {"demonstrations__k": 4}
     assert len(search.best_estimator_.demonstrations_) == 4
+
+
+@pytest.mark.parametrize(
+    ("parameter", "word", "meant"),
+    [("calibration", "contextal", "contextual"), ("readout", "label-words", "label_words"), ("device", "gpu", "cuda"),
+     ("dtype", "flaot32", "float32"), ("model", "skicl-tinny", "skicl-tiny")],
+)
+def test_words_that_are_almost_right_are_answered_with_the_right_one(parameter, word, meant):
+    with pytest.raises(ValueError, match=rf"{word}.* Did you mean '{meant}'"):
+        ICLClassifier(**{"model": "skicl-tiny", parameter: word}).fit(["a", "b"], [0, 1])

@@ -487,3 +487,13 @@ def test_two_rows_duplicates_and_empty_texts(method, tiny_folder):
         probabilities = trained.predict_proba(["", *texts])
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
         assert trained.n_epochs_ == 2
+
+
+@pytest.mark.parametrize(
+    ("parameter", "word", "meant"),
+    [("method", "last-layer", "last_layer"), ("method", "LORA", "lora"), ("class_weight", "Balanced", "balanced"),
+     ("encoder", "atuo", "auto")],
+)
+def test_words_that_are_almost_right_are_answered_with_the_right_one(parameter, word, meant):
+    with pytest.raises(ValueError, match=rf"{word}.* Did you mean '{meant}'"):
+        FineTuneClassifier(**{parameter: word}).fit(["a", "b"], [0, 1])
