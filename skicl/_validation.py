@@ -1,10 +1,14 @@
 """The only shared checks: texts, devices, optional imports, finite results."""
 
+import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 import numpy as np
 
+# Packages whose frames are not the user's.
+_LIBRARIES = {"skicl", "sklearn", "joblib"}
 _ACCEPTED = (
     "a list, a tuple, a 1-D array, a Series, a frame with one column or an array of shape (n_samples, 1)"
 )
@@ -237,6 +241,32 @@ def resolve_device(device=None):
         reason = str(error).partition("\n")[0][:100]
         raise ValueError(f"`device`={device!r} cannot be used on this machine ({reason}). {_FALLBACK}") from error
     return resolved
+
+
+def warn_user(message, category=UserWarning):
+    """Warn at the line that called skicl, however deep the warning arises and whatever wraps the call.
+
+    Parameters
+    ----------
+    message : str
+        The warning.
+    category : type, default=UserWarning
+        Its class.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skicl._validation import warn_user
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_user("The texts were cut.")
+    >>> str(caught[0].message)
+    'The texts were cut.'
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def import_optional(module, *, extra):

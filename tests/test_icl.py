@@ -424,7 +424,7 @@ def test_ensembles():
     ensemble = make(ensemble=PromptEnsemble(3, vary=["demonstrations", "order"])).fit(TRAIN, Y)
     opinions = [
         np.exp(tasks.scores(ensemble._load().model, [(q,) for q in QUERIES]).log_proba)
-        for tasks in ensemble._questions[0]
+        for tasks in ensemble._learnt.questions[0]
     ]
     assert np.abs(opinions[0] - opinions[1]).max() > 1e-3
     np.testing.assert_allclose(ensemble.predict_proba(QUERIES), np.mean(opinions, axis=0), atol=1e-6)

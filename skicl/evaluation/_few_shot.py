@@ -95,9 +95,9 @@ def few_shot_curve(
     n_unlabelled : int, default=0
         Number of further rows of `X` that `fit` gets without their labels, behind the context. They are the same for
         all estimators, at every size the first of one random order per repeat, and none of them is in the context or
-        among the queries; where there are too few rows there are fewer. As in :mod:`sklearn.semi_supervised` their
-        labels are -1 if classes are integers; with classes of any other type `y` is an array of objects in which they
-        are None.
+        among the queries; where there are too few rows there are fewer. Their labels are None, in an array of objects.
+        Where classes are integers, estimators without a parameter `missing_label`, such as those of
+        :mod:`sklearn.semi_supervised`, get -1 instead.
     random_state : int, default=0
         Seed of the contexts and queries.
     results_file : path-like, default=None
@@ -227,7 +227,7 @@ class _Source:
 def _score(estimator, source, name, rows, others, queries, scoring):
     """Fit on the context, predict the queries: scores and seconds."""
     train, test = source.parts(name)
-    X, y = take_rows(train, np.append(rows, others)), _without_labels(source.y[rows], len(others))
+    X, y = take_rows(train, np.append(rows, others)), _without_labels(source.y[rows], len(others), estimator)
     X_query, y_query, classes = take_rows(test, queries), source.y_test[queries], source.classes
     started = perf_counter()
     estimator.fit(X, y)
@@ -245,11 +245,13 @@ def _score(estimator, source, name, rows, others, queries, scoring):
     }
 
 
-def _without_labels(y, n_more):
-    """Append the mark of rows without a label."""
+def _without_labels(y, n_more, estimator):
+    """Append the mark of rows without a label that the estimator knows."""
     if not n_more:
         return y
-    if y.dtype.kind in "iu":
+    parameters = estimator.get_params() if hasattr(estimator, "get_params") else ()
+    knows_none = any(name.rpartition("__")[2] == "missing_label" for name in parameters)
+    if y.dtype.kind in "iu" and not knows_none:
         return np.append(y.astype(np.int64), np.full(n_more, -1))
     return np.array([*y.tolist(), *[None] * n_more], dtype=object)
 
