@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score
-from sklearn.utils.multiclass import check_classification_targets
 
 from skicl._validation import is_missing, warn_user
 
@@ -52,17 +51,19 @@ def read_labels(y, *, marks=(), parameter="y"):
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise ValueError(f"Input {parameter} contains infinity or a value too large for {values.dtype!r}: "
                          f"`{parameter}` must hold labels, such as strings or integers.")
-    if len(values) and parameter == "y":
-        check_classification_targets(values)
+    if values.dtype.kind == "f" and (values != np.trunc(values)).any():
+        first = values[values != np.trunc(values)][0]
+        raise ValueError(f"Unknown label type: continuous. `{parameter}` holds {first}: expected classes, such as "
+                         "strings or integers, not the numbers of a regression.")
     return Labels(values, labelled)
 
 
-def read_all_labels(y, *, advice="Drop the row."):
+def read_all_labels(y, *, parameter="y", advice="Drop the row."):
     """Labels of rows that must all have one, shape (n_samples,)."""
-    values, labelled = read_labels(y)
+    values, labelled = read_labels(y, parameter=parameter)
     if not labelled.all():
         position = int(np.argmin(labelled))
-        raise ValueError(f"`y` has a missing label at position {position}. {advice}")
+        raise ValueError(f"`{parameter}` has a missing label at position {position}. {advice}")
     return values
 
 

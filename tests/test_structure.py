@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # Who may import whom (docs/design.rst). A unit is a module or a package directly under skicl.
-# Everything may import _validation. The command line sits on top: it alone may use evaluation.
+# Everything may import _validation and _labels. The command line sits on top: it alone may use evaluation.
 MAY_IMPORT = {
     "__init__": set(),
     "__main__": {"_command_line"},
@@ -25,10 +25,10 @@ MAY_IMPORT = {
     "_clearing": {"encoders", "reasoning"},
     "_command_line": {"_command_line_classify", "_tables"},
     "_command_line_classify": {"_baseline", "_tables", "_tart", "datasets", "encoders", "evaluation"},
-    "_compiled": {"_influence", "_labels", "_prior_scores", "_reach", "_scaling", "_side_scores", "reasoning"},
+    "_compiled": {"_influence", "_prior_scores", "_reach", "_scaling", "_side_scores", "reasoning"},
     "_encoding": {"_row_selection", "encoders"},
     "_fitted": set(),
-    "_icl": {"_fitted", "_labels", "encoders", "prompting"},
+    "_icl": {"_fitted", "encoders", "prompting"},
     "_influence": {"reasoning"},
     "_labels": set(),
     "_prior_scores": {"_row_selection"},
@@ -37,13 +37,13 @@ MAY_IMPORT = {
     "_scaling": set(),
     "_side_scores": set(),
     "_tables": set(),
-    "_tart": {"_class_texts", "_compiled", "_encoding", "_fitted", "_influence", "_labels", "_prior_scores",
+    "_tart": {"_class_texts", "_compiled", "_encoding", "_fitted", "_influence", "_prior_scores",
               "_row_selection", "reasoning"},
     "_validation": set(),
     "datasets": set(),
     "encoders": set(),
     "evaluation": {"_row_selection", "datasets"},
-    "finetuning": {"_fitted", "_labels", "encoders"},
+    "finetuning": {"_fitted", "encoders"},
     "inspection": {"_row_selection", "datasets", "reasoning"},
     "pretraining": {"reasoning"},
     "prompting": set(),
@@ -185,7 +185,7 @@ def test_layering(path):
     assert unit in MAY_IMPORT, (
         f"skicl.{unit} is new: say in MAY_IMPORT and in docs/design.rst whom it may import"
     )
-    allowed = MAY_IMPORT[unit] | ALSO_MAY_IMPORT.get(module_name(path), set()) | {"_validation", unit}
+    allowed = MAY_IMPORT[unit] | ALSO_MAY_IMPORT.get(module_name(path), set()) | {"_labels", "_validation", unit}
     assert used_units(tree_of(path)) <= allowed
 
 

@@ -6,11 +6,9 @@ from time import perf_counter
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 
+from skicl._labels import read_all_labels
 from skicl._row_selection import count_rows, take_rows
-from skicl._validation import is_missing
 from skicl.evaluation._contexts import check_count, drawn_queries, nested_contexts, orders_of_rows
 from skicl.evaluation._curve import FewShotCurve
 from skicl.evaluation._results import ResultsFile
@@ -309,18 +307,8 @@ def _check_estimators(estimators, raw):
 
 def _checked_classes(name, y):
     """The classes as an array; missing ones, numbers that are no classes and mixed types are refused."""
-    y = column_or_1d(y)
-    missing = [row for row, label in enumerate(y.tolist()) if is_missing(label)] if y.dtype.kind in "Of" else []
-    if missing:
-        raise ValueError(f"`{name}` has a missing label at position {missing[0]}; drop the row.")
-    try:
-        n_classes = len(np.unique(y))
-        if y.dtype.kind == "O" and n_classes and not isinstance(y[0], str):
-            y = np.array(y.tolist())
-        check_classification_targets(y)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`{name}` must hold classes, of one type: {error}") from error
-    if name == "y" and n_classes == 1:
+    y = read_all_labels(y, parameter=name)
+    if name == "y" and len(y) and (y == y[0]).all():
         raise ValueError(f"`y` holds a single class, {y.tolist()[0]!r}; there is nothing to learn.")
     return y
 

@@ -12,6 +12,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skicl._labels import read_all_labels
 from skicl.prompting._selectors import check_count
 
 ORDERS = ("nearest_last", "nearest_first")
@@ -85,7 +86,7 @@ class NearestDemonstrations(BaseEstimator):
         if not isinstance(self.per_class, bool | np.bool_):
             raise ValueError(f"`per_class` must be True or False, got {self.per_class!r}.")
         self.encoder_, self._vectors = fit_vectors(self.encoder, X)
-        self._codes = np.unique(np.asarray(y), return_inverse=True)[1]
+        self._codes = np.unique(read_all_labels(y), return_inverse=True)[1]
         return self
 
     def select(self, X):
