@@ -472,7 +472,7 @@ class GreedySearch(BaseEstimator):
 def test_a_selector_of_the_user_scores_the_estimator_and_is_searched():
     classifier = make(demonstrations=GreedySearch()).fit(TRAIN, Y)
     assert len(classifier.demonstrations_) == 2
-    first = classifier._questions[0][0]._selector.chosen_[0]
+    first = classifier._learnt.questions[0][0]._selector.chosen_[0]
     codes, held_out = np.array([1, 1, 0, 0] * 2), np.arange(0, 8, 2)
     gains = []
     for i in (1, 3, 5):
