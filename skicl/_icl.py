@@ -1,8 +1,9 @@
 """ICLClassifier: labelled rows as a prompt, classes scored by the language model that reads it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -10,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skicl._fitted import blank, exchange_fitted
+from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
 from skicl._labels import accuracy, check_known, check_one_label_a_row, label_space, read_all_labels
 from skicl._validation import resolve_device, warn_user
 from skicl.encoders._base import check_integer
@@ -30,8 +31,9 @@ from skicl.prompting._verbalizer import Verbalizer
 NO_USE = "Drop the row: unlike TartClassifier, a prompt has no use for rows without a label."
 
 
-class Learnt(NamedTuple):
-    """All that a fitted ICLClassifier knows, in one value: readers take it once and use it only.
+@dataclass(frozen=True, eq=False)
+class Learnt(FittedState):
+    """All that a fitted ICLClassifier knows.
 
     Attributes
     ----------
@@ -457,6 +459,10 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         # In float64 the rounding of the combination may leave a sum of one by more than users like to see.
         log_proba = [some - logsumexp(some, axis=1, keepdims=True) for some in log_proba]
         return log_proba, np.stack(masses, axis=1)
+
+    def __setstate__(self, state):
+        check_loaded(self, state)
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

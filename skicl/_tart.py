@@ -22,7 +22,7 @@ from skicl._class_texts import (
 )
 from skicl._compiled import CompiledContext, ContextRows, device_of, normalise
 from skicl._encoding import check_encoded, choose_encoder, explained_if_text, fit_encode, fit_on_texts
-from skicl._fitted import FittedState, blank, exchange_fitted
+from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
 from skicl._influence import chosen_rows, contexts_at_a_time, indispensable_row
 from skicl._labels import (
     Labels,
@@ -615,9 +615,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         return shared_reasoner(reasoner_path(self.reasoner), resolve_device(self.device), precision)
 
     def __setstate__(self, state):
-        if "_rows" in state and "_learnt" not in state:
-            raise ValueError("This pickle of a TartClassifier was written by an earlier development version of skicl, "
-                             "which stored its context in another form. Fit the classifier again.")
+        check_loaded(self, state)
         super().__setstate__(state)
 
 

@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from skicl._fitted import FittedState, blank, exchange_fitted
+from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,3 +62,11 @@ def test_a_blank_has_the_class_and_nothing_else():
     empty = blank(LogisticRegression(C=3.0))
     assert type(empty) is LogisticRegression
     assert vars(empty) == {}
+
+
+def test_a_state_of_another_form_is_refused():
+    check_loaded(LogisticRegression(), {"C": 1.0})
+    check_loaded(LogisticRegression(), {"classes_": [0, 1], "_learnt": Words(["a"])})
+    for state in ({"classes_": [0, 1]}, {"classes_": [0, 1], "_learnt": ("full", None)}):
+        with pytest.raises(ValueError, match=r"pickle of a LogisticRegression .* Fit the LogisticRegression again"):
+            check_loaded(LogisticRegression(), state)

@@ -469,6 +469,18 @@ class GreedySearch(BaseEstimator):
         return self.chosen_
 
 
+def test_a_selector_that_learns_gets_scores_normalised_by_the_domain_prompt():
+    verbalizer = Verbalizer(normalize="pmi", domain_prompt="Topic:")
+    classifier = make(demonstrations=GreedySearch(), verbalizer=verbalizer).fit(TRAIN, Y)
+    chosen = classifier._learnt.questions[0][0]._selector.chosen_
+    codes, held_out = np.array([1, 1, 0, 0] * 2), np.arange(0, 8, 2)
+    gains = []
+    for i in (1, 3, 5):
+        one = make(demonstrations=_Fixed([i]), verbalizer=verbalizer).fit(TRAIN, Y)
+        gains.append(one.predict_log_proba([TRAIN[j] for j in held_out])[range(4), codes[held_out]].mean())
+    assert chosen[0] == (1, 3, 5)[int(np.argmax(gains))]
+
+
 def test_a_selector_of_the_user_scores_the_estimator_and_is_searched():
     classifier = make(demonstrations=GreedySearch()).fit(TRAIN, Y)
     assert len(classifier.demonstrations_) == 2

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._fitted import FittedState, exchange_fitted
+from skicl._fitted import FittedState, check_loaded, exchange_fitted
 from skicl._labels import accuracy, check_one_label_a_row, read_all_labels
 from skicl.encoders._base import check_integer, read_unicode
 from skicl.finetuning._adapters import LoRASettings, check_lora, require_peft
@@ -378,6 +378,10 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         course = Course(int(epochs), steps, int(self.patience))
         return Task(self.method, encoder, rate, int(self.batch_size), course, lora, bool(self.verbose), rows, held_out,
                     n_classes, seed)
+
+    def __setstate__(self, state):
+        check_loaded(self, state)
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,10 +1,6 @@
-"""Calibration of label scores: biases of a model towards labels, estimated in ``fit`` and taken off in log space.
+"""Calibration of label scores: the bias of a model towards labels, estimated in ``fit`` and removed in log space."""
 
-A calibrator has ``probes(rows)``, the inputs whose scores it wants: rows of strings, or None for labelled training
-rows; ``fit(log_proba, y)`` with the scores of these, normalised, and the numbers of their classes (for training rows
-only); and ``transform(log_proba)``.
-"""
-
+from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,7 +11,34 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 
-class _ShiftCalibration(BaseEstimator):
+class BaseCalibration(BaseEstimator, ABC):
+    """What :class:`~skicl.ICLClassifier` asks of a calibrator; an object of one's own may have just these names.
+
+    Attributes
+    ----------
+    needs_rows : bool
+        Whether the probes are made of training rows, so that there must be some.
+    n_rows : int or None
+        How many labelled training rows to score at most, where these are the probes. None means all.
+    """
+
+    needs_rows = True
+    n_rows = None
+
+    @abstractmethod
+    def probes(self, rows):
+        """Inputs whose scores are wanted, a list of rows of strings, or None for labelled training rows."""
+
+    @abstractmethod
+    def fit(self, log_proba, y=None):
+        """Learn from log-probabilities (n_probes, n_classes) of the probes; ``y`` are the classes of training rows."""
+
+    @abstractmethod
+    def transform(self, log_proba):
+        """Calibrated log-probabilities (n_queries, n_classes)."""
+
+
+class _ShiftCalibration(BaseCalibration):
     """Takes off the mean log-probability of each class after some inputs, or the log of its mean probability."""
 
     def fit(self, log_proba, y=None):
@@ -88,6 +111,8 @@ class ContextualCalibration(_ShiftCalibration):
     array([[0.5, 0.5],
            [0.2, 0.8]])
     """
+
+    needs_rows = False
 
     def __init__(self, inputs=("N/A", "", "[MASK]"), *, mean="geometric"):
         self.inputs = inputs
@@ -251,7 +276,7 @@ class BatchCalibration(_ShiftCalibration):
         return log_softmax(log_proba - bias, axis=1)
 
 
-class AffineCalibration(BaseEstimator):
+class AffineCalibration(BaseCalibration):
     """Scale and shift the log-probability of each class so that the training rows get their labels.
 
     Unlike a shift, it can also turn round a boundary that the model has on the wrong side.
