@@ -5,10 +5,12 @@ import os
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cached_property
+from itertools import cycle, islice
 from pathlib import Path
 
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._quiet import quiet_loading
+from skicl.encoders._reading_on import find_past_name, keeps_chosen_logits, reason_against, warn_of_reading_again
 from skicl.encoders._resolution import find_model, folder_version, local_folder
 from skicl.encoders._weights import LiveModel, shared_model
 
@@ -40,8 +42,9 @@ class LanguageModel:
         A copy that neither pads nor truncates. It is only read, so threads may use it at the same time.
     prompt : object or None
         What :func:`~skicl.encoders._prompt_reading.read_prompt` read last; it belongs to this network.
-    shares_past : bool or None
-        What :func:`~skicl.encoders._prompt_reading.shares_past` found out; None before.
+    shares_past, shares_prefix : bool or None
+        What :func:`~skicl.encoders._prompt_reading.shares_past` and
+        :func:`~skicl.prompting._reading.shares_prefix` found out; None before.
     """
 
     def __init__(self, network, tokenizer):
@@ -55,7 +58,8 @@ class LanguageModel:
         self.backend.no_padding()
         self.backend.no_truncation()
         self.prompt = None
-        self.shares_past = None
+        self.shares_past = self.shares_prefix = None
+        self._found, self._warned = {}, False
 
     @cached_property
     def n_layers(self):
@@ -102,10 +106,52 @@ class LanguageModel:
         return next((token for token in known if token is not None), 0)
 
     def some_tokens(self, n_tokens):
-        """So many different tokens without a special meaning, for trials."""
+        """So many tokens without a special meaning, for trials: different ones, as far as there are."""
         special = set(self.tokenizer.all_special_ids)
         n_known = self.network.get_input_embeddings().weight.shape[0]
-        return [i for i in range(min(n_known, n_tokens + len(special))) if i not in special][:n_tokens]
+        some = [i for i in range(min(n_known, n_tokens + len(special))) if i not in special]
+        return list(islice(cycle(some or [self.neutral_token]), n_tokens))
+
+    def past_name(self, network):
+        """The name of the argument under which `network`, which is `whole` or below it, takes keys and values."""
+        return self._find(find_past_name, network)
+
+    def keeps_chosen_logits(self, network):
+        """Whether `network`, which has a head, returns logits only where it is asked for them."""
+        return self._find(keeps_chosen_logits, network)
+
+    def _find(self, trial, network):
+        key = trial, type(network)      # a head may be put on later
+        if key not in self._found:
+            self._found[key] = trial(network, self.some_tokens(3))
+        return self._found[key]
+
+    def reads_on(self, network, difference, allowed):
+        """Whether a network reads on from keys and values as if it read everything at once; if not, one warning.
+
+        Parameters
+        ----------
+        network : transformers.PreTrainedModel
+            The one that `difference` tries out.
+        difference : callable
+            Without arguments. It reads on, and returns how far the results are from those of reading all at once.
+        allowed : float
+            Most that rounding may make of it.
+
+        Returns
+        -------
+        bool
+
+        Warns
+        -----
+        UserWarning
+            If it does not, once for this model.
+        """
+        reason = reason_against(difference, allowed)
+        if reason is not None and not self._warned:
+            warn_of_reading_again(network, reason)
+            self._warned = True
+        return reason is None
 
     @cached_property
     def causal(self):
