@@ -1,4 +1,4 @@
-"""The only shared checks: texts, devices, optional imports."""
+"""The only shared checks: texts, devices, optional imports, finite results."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -275,6 +275,41 @@ def import_optional(module, *, extra):
         raise ImportError(
             f'The package {root!r} is needed here and is not installed. Install it with: pip install "skicl[{extra}]"'
         ) from error
+
+
+def check_finite(values, what, cause):
+    """Refuse numbers that are NaN or infinite, where a computation hands over its result.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_rows, ...) or float
+        The result. Of log-probabilities, where minus infinity is right, pass the probabilities.
+    what : str
+        What the numbers are, for the message: a noun in the plural, such as ``"probabilities"``.
+    cause : str
+        The likely cause and what to do, one or more sentences.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN or infinite. The message counts the rows and names the first.
+
+    Examples
+    --------
+    >>> from skicl._validation import check_finite
+    >>> check_finite([[0.5, 0.5], [0.1, 0.9]], "probabilities", "The weights may be damaged.")
+    >>> check_finite([[0.5, 0.5], [float("nan"), 0.9]], "probabilities", "The weights may be damaged.")
+    Traceback (most recent call last):
+    ...
+    ValueError: The probabilities of 1 of 2 rows, first at position 1, are NaN or infinite. The weights may be damaged.
+    """
+    finite = np.isfinite(np.atleast_1d(values))
+    if finite.all():
+        return
+    bad = np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))
+    raise ValueError(
+        f"The {what} of {len(bad)} of {len(finite)} rows, first at position {bad[0]}, are NaN or infinite. {cause}"
+    )
 
 
 _FALLBACK = "Use device=None to take the best device present, or device='cpu'."

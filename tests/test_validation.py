@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from skicl._validation import check_texts, import_optional, is_text, list_items, resolve_device
+from skicl._validation import check_finite, check_texts, import_optional, is_text, list_items, resolve_device
 
 TEXTS = ["where is my card", "", "top up failed"]
 
@@ -231,3 +231,16 @@ def test_messages_about_items_name_their_kind():
     ]:
         with pytest.raises(error, match=message):
             list_items(wrong, one="image", many="images")
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_result_that_is_not_finite_names_the_row_and_the_cause(wrong):
+    values = np.zeros((4, 3), dtype=np.float32)
+    values[2, 1] = wrong
+    with pytest.raises(ValueError, match=r"The vectors of 1 of 4 rows, first at position 2, are NaN .* Look there\."):
+        check_finite(values, "vectors", "Look there.")
+
+
+@pytest.mark.parametrize("values", [np.zeros((0, 2)), np.zeros((3, 2)), [1, 2], 0.5, np.full((2, 2), 3e38, np.float32)])
+def test_finite_results_pass(values):
+    check_finite(values, "vectors", "Look there.")
