@@ -1,21 +1,28 @@
 """What all encoders share: batches, order, duplicates, the cache, and the contract with scikit-learn."""
 
 from abc import ABC, abstractmethod
-from contextlib import closing
+from contextlib import closing, suppress
 from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._validation import check_texts, list_items, position_of, resolve_device
-from skicl.encoders._cache import Rows, cached_vectors, content_digest, keys_of, resolve_cache
+from skicl._validation import check_finite, check_texts, list_items, position_of, resolve_device
+from skicl.encoders._cache import KeysOutdated, Rows, cached_vectors, content_digest, keys_of, resolve_cache
 from skicl.encoders._pipelining import progress_bar, work_ahead
 from skicl.encoders._precision import check_dtype
+from skicl.encoders._weights import CHANGING, LoadedModel
 
 # A batch of so many items ends before an item smaller than this fraction of its largest.
 SMALLEST_BATCH = 16
 LEAST_SIZE_IN_BATCH = 0.9
+# So often a call begins anew whose model is changed by others while it encodes.
+_TRIES = 3
+NOT_FINITE = (
+    "The weights of the model may be damaged or have diverged in training, or numbers became too large for float16: "
+    "load the model again from a sound copy, and use dtype='float32' or 'bfloat16'."
+)
 
 
 class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
@@ -227,11 +234,15 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
     def _vectors(self, model, items):
         """Vectors of items in their order, each distinct one encoded once at most."""
         first, rows = distinct_digests([content_digest(self._content(item)) for item in items])
-        distinct = [items[i] for i in first.values()]
+        places = list(first.values())
+        distinct = [items[i] for i in places]
         cache = resolve_cache(getattr(self, "cache", None))
 
         def encode(positions, choose):
-            return self._encoded(model, distinct, positions, choose)
+            with closing(self._encoded(model, distinct, positions, choose)) as batches:
+                for batch, vectors in batches:      # nothing else is kept
+                    check_finite(vectors, "vectors", NOT_FINITE, [places[i] for i in batch])
+                    yield batch, vectors
 
         if cache is None:
             filled = Rows(len(distinct))
@@ -240,8 +251,22 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
                     filled.fill(batch, vectors)
             vectors = filled.matrix
         else:
-            vectors = cached_vectors(cache.open(), keys_of(list(first), self._fingerprint(model)), encode)
+            vectors = self._cached(model, cache.open(), list(first), encode)
+        check_finite(vectors, "vectors", NOT_FINITE, places)    # those that an earlier version kept
         return vectors if len(distinct) == len(items) else vectors[rows]
+
+    def _cached(self, model, store, digests, encode):
+        """Vectors from a store; of a model that others may change, none under the name of weights that it had."""
+        fixed = isinstance(model, LoadedModel) and not model.live
+        for _ in range(_TRIES):
+            fingerprint = self._fingerprint(model)
+
+            def still_valid(before=fingerprint):
+                return self._fingerprint(model) == before
+
+            with suppress(KeysOutdated):
+                return cached_vectors(store, keys_of(digests, fingerprint), encode, None if fixed else still_valid)
+        raise RuntimeError(CHANGING)
 
     def _encoded(self, model, items, positions, choose):
         """Yield batches of similar size and their vectors, the largest items first.
