@@ -11,12 +11,13 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from skicl._labels import check_known, check_targets, label_space
-from skicl._validation import is_missing, resolve_device
-from skicl.encoders._base import check_integer
+from skicl._validation import check_finite, is_missing, resolve_device
+from skicl.encoders._base import NOT_FINITE, check_integer
 from skicl.encoders._causal_head import load_causal_model
 from skicl.encoders._networks import check_model, live_handle
 from skicl.encoders._pipelining import progress_bar
 from skicl.encoders._precision import check_dtype
+from skicl.encoders._weights import quick_digest
 from skicl.prompting._calibration import resolve_calibration
 from skicl.prompting._ensemble import PromptEnsemble
 from skicl.prompting._plans import check_selector, resolve_selector
@@ -209,7 +210,9 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
                 tasks = [PromptedTask(member._replace(candidate=candidate), columns) for member in recipes]
                 wanted = codes[:, j] if multilabel else codes
                 questions.append([task.fit(loaded.model, rows, wanted, shared) for task in tasks])
+            weights = _weights_of(loaded)
         self._questions, self._ensemble, self._columns = questions, ensemble, columns
+        self._fitted_with = self._read_with = weights
         self._recipe, self.classes_, self.multilabel_ = recipe, classes, multilabel
         first = questions[0][0]
         self.demonstrations_ = None if first.plan_ is None else np.array(first.plan_, dtype=np.int64)
@@ -413,14 +416,32 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         log_proba, masses = [], []
         n_readings = len(rows) * sum(map(len, self._questions))
         with loaded.lock, progress_bar(n_readings, type(self).__name__, self.verbose) as bar:
+            self._follow(loaded)
             for tasks in self._questions:
                 scores = [task.scores(loaded.model, rows, bar.update) for task in tasks]
                 every = [one.log_proba for one in scores]
                 log_proba.append(every[0] if self._ensemble is None else self._ensemble.combined(every))
                 masses.append(np.mean([one.mass for one in scores], axis=0))
+        check_finite(np.exp(np.hstack(log_proba)), "probabilities", NOT_FINITE)
+        check_finite(np.stack(masses, axis=1), "masses of the label words", NOT_FINITE)
         # In float64 the rounding of the combination may leave a sum of one by more than users like to see.
         log_proba = [some - logsumexp(some, axis=1, keepdims=True) for some in log_proba]
         return log_proba, np.stack(masses, axis=1)
+
+    def _follow(self, loaded):
+        """Forget what was read with other weights; refuse if something was estimated with others."""
+        now, fitted = _weights_of(loaded), self._fitted_with
+        is_estimated = any(task.is_estimated for tasks in self._questions for task in tasks)
+        if is_estimated and now[0] == fitted[0] and now != fitted:      # in another number format this cannot be told
+            raise ValueError(
+                "`model` has other weights than when this classifier was fitted, so what `calibration` or `normalize` "
+                "estimated does not fit to them. Restore the model, or fit again."
+            )
+        if now != self._read_with:
+            for tasks in self._questions:
+                for task in tasks:
+                    task.forget_prompts()
+            self._read_with = now
 
     def _low(self, mass):
         """Which masses are low enough to abstain, after a warning or an error where these are wanted."""
@@ -452,6 +473,11 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _weights_of(loaded):
+    """Number format and checksum of the weights of a model."""
+    return str(loaded.model.whole.dtype), quick_digest(loaded, loaded.model.whole)
 
 
 def _check_no_missing(y):

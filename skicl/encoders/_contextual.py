@@ -489,7 +489,7 @@ class ContextualEncoder(BaseEncoder):
         with model.lock:
             layers = resolve_layers(self.layers, model.model.n_layers)
             ids, blocks, starts = self._prompt(model.model)
-            read = read_prompt(model.model, ids, layers)
+            read = read_prompt(model.model, ids, layers, live=model.live)
             vectors = np.empty((len(batch), read.states.shape[1]), dtype=np.float32)
             queries = [i for i, row in enumerate(batch) if row.block is None]
             if queries:

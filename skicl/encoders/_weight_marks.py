@@ -43,16 +43,20 @@ def weight_marks(network):
     """
     import torch
 
-    factors, names, sums = {}, [], {}
+    factors, sums, marked = {}, {}, []
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
-            words = _words(tensor.detach())
-            if words.device not in factors:
-                factors[words.device] = _factors(words.device)
-            names.append((name, str(tensor.dtype), tuple(tensor.shape), words.device))
-            sums.setdefault(words.device, []).append(_two_sums(words, factors[words.device]))
-        found = {device: iter(torch.stack(some).tolist()) for device, some in sums.items()}     # one wait for a GPU
-    return tuple((*name, *next(found[device])) for *name, device in names)
+            place = tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+            if place not in sums:       # a head may be the table of embeddings
+                words = _words(tensor.detach())
+                if words.device not in factors:
+                    factors[words.device] = _factors(words.device)
+                sums[place] = _two_sums(words, factors[words.device]).to(tensor.device)
+            marked.append((name, str(tensor.dtype), tuple(tensor.shape), place))
+        for device in {place[0] for place in sums}:     # one wait for each GPU
+            places = [place for place in sums if place[0] == device]
+            sums |= zip(places, torch.stack([sums[place] for place in places]).tolist())
+    return tuple((*mark, *sums[place]) for *mark, place in marked)
 
 
 def _words(tensor):

@@ -11,10 +11,10 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from skicl._validation import is_missing
-from skicl.encoders._base import check_integer, read_unicode
+from skicl._validation import check_finite, is_missing
+from skicl.encoders._base import NOT_FINITE, check_integer, read_unicode
 from skicl.finetuning._adapters import LoRASettings, check_lora, require_peft
-from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, fit_task, restored_encoder
+from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, check_unchanged, fit_task, restored_encoder
 from skicl.finetuning._training import Course
 from skicl.finetuning._vectors import resolve_encoder
 
@@ -201,9 +201,18 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
             In nats, in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If the model of `encoder` has other weights than in ``fit``, where they are used, or if it gives NaN.
         """
         check_is_fitted(self, "classes_")
-        return self._learnt[-1].log_proba(self.encoder_.transform(X))
+        method, encoder, *_, base_digest, head = self._learnt
+        check_unchanged(method, encoder, base_digest)
+        log_proba = head.log_proba(self.encoder_.transform(X))
+        check_finite(np.exp(log_proba), "probabilities", NOT_FINITE)
+        return log_proba
 
     def predict_proba(self, X):
         """Probabilities of the classes.

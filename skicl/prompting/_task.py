@@ -141,6 +141,15 @@ class PromptedTask:
             log_proba = self._calibrator.transform(log_proba)
         return TaskScores(log_proba, mass)
 
+    @property
+    def is_estimated(self):
+        """Whether something beside the choice of demonstrations was estimated with the weights that the model had."""
+        return self._calibrator is not None or self._prior is not None
+
+    def forget_prompts(self):
+        """Read all prompts anew when they are next needed: the weights of the model have changed."""
+        self._prompts = None
+
     def __getstate__(self):
         state = {**vars(self), "_prompts": None, "_anchors": None}
         if self.plan_ is not None and self.recipe.readout == "label_words":
