@@ -39,15 +39,16 @@ MAY_IMPORT = {
     "_tart": {"_class_texts", "_encoding", "_labels", "_prior_scores", "_reach", "_row_selection", "_scaling",
              "_side_scores"}
     | {"_influence", "reasoning"},
+    "_tensor_files": set(),
     "_validation": set(),
     "datasets": set(),
-    "encoders": {"_file_digests"},
+    "encoders": {"_file_digests", "_tensor_files"},
     "evaluation": {"_row_selection", "datasets"},
     "finetuning": {"encoders"},
     "inspection": {"_row_selection", "datasets", "reasoning"},
-    "pretraining": {"reasoning"},
+    "pretraining": {"_tensor_files", "reasoning"},
     "prompting": set(),
-    "reasoning": {"_file_digests"},
+    "reasoning": {"_file_digests", "_tensor_files"},
     "selection": set(),
 }
 # Single modules that may import more than the rest of their package.

@@ -1,5 +1,6 @@
 """What all encoders share: batches, order, duplicates, the cache, and the contract with scikit-learn."""
 
+import warnings
 from abc import ABC, abstractmethod
 from contextlib import closing, suppress
 from numbers import Integral
@@ -93,6 +94,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         """
         items, model = self._begin(X)
         self.n_features_out_ = self._vectors(model, [min(items, key=self._size)]).shape[1]
+        self._fitted_version = version_of(model)
         return self
 
     def fit_transform(self, X, y=None):
@@ -124,6 +126,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         self._inspect(model, items)
         vectors = self._vectors(model, items)
         self.n_features_out_ = vectors.shape[1]
+        self._fitted_version = version_of(model)
         return vectors
 
     def transform(self, X):
@@ -148,11 +151,14 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         Warns
         -----
         UserWarning
-            If items are too long for the model and were truncated; the message counts them.
+            If items are too long for the model and were truncated; the message counts them. If the files of the model
+            have changed since ``fit``: the vectors are those of the new files, which what was fitted on the old ones
+            does not know.
         """
         check_is_fitted(self, "n_features_out_")
         items, model = self._begin(X)
         self._inspect(model, items)
+        self._compare(model)
         return self._vectors(model, items)
 
     def get_feature_names_out(self, input_features=None):
@@ -231,6 +237,16 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
             raise ValueError("`X` is empty: found 0 items while a minimum of 1 is required.")
         return items, self._load(resolve_device(self.device))
 
+    def _compare(self, model):
+        """Say so if the files of the model are not those of ``fit``."""
+        before, now = getattr(self, "_fitted_version", None), version_of(model)
+        if before is not None and now is not None and before != now:
+            warnings.warn(
+                f"The files of `model`={self.model!r} have changed since {type(self).__name__} was fitted. What was "
+                "fitted on its vectors, such as a classifier, does not fit to the new ones: fit all of it again.",
+                stacklevel=4,
+            )
+
     def _vectors(self, model, items):
         """Vectors of items in their order, each distinct one encoded once at most."""
         first, rows = distinct_digests([content_digest(self._content(item)) for item in items])
@@ -303,6 +319,22 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def version_of(model):
+    """What tells the files of a loaded model from others, on every machine; None where nothing does.
+
+    Parameters
+    ----------
+    model : LoadedModel or object
+        As ``_load`` returned it.
+
+    Returns
+    -------
+    version : str or None
+    """
+    version = getattr(model, "version", None)
+    return version if isinstance(version, str) else None
 
 
 def read_unicode(X):

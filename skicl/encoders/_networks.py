@@ -7,9 +7,10 @@ from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 
+from skicl._tensor_files import check_sealed_folder
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._resolution import find_model, folder_state, folder_version, local_folder
+from skicl.encoders._resolution import BUNDLED_MODELS, find_model, folder_state, folder_version, local_folder
 from skicl.encoders._weights import LiveModel, own_memory, shared_from_folder
 
 # Tokenizers of models without a limit report this or more.
@@ -332,6 +333,8 @@ def open_language_model(folder, device, dtype, *, name=None):
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     name = name or str(folder)
+    if folder in BUNDLED_MODELS.values():
+        check_sealed_folder(folder)
     try:
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
         if not config.is_encoder_decoder:

@@ -30,7 +30,7 @@ from text_battery import LABELS, TEXTS
 
 import skicl
 
-KINDS = ("threads", "interrupts", "containers", "outputs", "labels", "properties")
+KINDS = ("threads", "interrupts", "containers", "outputs", "labels", "properties", "damage")
 
 
 class Rows(NamedTuple):
