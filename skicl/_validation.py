@@ -309,7 +309,7 @@ def check_finite(values, what, cause, positions=None):
     if finite.all():
         return
     bad = np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))
-    first = bad[0] if positions is None else positions[bad[0]]
+    first = min(bad if positions is None else (positions[i] for i in bad))
     raise ValueError(
         f"The {what} of {len(bad)} of {len(finite)} rows, first at position {first}, are NaN or infinite. {cause}"
     )

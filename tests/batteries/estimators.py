@@ -283,7 +283,7 @@ def _encoders():
 
 
 def _parts_of_prompts():
-    within = {**CODES_ONLY, **FROM_WITHIN}
+    within = {**CODES_ONLY, **FROM_WITHIN, "damage": "computes without a network and reads no file"}
     for name in ("AffineCalibration", "BatchCalibration", "ContextualCalibration", "DomainCalibration"):
         yield Subject(
             name, lambda name=name: of_prompts(name), SCORES, OTHER_SCORES, ("transform",), "scores", exempt=within
