@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from numbers import Integral
 from typing import Any
 
@@ -13,12 +14,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
 from skicl._labels import accuracy, check_known, check_one_label_a_row, label_space, read_all_labels
-from skicl._validation import resolve_device, warn_user
-from skicl.encoders._base import check_integer
+from skicl._validation import check_finite, resolve_device, warn_user
+from skicl.encoders._base import NOT_FINITE, check_integer
 from skicl.encoders._causal_head import load_causal_model
 from skicl.encoders._networks import check_model, live_handle
 from skicl.encoders._pipelining import progress_bar
 from skicl.encoders._precision import check_dtype
+from skicl.encoders._weights import quick_digest
 from skicl.prompting._calibration import resolve_calibration
 from skicl.prompting._ensemble import PromptEnsemble
 from skicl.prompting._plans import check_selector, resolve_selector
@@ -47,6 +49,8 @@ class Learnt(FittedState):
     multilabel : bool
     columns : estimator
         Holds names and number of the columns of a table.
+    weights : tuple of (str, str)
+        Number format and checksum of the weights that the model had.
     """
 
     questions: list
@@ -56,6 +60,7 @@ class Learnt(FittedState):
     classes: np.ndarray
     multilabel: bool
     columns: Any
+    weights: tuple
 
 
 class ICLClassifier(ClassifierMixin, BaseEstimator):
@@ -243,10 +248,13 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
                 tasks = [PromptedTask(member._replace(candidate=candidate), fields) for member in recipes]
                 wanted = codes[:, j] if multilabel else codes
                 questions.append([task.fit(loaded.model, rows, wanted, shared) for task in tasks])
+            weights = _weights_of(loaded)
+            for task in chain(*questions):
+                task.read_with = weights
         first = questions[0][0]
         _warn_of_dropped(first)
         shown = None if first.plan_ is None else np.array(first.plan_, dtype=np.int64)
-        learnt = Learnt(questions, recipe, ensemble, fields, classes, multilabel, columns)
+        learnt = Learnt(questions, recipe, ensemble, fields, classes, multilabel, columns, weights)
         found = {"_learnt": learnt, "classes_": classes, "multilabel_": multilabel, "demonstrations_": shown}
         exchange_fitted(self, found | vars(columns))
         return self
@@ -451,11 +459,14 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         log_proba, masses = [], []
         n_readings = len(rows) * sum(map(len, learnt.questions))
         with loaded.lock, progress_bar(n_readings, type(self).__name__, self.verbose) as bar:
+            _follow(learnt, loaded)
             for tasks in learnt.questions:
                 scores = [task.scores(loaded.model, rows, bar.update) for task in tasks]
                 every = [one.log_proba for one in scores]
                 log_proba.append(every[0] if learnt.ensemble is None else learnt.ensemble.combined(every))
                 masses.append(np.mean([one.mass for one in scores], axis=0))
+        check_finite(np.exp(np.hstack(log_proba)), "probabilities", NOT_FINITE)
+        check_finite(np.stack(masses, axis=1), "masses of the label words", NOT_FINITE)
         # In float64 the rounding of the combination may leave a sum of one by more than users like to see.
         log_proba = [some - logsumexp(some, axis=1, keepdims=True) for some in log_proba]
         return log_proba, np.stack(masses, axis=1)
@@ -491,6 +502,26 @@ def _is_indicator(y):
         return type_of_target(y, input_name="y") == "multilabel-indicator"
     nested = isinstance(y, Sequence) and not isinstance(y, str) and len(y) and isinstance(y[0], list | np.ndarray)
     return bool(nested) and np.size(y[0]) > 1 and type_of_target(y, input_name="y") == "multilabel-indicator"
+
+
+def _weights_of(loaded):
+    """Number format and checksum of the weights of a model."""
+    return str(loaded.model.whole.dtype), quick_digest(loaded, loaded.model.whole)
+
+
+def _follow(learnt, loaded):
+    """Forget what was read with other weights; refuse if something was estimated with others. The lock is held."""
+    now, tasks = _weights_of(loaded), list(chain(*learnt.questions))
+    same_format = now[0] == learnt.weights[0]       # in another one a change of weights cannot be told
+    if any(task.is_estimated for task in tasks) and same_format and now != learnt.weights:
+        raise ValueError(
+            "`model` has other weights than when this classifier was fitted, so what `calibration` or `normalize` "
+            "estimated does not fit to them. Restore the model, or fit again."
+        )
+    for task in tasks:
+        if task.read_with != now:
+            task.forget_prompts()
+            task.read_with = now
 
 
 def _abstains(learnt, mass):

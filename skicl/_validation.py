@@ -307,7 +307,7 @@ def import_optional(module, *, extra):
         ) from error
 
 
-def check_finite(values, what, cause):
+def check_finite(values, what, cause, positions=None):
     """Refuse numbers that are NaN or infinite, where a computation hands over its result.
 
     Parameters
@@ -318,6 +318,8 @@ def check_finite(values, what, cause):
         What the numbers are, for the message: a noun in the plural, such as ``"probabilities"``.
     cause : str
         The likely cause and what to do, one or more sentences.
+    positions : sequence of int or None, default=None
+        Numbers of the rows, for the message. None counts them from 0.
 
     Raises
     ------
@@ -337,8 +339,9 @@ def check_finite(values, what, cause):
     if finite.all():
         return
     bad = np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))
+    first = min(bad if positions is None else (positions[i] for i in bad))
     raise ValueError(
-        f"The {what} of {len(bad)} of {len(finite)} rows, first at position {bad[0]}, are NaN or infinite. {cause}"
+        f"The {what} of {len(bad)} of {len(finite)} rows, first at position {first}, are NaN or infinite. {cause}"
     )
 
 

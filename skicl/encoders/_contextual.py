@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._validation import is_missing
-from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
+from skicl.encoders._base import BaseEncoder, check_integer, read_unicode, version_of
 from skicl.encoders._demonstrations import (
     count_that_fit,
     cut_text,
@@ -305,6 +305,7 @@ class ContextualEncoder(BaseEncoder):
         else:
             self._refuse_both_ways(model)
             texts = self._cut(model, texts, 4, self._room(model.model))
+        self._compare(model)
         return self._vectors(model, [_Row(text, None) for text in texts])
 
     # -- fitting --------------------------------------------------------------------------------
@@ -350,9 +351,11 @@ class ContextualEncoder(BaseEncoder):
         if then_encode:
             vectors = self._vectors(model, rows)
             self.n_features_out_ = vectors.shape[1]
+            self._fitted_version = version_of(model)
             return vectors
         one_token = [([model.model.neutral_token], [True])]
         self.n_features_out_ = encode_tokens(model, one_token, self.layers, self.pooling).shape[1]
+        self._fitted_version = version_of(model)
         return None
 
     def _forget(self):
@@ -489,7 +492,7 @@ class ContextualEncoder(BaseEncoder):
         with model.lock:
             layers = resolve_layers(self.layers, model.model.n_layers)
             ids, blocks, starts = self._prompt(model.model)
-            read = read_prompt(model.model, ids, layers)
+            read = read_prompt(model.model, ids, layers, live=model.live)
             vectors = np.empty((len(batch), read.states.shape[1]), dtype=np.float32)
             queries = [i for i, row in enumerate(batch) if row.block is None]
             if queries:

@@ -8,11 +8,12 @@ from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
 
+from skicl._tensor_files import check_sealed_folder
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._quiet import quiet_loading
 from skicl.encoders._reading_on import find_past_name, keeps_chosen_logits, reason_against, warn_of_reading_again
-from skicl.encoders._resolution import find_model, folder_version, local_folder
-from skicl.encoders._weights import LiveModel, shared_model
+from skicl.encoders._resolution import BUNDLED_MODELS, find_model, folder_state, folder_version, local_folder
+from skicl.encoders._weights import LiveModel, own_memory, shared_from_folder
 
 # Tokenizers of models without a limit report this or more.
 _NO_LIMIT = 10**9
@@ -287,10 +288,15 @@ def load_once(kind, model, revision, device, dtype, open_folder):
     if folder is not None:
         if revision is not None:
             raise ValueError(f"`revision` applies to models of the hub only, and {model!r} is a folder.")
-        key, version = (kind, str(folder), None, str(device), str(dtype)), folder_version(folder)
-        return shared_model(key, lambda: open_folder(folder, device, dtype), version=version)
+        key = (kind, str(folder), None, str(device), str(dtype))
+        return shared_from_folder(key, lambda: folder, lambda place: open_folder(place, device, dtype), folder_version)
     key = (kind, model, revision, str(device), str(dtype))
-    return shared_model(key, lambda: open_folder(find_language_model(model, revision), device, dtype, name=model))
+    return shared_from_folder(
+        key,
+        lambda: find_language_model(model, revision),
+        lambda place: open_folder(place, device, dtype, name=model),
+        folder_state,
+    )
 
 
 def find_language_model(name, revision=None):
@@ -373,13 +379,15 @@ def open_language_model(folder, device, dtype, *, name=None):
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     name = name or str(folder)
+    if folder in BUNDLED_MODELS.values():
+        check_sealed_folder(folder)
     try:
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
         if not config.is_encoder_decoder:
             with quiet_loading(name):
                 network = AutoModel.from_pretrained(str(folder), config=config, dtype=dtype, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-            return LanguageModel(network.to(device), tokenizer)
+            return LanguageModel(own_memory(network).to(device), tokenizer)
     except Exception as error:  # each kind of damage has its own class of error
         raise ValueError(
             f"`model`={name!r} could not be loaded from {folder} ({type(error).__name__}: {error}). Expected a folder "

@@ -7,6 +7,7 @@ a head.
 from typing import Any, NamedTuple
 
 from skicl.encoders._token_pooling import padded, states_of
+from skicl.encoders._weights import state_of
 
 # How far states of the trial may differ, as a fraction of their size: in float32, in the shorter formats.
 _ROUNDING = (1e-4, 5e-2)
@@ -53,7 +54,7 @@ def shares_past(model):
     return model.shares_past
 
 
-def read_prompt(model, ids, layers, *, share=True):
+def read_prompt(model, ids, layers, *, share=True, live=True):
     """Read a prompt, or return what was made of it if it was the last one that was read.
 
     Parameters
@@ -66,13 +67,15 @@ def read_prompt(model, ids, layers, *, share=True):
         Layers whose mean the states are.
     share : bool, default=True
         Whether to keep keys and values. False serves to check that this changes nothing.
+    live : bool, default=True
+        Whether others may have changed the weights since.
 
     Returns
     -------
     read : ReadPrompt
         What continuations are read after.
     """
-    key = (ids, layers, share, _state_of_weights(model.network))
+    key = (ids, layers, share, str(model.network.device), state_of(model.network) if live else None)
     if model.prompt is None or model.prompt[0] != key:
         model.prompt = None                                                         # its memory is free for the new one
         model.prompt = key, _read(model, ids, layers, share and shares_past(model))
@@ -125,11 +128,6 @@ def _try_to_share(model):
         return (states - whole).abs().max() / whole.abs().max()
 
     return model.reads_on(model.network, difference, _ROUNDING[model.network.dtype.itemsize < 4])
-
-
-def _state_of_weights(network):
-    """Something that changes when the weights are trained further or moved."""
-    return tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in network.parameters())
 
 
 def _read(model, ids, layers, share):

@@ -5,7 +5,7 @@ from functools import partial
 
 from skicl.encoders import _networks
 from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._weights import LiveModel
+from skicl.encoders._weights import LiveModel, own_memory
 
 
 def live_handle(value, kind):
@@ -105,7 +105,7 @@ def open_tower(kind, folder, device, dtype, *, name=None):
             "with a network and its processor, both written by save_pretrained of transformers."
         ) from error
     model.check()
-    model.network.to(device).eval()
+    own_memory(model.network).to(device).eval()
     return model
 
 

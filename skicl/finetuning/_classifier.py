@@ -14,9 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import FittedState, check_loaded, exchange_fitted
 from skicl._labels import accuracy, check_one_label_a_row, read_all_labels
-from skicl.encoders._base import check_integer, read_unicode
+from skicl._validation import check_finite
+from skicl.encoders._base import NOT_FINITE, check_integer, read_unicode
 from skicl.finetuning._adapters import LoRASettings, check_lora, require_peft
-from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, fit_task, restored_encoder
+from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, check_unchanged, fit_task, restored_encoder
 from skicl.finetuning._training import Course
 from skicl.finetuning._vectors import resolve_encoder
 
@@ -237,6 +238,11 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
             In nats, in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If the model of `encoder` has other weights than in ``fit``, where they are used, or if it gives NaN.
         """
         return _log_proba(self._fitted(), X)
 
@@ -459,7 +465,10 @@ def split_rows(rows, fraction, seed):
 
 
 def _log_proba(learnt, X):
-    return learnt.head.log_proba(learnt.made(_restored).transform(X))
+    check_unchanged(learnt.method, learnt.encoder, learnt.base_digest)
+    log_proba = learnt.head.log_proba(learnt.made(_restored).transform(X))
+    check_finite(np.exp(log_proba), "probabilities", NOT_FINITE)
+    return log_proba
 
 
 def _restored(learnt):

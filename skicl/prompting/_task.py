@@ -81,6 +81,7 @@ class PromptedTask:
 
     def __init__(self, recipe, columns):
         self.recipe, self.columns = recipe, columns
+        self.read_with = None       # the weights that prompts were read with, for the owner of the task to compare
 
     def fit(self, model, rows, codes, shared=None):
         """Choose demonstrations, read what their prompts share, calibrate.
@@ -141,6 +142,15 @@ class PromptedTask:
         if self._calibrator is not None:
             log_proba = self._calibrator.transform(log_proba)
         return TaskScores(log_proba, mass)
+
+    @property
+    def is_estimated(self):
+        """Whether something beside the choice of demonstrations was estimated with the weights that the model had."""
+        return self._calibrator is not None or self._domain_scores is not None
+
+    def forget_prompts(self):
+        """Read all prompts anew when they are next needed: the weights of the model have changed."""
+        self._prompts = None
 
     def __getstate__(self):
         state = {**vars(self), "_prompts": None, "_anchors": None}
