@@ -77,6 +77,8 @@ CODE_LINES_OF_A_FUNCTION = 60
 # Tests of the project as a whole; every other test file is named after the module that it tests.
 WHOLE_PROJECT = {"test_docs", "test_import", "test_packaging", "test_public_api", "test_structure"}
 WHOLE_PROJECT |= {"test_mixed_modality", "test_public_sets", "test_text_classifiers", "test_text_transformers"}
+# Folders of tests that mirror no package: of the examples, and one file for each kind of fault, over all estimators.
+NO_MIRRORS = {"batteries", "examples"}
 
 
 def module_name(path):
@@ -302,7 +304,7 @@ def test_modules_with_code_have_a_test_file(path):
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: path.stem)
 def test_test_files_mirror_the_package(path):
     folder = path.parent.relative_to(TESTS)
-    if folder.parts[:1] == ("examples",) or (not folder.parts and path.stem in WHOLE_PROJECT):
+    if set(folder.parts[:1]) & NO_MIRRORS or (not folder.parts and path.stem in WHOLE_PROJECT):
         return
     name = path.stem.removeprefix("test_")
     candidates = [PACKAGE / folder / f"{form}.py" for form in (name, f"_{name}", f"__{name}__")]
