@@ -2,8 +2,7 @@
 
 import json
 import os
-import tempfile
-from contextlib import suppress
+import threading
 from pathlib import Path
 
 import torch
@@ -40,18 +39,15 @@ def save_atomically(path, tensors, metadata):
 
     path = Path(path)
     data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_safetensors(path):
