@@ -237,6 +237,8 @@ def resolve_device(device=None):
         return resolved
     try:
         torch.empty(0, device=resolved).cpu()
+    except MemoryError:
+        raise
     except Exception as error:  # backends report their absence each in its own way, some in a page of text
         reason = str(error).partition("\n")[0][:100]
         raise ValueError(f"`device`={device!r} cannot be used on this machine ({reason}). {_FALLBACK}") from error

@@ -388,6 +388,8 @@ def open_language_model(folder, device, dtype, *, name=None):
                 network = AutoModel.from_pretrained(str(folder), config=config, dtype=dtype, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
             return LanguageModel(own_memory(network).to(device), tokenizer)
+    except MemoryError:
+        raise
     except Exception as error:  # each kind of damage has its own class of error
         raise ValueError(
             f"`model`={name!r} could not be loaded from {folder} ({type(error).__name__}: {error}). Expected a folder "

@@ -390,6 +390,8 @@ def open_model(folder, device, dtype, *, name=None):
             model = SentenceTransformer(
                 str(folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype}
             )
+    except MemoryError:
+        raise
     except Exception as error:  # each kind of damage has its own class of error
         raise ValueError(
             f"`model`={name!r} could not be loaded from {folder} ({type(error).__name__}: {error}). Expected a folder "

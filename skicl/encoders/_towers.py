@@ -97,7 +97,7 @@ def open_tower(kind, folder, device, dtype, *, name=None):
     try:
         with quiet_loading(name):
             model = kind.open(folder, dtype)
-    except ImportError:
+    except (ImportError, MemoryError):
         raise
     except Exception as error:  # each kind of damage has its own class of error
         raise ValueError(

@@ -365,7 +365,7 @@ class AffineCalibration(BaseCalibration):
             return value, self.C * gradient + away
 
         found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-        self.scale_, self.bias_ = found[:n_classes], found[n_classes:]
+        vars(self).update(scale_=found[:n_classes], bias_=found[n_classes:])     # at once, or not at all
         return self
 
     def transform(self, log_proba):
@@ -382,7 +382,8 @@ class AffineCalibration(BaseCalibration):
             Log-probabilities.
         """
         check_is_fitted(self, "scale_")
-        return log_softmax(_centred(log_proba) * self.scale_ - self.bias_, axis=1)
+        fitted = vars(self).copy()      # of one fit, even if another ends meanwhile
+        return log_softmax(_centred(log_proba) * fitted["scale_"] - fitted["bias_"], axis=1)
 
 
 CALIBRATIONS = {
