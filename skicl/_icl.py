@@ -1,24 +1,27 @@
 """ICLClassifier: labelled rows as a prompt, classes scored by the language model that reads it."""
 
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skicl._columns import read_columns
-from skicl._containers import read_container
-from skicl._labels import check_known, check_targets, label_space
-from skicl._validation import is_missing, resolve_device
-from skicl.encoders._base import check_integer
+from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
+from skicl._labels import accuracy, check_known, check_one_label_a_row, label_space, read_all_labels
+from skicl._validation import check_finite, read_container, resolve_device, warn_user
+from skicl.encoders._base import NOT_FINITE, check_integer
 from skicl.encoders._causal_head import load_causal_model
 from skicl.encoders._networks import check_model, live_handle
 from skicl.encoders._pipelining import progress_bar
 from skicl.encoders._precision import check_dtype
+from skicl.encoders._weights import quick_digest
 from skicl.prompting._calibration import resolve_calibration
 from skicl.prompting._ensemble import PromptEnsemble
 from skicl.prompting._plans import check_selector, resolve_selector
@@ -27,6 +30,38 @@ from skicl.prompting._records import is_records, read_records
 from skicl.prompting._task import PromptedTask, Recipe
 from skicl.prompting._template import PromptTemplate, choose_columns, multilabel_template
 from skicl.prompting._verbalizer import Verbalizer
+
+NO_USE = "Drop the row: unlike TartClassifier, a prompt has no use for rows without a label."
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt(FittedState):
+    """All that a fitted ICLClassifier knows.
+
+    Attributes
+    ----------
+    questions : list of list of PromptedTask
+        For each label (one where classes exclude each other) the members of the ensemble.
+    recipe : Recipe
+    ensemble : PromptEnsemble or None
+    fields : tuple of str
+        Columns of ``X`` that the template names.
+    classes : ndarray of shape (n_classes,)
+    multilabel : bool
+    columns : estimator
+        Holds names and number of the columns of a table.
+    weights : tuple of (str, str)
+        Number format and checksum of the weights that the model had.
+    """
+
+    questions: list
+    recipe: Recipe
+    ensemble: Any
+    fields: tuple
+    classes: np.ndarray
+    multilabel: bool
+    columns: Any
+    weights: tuple
 
 
 class ICLClassifier(ClassifierMixin, BaseEstimator):
@@ -114,6 +149,8 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
     Voting, stacking and bagging of scikit-learn number the classes before their members see them: there, give the
     words as a list, or they are numbers. So does ``cross_val_predict`` with probabilities.
 
+    Whatever stops ``fit`` before its end, an error or an interrupt, leaves the classifier as it was before the call.
+
     Text of the rows goes into the prompt as it is. A row that holds instructions or marks of a chat may sway the model.
 
     Examples
@@ -187,13 +224,14 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             If demonstrations were left out because they do not fit into the window.
         """
         template, verbalizer, selector, calibrator = self._checked()
-        records = None if X is None else self._read(X, reset=True)
+        columns = blank(self)
+        records = None if X is None else _read(columns, X, reset=True)
         classes, codes, multilabel = self._targets(X, y, records)
         if multilabel:
             template = multilabel_template(template, () if records is None else records.columns)
-        columns = choose_columns(template, records)
-        template.parts(columns)
-        rows = [] if records is None else records.select(columns)
+        fields = choose_columns(template, records)
+        template.parts(fields)
+        rows = [] if records is None else records.select(fields)
         word_classes = [0, 1] if multilabel else classes.tolist()
         if multilabel and verbalizer.words is None:
             verbalizer = Verbalizer(**{**verbalizer.get_params(), "words": {0: "no", 1: "yes"}})
@@ -202,20 +240,24 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         ensemble = PromptEnsemble(self.ensemble) if isinstance(self.ensemble, Integral) else self.ensemble
         recipes = [recipe] if ensemble is None else ensemble.members(recipe, word_classes)
         for member in recipes:
-            member.template.parts(columns)
+            member.template.parts(fields)
         candidates = [str(name) for name in classes] if multilabel else [None]
         loaded, shared = self._load(), {}
         with loaded.lock:
             questions = []
             for j, candidate in enumerate(candidates):
-                tasks = [PromptedTask(member._replace(candidate=candidate), columns) for member in recipes]
+                tasks = [PromptedTask(member._replace(candidate=candidate), fields) for member in recipes]
                 wanted = codes[:, j] if multilabel else codes
                 questions.append([task.fit(loaded.model, rows, wanted, shared) for task in tasks])
-        self._questions, self._ensemble, self._columns = questions, ensemble, columns
-        self._recipe, self.classes_, self.multilabel_ = recipe, classes, multilabel
+            weights = _weights_of(loaded)
+            for task in chain(*questions):
+                task.read_with = weights
         first = questions[0][0]
-        self.demonstrations_ = None if first.plan_ is None else np.array(first.plan_, dtype=np.int64)
-        self._warn_of_dropped(first)
+        _warn_of_dropped(first)
+        shown = None if first.plan_ is None else np.array(first.plan_, dtype=np.int64)
+        learnt = Learnt(questions, recipe, ensemble, fields, classes, multilabel, columns, weights)
+        found = {"_learnt": learnt, "classes_": classes, "multilabel_": multilabel, "demonstrations_": shown}
+        exchange_fitted(self, found | vars(columns))
         return self
 
     def predict_log_proba(self, X):
@@ -232,10 +274,11 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             In nats, in the order of ``classes_``. NaN for a row that the verbalizer abstains from. For multi-label,
             of the presence of each label.
         """
-        log_proba, mass = self._scores(X)
-        low = self._low(mass)
-        log_proba = [np.where(few[:, None], np.nan, some) for some, few in zip(log_proba, low.T)]
-        return np.stack([some[:, 1] for some in log_proba], axis=1) if self.multilabel_ else log_proba[0]
+        learnt = self._fitted()
+        log_proba, mass = self._scores(learnt, X)
+        abstains = _abstains(learnt, mass)
+        log_proba = [np.where(left[:, None], np.nan, scores) for scores, left in zip(log_proba, abstains.T)]
+        return np.stack([scores[:, 1] for scores in log_proba], axis=1) if learnt.multilabel else log_proba[0]
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -266,10 +309,11 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             For two classes the log-odds of ``classes_[1]``; for more the log-probabilities; for multi-label the
             log-odds of each label.
         """
-        log_proba, mass = self._scores(X)
-        self._low(mass)
-        odds = [some[:, 1] - some[:, 0] if some.shape[1] == 2 else some for some in log_proba]
-        return np.stack(odds, axis=1) if self.multilabel_ else odds[0]
+        learnt = self._fitted()
+        log_proba, mass = self._scores(learnt, X)
+        _abstains(learnt, mass)
+        odds = [scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores for scores in log_proba]
+        return np.stack(odds, axis=1) if learnt.multilabel else odds[0]
 
     def predict(self, X):
         """The most probable class of every row.
@@ -284,10 +328,32 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels, as they were in ``y``; also for rows with a low mass. For multi-label an indicator matrix.
         """
-        log_proba, mass = self._scores(X)
-        self._low(mass)
-        best = [some.argmax(axis=1) for some in log_proba]
-        return np.stack(best, axis=1) if self.multilabel_ else self.classes_[best[0]]
+        learnt = self._fitted()
+        log_proba, mass = self._scores(learnt, X)
+        _abstains(learnt, mass)
+        best = [scores.argmax(axis=1) for scores in log_proba]
+        return np.stack(best, axis=1) if learnt.multilabel else learnt.classes[best[0]]
+
+    def score(self, X, y, sample_weight=None):
+        """Share of rows whose label is predicted; for multi-label, whose labels are all predicted.
+
+        Parameters
+        ----------
+        X : collection of n_samples texts, frame or array-like of shape (n_samples, n_features)
+            Rows to classify, of the same form as in ``fit``.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Their labels, in any form that ``fit`` takes; every row needs one.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            Accuracy, from 0 to 1.
+        """
+        if self._fitted().multilabel:
+            return super().score(X, y, sample_weight)
+        return accuracy(self, X, y, sample_weight)
 
     def label_mass(self, X):
         """How much probability the model puts on any label word.
@@ -304,8 +370,9 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             From 0 to 1; the mean over the members of an ensemble.
         """
-        _, mass = self._scores(X)
-        return mass if self.multilabel_ else mass[:, 0]
+        learnt = self._fitted()
+        _, mass = self._scores(learnt, X)
+        return mass if learnt.multilabel else mass[:, 0]
 
     def _checked(self):
         """Template, verbalizer, selector and calibrator, resolved; bad parameters are refused."""
@@ -334,28 +401,6 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         check_selector(selector)
         return template, verbalizer, selector, resolve_calibration(self.calibration)
 
-    def _read(self, X, *, reset):
-        """``X`` as rows of named strings, after scikit-learn's checks where it is a table."""
-        X = read_container(X)
-        if is_records(X) or not (isinstance(X, Sequence) or hasattr(X, "__array__") or hasattr(X, "shape")):
-            if hasattr(X, "columns") and X.shape[1] > 1:
-                if reset or hasattr(self, "n_features_in_"):
-                    validate_data(self, X, skip_check_array=True, reset=reset)
-            elif reset:
-                for name in ("n_features_in_", "feature_names_in_"):        # of an earlier fit on a table
-                    if hasattr(self, name):
-                        delattr(self, name)
-            return read_records(X)
-        if hasattr(self, "_columns") and not reset and not hasattr(self, "n_features_in_"):
-            self.n_features_in_ = 1
-            try:
-                array = read_columns(self, X, reset=False, dtype=None)
-            finally:
-                del self.n_features_in_
-        else:
-            array = read_columns(self, X, reset=reset, dtype=None)
-        return read_records(array, columns=getattr(self, "feature_names_in_", None))
-
     def _targets(self, X, y, records):
         """The classes, the number of the class of each row (or the indicators), and whether there are several each."""
         declared = None if self.classes is None else label_space(self.classes)
@@ -366,13 +411,11 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             )
         if y is None:
             return self._enough(declared), np.zeros(0, dtype=np.int64), False
-        _check_no_missing(y)
-        if type_of_target(y, input_name="y") == "multilabel-indicator":
+        if _is_indicator(y):
             return self._indicators(y, records)
-        labels = column_or_1d(y, warn=True)
-        check_targets(labels)
-        if X is not None and len(labels) != len(records.rows):
-            raise ValueError(f"`X` and `y` need one entry for every row, got {len(records.rows)} and {len(labels)}.")
+        labels = read_all_labels(y, advice=NO_USE)
+        if X is not None:
+            check_one_label_a_row(len(records.rows), len(labels))
         classes = np.unique(labels) if declared is None else declared
         if classes.dtype.kind in "UO" and labels.dtype.kind in "iu":
             raise ValueError(
@@ -388,8 +431,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         matrix = np.asarray(y.toarray() if hasattr(y, "toarray") else y).astype(np.int64)
         if records is None:
             raise ValueError("`X` is None, and `y` is an indicator matrix. Give the rows that it belongs to.")
-        if len(matrix) != len(records.rows):
-            raise ValueError(f"`X` and `y` need one entry for every row, got {len(records.rows)} and {len(matrix)}.")
+        check_one_label_a_row(len(records.rows), len(matrix))
         names = np.arange(matrix.shape[1]) if self.classes is None else np.asarray(self.classes)
         if names.shape != (matrix.shape[1],):
             raise ValueError(f"`classes` has shape {names.shape}, and `y` has {matrix.shape[1]} columns. Give one name "
@@ -407,48 +449,32 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         device = resolve_device(self.device)
         return load_causal_model(self.model, self.revision, device, self.dtype, stay=self.device is None)
 
-    def _scores(self, X):
-        """For every question log-probabilities of its classes, and masses (n_samples, n_questions)."""
+    def _fitted(self):
         check_is_fitted(self, "classes_")
-        records = self._read(X, reset=False)
-        rows = records.select(self._columns)
+        return self._learnt
+
+    def _scores(self, learnt, X):
+        """For every question log-probabilities of its classes, and masses (n_samples, n_questions)."""
+        rows = _read(learnt.columns, X, reset=False).select(learnt.fields)
         loaded = self._load()
         log_proba, masses = [], []
-        n_readings = len(rows) * sum(map(len, self._questions))
+        n_readings = len(rows) * sum(map(len, learnt.questions))
         with loaded.lock, progress_bar(n_readings, type(self).__name__, self.verbose) as bar:
-            for tasks in self._questions:
+            _follow(learnt, loaded)
+            for tasks in learnt.questions:
                 scores = [task.scores(loaded.model, rows, bar.update) for task in tasks]
                 every = [one.log_proba for one in scores]
-                log_proba.append(every[0] if self._ensemble is None else self._ensemble.combined(every))
+                log_proba.append(every[0] if learnt.ensemble is None else learnt.ensemble.combined(every))
                 masses.append(np.mean([one.mass for one in scores], axis=0))
+        check_finite(np.exp(np.hstack(log_proba)), "probabilities", NOT_FINITE)
+        check_finite(np.stack(masses, axis=1), "masses of the label words", NOT_FINITE)
         # In float64 the rounding of the combination may leave a sum of one by more than users like to see.
         log_proba = [some - logsumexp(some, axis=1, keepdims=True) for some in log_proba]
         return log_proba, np.stack(masses, axis=1)
 
-    def _low(self, mass):
-        """Which masses are low enough to abstain, after a warning or an error where these are wanted."""
-        verbalizer = self._recipe.verbalizer
-        low = mass < verbalizer.min_mass
-        if low.any() and verbalizer.low_mass in ("warn", "raise"):
-            rows = np.flatnonzero(low.any(axis=1))
-            message = (
-                f"After {len(rows)} of {len(mass)} rows, first at position {rows[0]}, the model puts less than "
-                f"{verbalizer.min_mass} on all label words together. Name the words in the instruction, choose words "
-                "that suit the template, or lower `min_mass`."
-            )
-            if verbalizer.low_mass == "raise":
-                raise ValueError(message)
-            warnings.warn(message, stacklevel=3)
-        return low if verbalizer.low_mass == "nan" else np.zeros_like(low)
-
-    def _warn_of_dropped(self, task):
-        if getattr(task, "n_dropped_", 0):
-            total = task.n_dropped_ + len(task.plan_)
-            warnings.warn(
-                f"{task.n_dropped_} of {total} demonstrations were left out, so that the longest prompt fits into the "
-                "window. Take fewer demonstrations or shorter texts.",
-                stacklevel=3,
-            )
+    def __setstate__(self, state):
+        check_loaded(self, state)
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -457,12 +483,69 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _check_no_missing(y):
-    """Refuse missing labels, which could not be sorted; NaN among numbers is for scikit-learn's checks to refuse."""
-    labels = y.tolist() if hasattr(y, "tolist") else y
-    if isinstance(labels, Sequence) and not isinstance(labels, str):
-        of_strings = any(isinstance(label, str) for label in labels)
-        for position, label in enumerate(labels):
-            if is_missing(label) and (of_strings or not isinstance(label, float)):
-                raise ValueError(f"`y` has a missing label ({label}) at position {position}. Drop the row: unlike "
-                                 "TartClassifier, a prompt has no use for rows without a label.")
+def _read(columns, X, *, reset):
+    """``X`` as rows of named strings, after scikit-learn's checks where it is a table; these write to ``columns``."""
+    X, is_table = read_container(X), hasattr(columns, "n_features_in_")
+    if is_records(X) or not (isinstance(X, Sequence) or hasattr(X, "__array__") or hasattr(X, "shape")):
+        if hasattr(X, "columns") and X.shape[1] > 1 and (reset or is_table):
+            validate_data(columns, X, skip_check_array=True, reset=reset)
+        return read_records(X)
+    if not (reset or is_table):             # fitted on texts, which are one column
+        columns = blank(columns)
+        columns.n_features_in_ = 1
+    array = read_columns(columns, X, reset=reset, dtype=None)
+    return read_records(array, columns=getattr(columns, "feature_names_in_", None))
+
+
+def _is_indicator(y):
+    """Whether ``y`` is a matrix that says of every label whether a row has it."""
+    if hasattr(y, "toarray") or (getattr(y, "ndim", 1) == 2 and y.shape[1] > 1):
+        return type_of_target(y, input_name="y") == "multilabel-indicator"
+    nested = isinstance(y, Sequence) and not isinstance(y, str) and len(y) and isinstance(y[0], list | np.ndarray)
+    return bool(nested) and np.size(y[0]) > 1 and type_of_target(y, input_name="y") == "multilabel-indicator"
+
+
+def _weights_of(loaded):
+    """Number format and checksum of the weights of a model."""
+    return str(loaded.model.whole.dtype), quick_digest(loaded, loaded.model.whole)
+
+
+def _follow(learnt, loaded):
+    """Forget what was read with other weights; refuse if something was estimated with others. The lock is held."""
+    now, tasks = _weights_of(loaded), list(chain(*learnt.questions))
+    same_format = now[0] == learnt.weights[0]       # in another one a change of weights cannot be told
+    if any(task.is_estimated for task in tasks) and same_format and now != learnt.weights:
+        raise ValueError(
+            "`model` has other weights than when this classifier was fitted, so what `calibration` or `normalize` "
+            "estimated does not fit to them. Restore the model, or fit again."
+        )
+    for task in tasks:
+        if task.read_with != now:
+            task.forget_prompts()
+            task.read_with = now
+
+
+def _abstains(learnt, mass):
+    """Which masses are low enough to abstain, after a warning or an error where these are wanted."""
+    verbalizer = learnt.recipe.verbalizer
+    low = mass < verbalizer.min_mass
+    if low.any() and verbalizer.low_mass in ("warn", "raise"):
+        rows = np.flatnonzero(low.any(axis=1))
+        message = (
+            f"After {len(rows)} of {len(mass)} rows, first at position {rows[0]}, the model puts less than "
+            f"{verbalizer.min_mass} on all label words together. Name the words in the instruction, choose words "
+            "that suit the template, or lower `min_mass`."
+        )
+        if verbalizer.low_mass == "raise":
+            raise ValueError(message)
+        warn_user(message)
+    return low if verbalizer.low_mass == "nan" else np.zeros_like(low)
+
+
+def _warn_of_dropped(task):
+    if getattr(task, "n_dropped_", 0):
+        total = task.n_dropped_ + len(task.plan_)
+        warn_user(
+            f"{task.n_dropped_} of {total} demonstrations were left out, so that the longest prompt fits into the "
+            "window. Take fewer demonstrations or shorter texts."
+        )

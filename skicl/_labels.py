@@ -1,147 +1,123 @@
-"""What ``y``, ``classes`` and the weights say: labels, rows without one, the label space, weights."""
+"""What ``y``, ``classes`` and the weights say: labels, rows without one, the label space, weights.
 
-import warnings
-from numbers import Real
+Every classifier reads ``y`` here, so that labels mean the same to all of them.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import accuracy_score
+
+from skicl._validation import is_missing, warn_user
 
 # Weights count rows; sums beyond this and its inverse are mistakes, and would overflow.
 SMALLEST_TOTAL = 1e-50
-# How scikit-learn's semi-supervised estimators mark a row without a label.
+# How scikit-learn's semi-supervised estimators mark a row without a label; also the code of such a row.
 UNLABELLED = -1
 
 
-def split_labels(y, known):
-    """Find the rows without a label: None (or NaN) among labels of any type, -1 among integers.
+class Labels(NamedTuple):
+    """The labels of the labelled rows, shape (n_labelled,), and which rows these are, shape (n_samples,)."""
 
-    -1 is a label like any other where ``known`` holds it or, without ``known``, where fewer than two
-    classes would remain.
+    values: np.ndarray
+    labelled: np.ndarray
 
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Labels and marks.
-    known : ndarray of shape (n_classes,) or None
-        The label space so far; None where there is none yet.
 
-    Returns
-    -------
-    labels : ndarray of shape (n_labelled,)
-        Labels of the other rows; None if every row has one.
-    labelled : ndarray of shape (n_samples,), dtype bool
-        Whether a row has a label; None if every row has one.
+def read_labels(y, *, marks=(), parameter="y"):
+    """Labels of the rows that have one: strings, integers, floats with integral values or booleans, of one type.
 
-    Warns
-    -----
-    UserWarning
-        If -1 is read as a mark and might have been meant as a label: beside 0 and 1 alone, or beside
-        other negative numbers.
+    Missing values (None, NaN, NA) say that a row has none, and so do the values in ``marks``. Labels of nullable
+    columns, object arrays and the like get the type that they have one by one; members of a ``str`` or ``int`` Enum
+    become their values.
 
-    Examples
-    --------
-    >>> from skicl._labels import split_labels
-    >>> split_labels(["a", None, "b"], None)[1]
-    array([ True, False,  True])
-    >>> split_labels([1, -1, 1, -1], None)
-    (None, None)
+    >>> from skicl._labels import read_labels
+    >>> read_labels(["a", None, "b"])
+    Labels(values=array(['a', 'b'], dtype='<U1'), labelled=array([ True, False,  True]))
     """
-    y = _as_vector(y)
-    if y is None:
-        return None, None
-    if y.dtype.kind in "Of":
-        labelled = np.array([not _is_missing(label) for label in y], dtype=bool)
-        if not labelled.all():
-            return _of_one_type(y[labelled]), labelled
-        y = _of_one_type(y)
-    if y.dtype.kind != "i":
-        return None, None
-    labelled = y != UNLABELLED
-    if labelled.all() or (known is not None and UNLABELLED in known.tolist()):
-        return None, None
-    if known is None:
-        others = np.unique(y[labelled])
-        if len(others) < 2:
-            return None, None
-        if others.tolist() == [0, 1] or others[0] < 0:
-            warnings.warn(f"`y` holds -1 beside {others.tolist()[:5]}: rows with -1 were read as rows without a "
-                          "label, as in sklearn.semi_supervised. If -1 is a class, list all classes in `classes`; if "
-                          "not, list the others there, and this warning goes away.", stacklevel=5)
-    return y[labelled], labelled
+    items = _one_dimensional(y, parameter)
+    if isinstance(items, np.ndarray):                           # of numbers
+        labelled = items == items                               # NaN is not
+        for mark in marks:
+            labelled &= ~_equal_numbers(items, mark)
+        values = items[labelled]
+    else:
+        labelled = np.array([not (is_missing(label) or _is_mark(label, marks)) for label in items], dtype=bool)
+        kept = [label for label, known in zip(items, labelled) if known]
+        values = _of_one_type(kept, _holds_objects(y), parameter)
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        raise ValueError(f"Input {parameter} contains infinity or a value too large for {values.dtype!r}: "
+                         f"`{parameter}` must hold labels, such as strings or integers.")
+    if values.dtype.kind == "f" and (values != np.trunc(values)).any():
+        first = values[values != np.trunc(values)][0]
+        raise ValueError(f"Unknown label type: continuous. `{parameter}` holds {first}: expected classes, such as "
+                         "strings or integers, not the numbers of a regression.")
+    return Labels(values, labelled)
 
 
-def _as_vector(y):
-    """``y`` as an array of one dimension, or None where that is for scikit-learn's checks to refuse."""
-    try:
-        y = np.asarray(y)
-    except Exception:       # ragged lists, tensors on other devices
-        return None
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    return y if y.ndim == 1 and len(y) else None
+def read_all_labels(y, *, parameter="y", advice="Drop the row."):
+    """Labels of rows that must all have one, shape (n_samples,)."""
+    values, labelled = read_labels(y, parameter=parameter)
+    if not labelled.all():
+        position = int(np.argmin(labelled))
+        raise ValueError(f"`{parameter}` has a missing label at position {position}. {advice}")
+    return values
 
 
-def _is_missing(label):
-    return label is None or type(label).__name__ in {"NAType", "NaTType"} or (isinstance(label, float | np.floating)
-                                                                              and label != label)
+def marks_of(missing_label, declared):
+    """Values that mark rows without a label: the one that the user names, and -1 where the label space lacks it."""
+    if missing_label is None:
+        return () if declared is None or UNLABELLED in declared.tolist() else (UNLABELLED,)
+    if declared is not None and _is_mark(missing_label, declared.tolist()):
+        raise ValueError(f"`missing_label` is {missing_label!r}, and the label space lists it too: "
+                         f"{declared.tolist()[:10]}. A value is a label or marks rows without one, not both.")
+    return (missing_label,)
 
 
-def _of_one_type(labels):
-    """Object labels that are all integers, or all numbers, as an array of numbers; others as they are."""
-    if labels.dtype.kind == "O" and len(labels) and all(isinstance(label, Real | np.bool_) for label in labels):
-        return np.array(labels.tolist())
-    return labels
+def check_missing_label(missing_label):
+    """Refuse a mark that is no label."""
+    usable = isinstance(missing_label, str | Real | np.bool_) and not is_missing(missing_label)
+    if not (missing_label is None or usable):
+        raise TypeError("`missing_label` must be None, a number or a string, such as -1 for the convention of "
+                        f"sklearn.semi_supervised, got {missing_label!r}. None and NaN always mark rows without a "
+                        "label.")
 
 
-def check_targets(labels):
-    """Refuse targets that are no classes.
+def accuracy(classifier, X, y, sample_weight):
+    """Share of rows whose label is predicted, for labels in any form that ``fit`` takes."""
+    labels = read_all_labels(y, advice="Score labelled rows only.")
+    return float(accuracy_score(labels, classifier.predict(X), sample_weight=sample_weight))
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n_samples,)
-        Labels, marks left out.
-    """
-    try:
-        check_classification_targets(labels)
-    except TypeError as error:      # strings among numbers
-        kinds = sorted({type(label).__name__ for label in labels})
-        raise ValueError(f"`y` mixes labels of types that cannot be sorted: {kinds}. Use labels of one type; None "
-                         "marks a row without a label.") from error
+
+def check_one_label_a_row(n_rows, n_labels):
+    """Refuse rows and labels of different number."""
+    if n_rows != n_labels:
+        raise ValueError(f"`X` and `y` need one entry for every row, got {n_rows} and {n_labels}: "
+                         "inconsistent numbers of rows.")
 
 
 def label_space(classes, parameter="classes"):
-    """Labels that a user lists, sorted, each once.
+    """Labels that a user lists (or the keys of a dict), sorted, each once: shape (n_classes,).
 
-    Parameters
-    ----------
-    classes : array-like of shape (n_classes,), or dict whose keys are the labels
-        What the user gave.
-    parameter : str, default="classes"
-        Its name, for messages.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,)
-        The label space.
-
-    Examples
-    --------
     >>> from skicl._labels import label_space
     >>> label_space(["spam", "ham"])
     array(['ham', 'spam'], dtype='<U4')
     """
     if isinstance(classes, str | bytes):
         raise ValueError(f"`{parameter}` is a bare string ({classes!r}): expected a list of all labels.")
-    listed = list(classes)
-    if any(_is_missing(label) for label in listed):
+    listed = classes if hasattr(classes, "dtype") else list(classes)
+    if getattr(listed, "ndim", 1) != 1 or any(isinstance(label, list | tuple | np.ndarray) for label in listed):
+        raise ValueError(f"`{parameter}` is {listed!r:.60}: expected one label for each class.")
+    if not len(listed):
+        raise ValueError(f"`{parameter}` is empty: expected a list of all labels.")
+    values, labelled = read_labels(listed, parameter=parameter)
+    if not labelled.all():
         raise ValueError(f"`{parameter}` lists a missing label. None marks rows without a label in `y`; leave it out "
                          "here.")
-    if len({isinstance(label, str) for label in listed}) > 1:
-        raise ValueError(f"`{parameter}` mixes strings and other labels: {listed[:5]}. Use labels of one type.")
-    array = np.asarray(classes if hasattr(classes, "dtype") else listed)
-    if array.ndim != 1:
-        raise ValueError(f"`{parameter}` has shape {array.shape}, expected one label for each class.")
-    return np.unique(array)
+    return np.unique(values)
 
 
 def check_known(labels, declared, parameter):
@@ -178,7 +154,7 @@ def append_labels(labels, more):
     if not len(labels) or not len(more):
         return more if len(more) else labels
     kinds = {labels.dtype.kind, more.dtype.kind}
-    if len(kinds) == 2 and "O" not in kinds:
+    if len(kinds) == 2 and kinds not in ({"O", "U"}, {"i", "u"}):
         raise ValueError(f"`y` holds labels of another kind than before: {more.tolist()[:3]}, the classes are "
                          f"{np.unique(labels).tolist()[:3]}. Use labels of one type.")
     return np.concatenate([labels, more])
@@ -213,34 +189,10 @@ def sample_weights(sample_weight, n_samples):
 
 
 def encode_labels(labels, labelled, weight, classes, class_weight, *, told_apart):
-    """Codes of the rows and weights of the classes, if they allow to classify.
+    """Codes of the rows, shape (n_samples,): position of the label in ``classes``, -1 without one.
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n_labelled,)
-        Labels of the labelled rows, all of them in ``classes``.
-    labelled : ndarray of shape (n_samples,), dtype bool
-        Which rows these are.
-    weight : ndarray of shape (n_samples,)
-        Weights of all rows.
-    classes : ndarray of shape (n_classes,)
-        The label space.
-    class_weight : dict, "balanced" or None
-        What the user gave.
-    told_apart : bool
-        Whether names of the classes or another model tell them apart without a labelled row.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,), dtype int64
-        Position of the label in ``classes``; -1 without a label.
-    weight_of_class : ndarray of shape (n_classes,), dtype float64
-        In the order of ``classes``.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two classes, or no weight to learn from.
+    Refused are fewer than two classes, and rows without any weight to learn from. ``told_apart`` says that names of
+    the classes or another model tell them apart without a labelled row.
     """
     weight_of_class = class_weights(class_weight, classes, labels, weight[labelled])
     if len(classes) < 2:
@@ -259,7 +211,7 @@ def encode_labels(labels, labelled, weight, classes, class_weight, *, told_apart
     if not SMALLEST_TOTAL < total < 1 / SMALLEST_TOTAL:
         raise ValueError(f"`sample_weight` times `class_weight` sums to {total}. Weights count rows: rescale them "
                          "so that their mean is about 1.")
-    return codes, weight_of_class
+    return codes
 
 
 def row_weights(weight, codes, weight_of_class):
@@ -317,3 +269,121 @@ def class_weights(class_weight, classes, labels, weight):
     if not present.any():
         return np.ones(len(classes))
     return np.where(present, totals.sum() / (present.sum() * np.where(present, totals, 1.0)), 1.0)
+
+
+# -- from a container to labels -------------------------------------------------------------------
+
+
+def _one_dimensional(y, parameter):
+    """An array of numbers, or a list of labels of any type; containers without an order are refused."""
+    if hasattr(y, "toarray"):
+        raise ValueError(f"`{parameter}` is a sparse matrix of shape {y.shape}. {_ONE_LABEL}")
+    if isinstance(y, str | bytes) or not (isinstance(y, Sequence) or any(hasattr(y, name) for name in _ORDERED)):
+        raise TypeError(f"`{parameter}` is of type {type(y).__name__}: expected one label for each row, in order, as a "
+                        f"list or a column. Use list(...) if its order is that of the rows.")
+    if hasattr(y, "columns") and not hasattr(y, "to_list") and hasattr(y, "shape"):         # a frame or table
+        if len(y.columns) != 1:
+            raise ValueError(f"`{parameter}` is a table of shape {tuple(y.shape)}. {_ONE_LABEL}")
+        _warn_of_a_column(parameter)
+        y = y.iloc[:, 0] if hasattr(y, "iloc") else y.to_series() if hasattr(y, "to_series") else y.columns[0]
+    for name in ("to_pylist", "to_list"):                       # pyarrow, polars, pandas: labels one by one
+        if hasattr(y, name):
+            dtype = getattr(y, "dtype", None)
+            return np.asarray(y) if isinstance(dtype, np.dtype) and dtype.kind in "biuf" else getattr(y, name)()
+    if hasattr(y, "tolist") and not isinstance(getattr(y, "dtype", None), np.dtype):       # extension arrays, tensors
+        y = y.tolist()
+    if isinstance(y, Sequence) and not hasattr(y, "dtype"):
+        return _of_a_sequence(list(y), parameter)
+    array = np.asanyarray(y)
+    if array.ndim == 2 and array.shape[1] == 1:
+        _warn_of_a_column(parameter)
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(f"`{parameter}` has shape {array.shape}: y should be a 1d array. {_ONE_LABEL}")
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: `{parameter}` holds complex numbers. Use strings, integers or "
+                         "booleans.")
+    if array.dtype.kind in "mMV":
+        raise ValueError(f"Unknown label type: `{parameter}` is of type {array.dtype}. Use strings, integers or "
+                         "booleans.")
+    is_numeric = array.dtype.kind in "biuf" and not isinstance(array, np.ma.MaskedArray)
+    return array if is_numeric else array.tolist()
+
+
+def _of_a_sequence(labels, parameter):
+    """Labels of a list; lists of one label each are a column."""
+    lengths = {np.size(label) for label in labels if isinstance(label, list | tuple | np.ndarray) and np.ndim(label)}
+    if not lengths:
+        return labels
+    nested = all(isinstance(label, list | np.ndarray) for label in labels)
+    if lengths != {1} or not nested:
+        raise ValueError(f"`{parameter}` is a {type(labels).__name__} of lists. {_ONE_LABEL}")
+    _warn_of_a_column(parameter)
+    return [label[0] for label in labels]
+
+
+# What arrays, columns and tables have, and generators, sets and dicts have not.
+_ORDERED = ("__array__", "tolist", "to_list", "to_pylist", "columns")
+_ONE_LABEL = ("Expected one label for each row. For several labels a row use ICLClassifier with an indicator matrix, "
+              "or sklearn.multioutput.MultiOutputClassifier.")
+
+
+def _warn_of_a_column(parameter):
+    warn_user(f"A column-vector {parameter} was passed when a 1d array was expected. Please change the shape of "
+              f"`{parameter}` to (n_samples,), for example using ravel().", DataConversionWarning)
+
+
+def _of_one_type(labels, as_objects, parameter):
+    """Labels one by one as an array of strings, numbers or booleans."""
+    labels = [_plain(label, parameter) for label in labels]
+    kinds = {str if isinstance(label, str) else Real if isinstance(label, Real) else type(label) for label in labels}
+    if len(kinds) > 1:
+        names = sorted({type(label).__name__ for label in labels})
+        raise ValueError(f"`{parameter}` mixes labels of types that cannot be sorted: {names}. Use labels of one type; "
+                         "None marks a row without a label.")
+    if kinds == {str}:
+        # Fixed-width strings of numpy lose zeros at their end.
+        return np.array(labels, dtype=object if as_objects or any(label[-1:] == "\0" for label in labels) else str)
+    if kinds - {Real}:
+        name = kinds.pop().__name__
+        raise ValueError(f"Unknown label type: `{parameter}` holds labels of type {name} ({labels[0]!r:.60}). Use "
+                         "strings, integers or booleans, for example [str(label) for label in y].")
+    values = np.array(labels if labels else [], dtype=None if labels else np.int64)
+    if values.dtype.kind not in "biuf" or (values.dtype.kind == "f" and all(isinstance(n, Integral) for n in labels)):
+        raise ValueError(f"`{parameter}` holds numbers that do not fit into 64 bits, such as {max(labels, key=abs)}. "
+                         "Use strings.")
+    return values
+
+
+def _plain(label, parameter):
+    """A label without what a subclass adds to it, or that of a scalar array."""
+    if isinstance(label, np.ndarray | np.generic) and not np.ndim(label):
+        label = label.item()
+    if isinstance(label, bytes | bytearray):
+        raise TypeError(f"`{parameter}` holds bytes ({bytes(label)!r:.60}): expected strings, integers or booleans. "
+                        "Decode them, for example [label.decode() for label in y].")
+    if isinstance(label, str):
+        return str.__str__(label)
+    if isinstance(label, Enum):
+        if isinstance(label.value, Integral) and isinstance(label, int):
+            return int(label)
+        raise TypeError(f"`{parameter}` holds members of the Enum {type(label).__name__}, which have no order. Use "
+                        "their values, [member.value for member in y], or an Enum that is a str: class "
+                        f"{type(label).__name__}(str, Enum).")
+    return label
+
+
+def _holds_objects(y):
+    """Whether strings come in an array or a column of objects, as those of pandas do: then they stay objects."""
+    return getattr(getattr(y, "dtype", None), "kind", "U") not in "UT"
+
+
+def _is_mark(label, marks):
+    return any(isinstance(label, bool | np.bool_) == isinstance(mark, bool | np.bool_)
+               and isinstance(label, str) == isinstance(mark, str) and label == mark for mark in marks)
+
+
+def _equal_numbers(array, mark):
+    """Which numbers of an array equal a mark; booleans and numbers are apart."""
+    comparable = isinstance(mark, Real | np.bool_) and isinstance(mark, bool | np.bool_) == (array.dtype.kind == "b")
+    return array == mark if comparable else np.zeros(len(array), dtype=bool)

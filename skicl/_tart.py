@@ -1,15 +1,15 @@
 """TartClassifier: a frozen encoder, then a pretrained reasoner that reads the labelled rows as context."""
 
 import os
-import warnings
 from collections.abc import Mapping
-from copy import copy
+from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from skicl._class_texts import (
     check_class_texts,
@@ -21,45 +21,73 @@ from skicl._class_texts import (
     texts_of,
 )
 from skicl._columns import read_columns
+from skicl._compiled import CompiledContext, ContextRows, device_of, normalise
 from skicl._encoding import check_encoded, choose_encoder, fit_encode, fit_on_texts
-from skicl._influence import (
-    chosen_rows,
-    contexts_at_a_time,
-    indispensable_row,
-    stack,
-    stack_evidence,
-)
+from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
+from skicl._influence import chosen_rows, contexts_at_a_time, indispensable_row
 from skicl._labels import (
+    Labels,
+    accuracy,
     append_labels,
     check_known,
-    check_targets,
-    class_weights,
+    check_missing_label,
+    check_one_label_a_row,
     encode_labels,
     label_space,
-    row_weights,
+    marks_of,
+    read_labels,
     sample_weights,
-    split_labels,
 )
-from skicl._prior_scores import ask, check_prior, consult, is_ready, log_scores
-from skicl._reach import pull_in, take_reach
+from skicl._prior_scores import Consulted, ask, check_prior, consult, is_ready, log_scores
 from skicl._row_selection import count_rows
-from skicl._scaling import column_scaling
-from skicl._side_scores import side_scores, take_guide
-from skicl._validation import did_you_mean, is_text, read_container, resolve_device
-from skicl.reasoning import Evidence, Reasoner, reasoner_path
+from skicl._validation import (
+    check_finite,
+    did_you_mean,
+    is_text,
+    read_container,
+    resolve_device,
+    warn_of_small_total,
+    warn_user,
+)
+from skicl.reasoning import Reasoner, reasoner_path
 from skicl.reasoning._shared import shared_reasoner
 
-# Rows of the context are processed so many (row, class) pairs at a time, to bound memory.
-PAIRS_AT_A_TIME = 200_000
-# Queries likewise; larger buffers than these are taken from the system anew for every operation, which costs more.
-QUERIES_AT_A_TIME = 8192
-# Log-probabilities of two classes differ by at most this, so that no probability is 0 or 1.
-LARGEST_LOG_ODDS = 16.0
-# A query so many times farther out than any labelled row is as far as one can be; its squares stay finite.
-FARTHEST = 1e6
-# In nats a row, times the root of the number of labelled rows.
-CLEARLY_BETTER = 1.0
 FLOATS = [np.float64, np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt(FittedState):
+    """All that a fitted TartClassifier knows; the compiled context is made from it.
+
+    Attributes
+    ----------
+    encoder : transformer or None
+    classes : ndarray of shape (n_classes,)
+    declared : ndarray of shape (n_classes,) or None
+        The label space that the user listed.
+    columns : estimator or None
+        Holds names and number of the columns of a numeric ``X``.
+    names : ndarray of shape (n_classes, n_features) or None
+        Vectors of the classes.
+    embedded : dict from str to ndarray of shape (n_features,)
+        Vectors of their texts.
+    consulted : Consulted
+        What a prior said of the rows.
+    rows : ContextRows or None
+        None where there are none.
+    digest : str or None
+        Fingerprint of the reasoner that they were compiled for.
+    """
+
+    encoder: Any
+    classes: np.ndarray
+    declared: np.ndarray | None
+    columns: Any
+    names: np.ndarray | None
+    embedded: dict
+    consulted: Consulted
+    rows: ContextRows | None
+    digest: str | None
 
 
 class TartClassifier(ClassifierMixin, BaseEstimator):
@@ -102,6 +130,9 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with ``sample_weight``. "balanced" gives every class the
         same total weight. None means one. Rows without a label belong to no class.
+    missing_label : None, int, float, bool or str, default=None
+        A value of ``y`` that marks rows without a label, beside None, NaN and NA, which always do. -1 is the convention
+        of :mod:`sklearn.semi_supervised`. None: no other value does, unless ``classes`` are listed without -1.
     device : str, torch.device or None, default=None
         Where the reasoner (and an encoder made here) runs. None means cuda, else mps, else cpu.
     batch_size : int, default=1024
@@ -185,13 +216,14 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(self, encoder="auto", *, reasoner=None, class_texts=None, prior=None, standardize="auto",
-                 class_weight=None, device=None, batch_size=1024):
+                 class_weight=None, missing_label=None, device=None, batch_size=1024):
         self.encoder = encoder
         self.reasoner = reasoner
         self.class_texts = class_texts
         self.prior = prior
         self.standardize = standardize
         self.class_weight = class_weight
+        self.missing_label = missing_label
         self.device = device
         self.batch_size = batch_size
 
@@ -205,10 +237,10 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             for instance by :class:`~sklearn.decomposition.TruncatedSVD`. None, with ``classes`` and ``class_texts`` or
             a fitted ``prior``, starts without any row.
         y : array-like of shape (n_samples,), default=None
-            Labels: strings, integers or booleans, of at least two classes. Rows without a label are marked by None
-            (or NaN) among labels of any type, and by -1 among integers. -1 is a label like any other if ``classes``
-            or the keys of ``class_texts`` hold it or if, where neither is given, fewer than two classes remain
-            without it. None says that no row has a label; it needs ``classes`` or a dict of ``class_texts``.
+            Labels: strings, integers or booleans, of at least two classes. Rows without a label are marked by None,
+            NaN or NA among labels of any type, and by ``missing_label``. Where ``classes`` (or the keys of
+            ``class_texts``) are listed without -1, it marks them too; otherwise -1 is a label like any other. None
+            says that no row has a label; it needs ``classes`` or a dict of ``class_texts``.
         sample_weight : array-like of shape (n_samples,), float or None, default=None
             Non-negative weights. A row of weight 2 counts as two equal rows, so their scale matters: weights that
             sum to one say that there is one row in all. None means 1.
@@ -223,23 +255,19 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
         Raises
         ------
-        ValueError
+        ValueError, TypeError
             If a parameter or an input is unusable.
 
-        Warns
+        Notes
         -----
-        UserWarning
-            If -1 marks rows without a label beside labels that are exactly 0 and 1, or other negative numbers, and no
-            ``classes`` say that this is meant.
+        Whatever stops ``fit`` or ``partial_fit`` before their end, an error or an interrupt, leaves the classifier as
+        it was before the call.
         """
         self._check_parameters()
-        declared = self._declare(classes, None)
+        declared = self._declare(classes)
         if X is None:
-            self._start_without_rows(y, sample_weight, declared)
-        else:
-            self._learn(read_container(X), y, sample_weight, declared, first=True)
-        self._declared = declared
-        return self
+            return self._keep(self._start_without_rows(y, sample_weight, declared))
+        return self._keep(self._learn(X, y, sample_weight, declared, None))
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Append rows, labelled or not, to the context; the first call starts it.
@@ -271,11 +299,14 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             If ``y`` holds a label outside the ``classes`` of the first call, or an input is unusable.
         """
         self._check_parameters()
-        fitted = self if hasattr(self, "classes_") else None
-        declared = self._declare(classes, fitted)
-        self._learn(read_container(X), y, sample_weight, declared, first=fitted is None or self._rows is None)
-        self._declared = declared
-        return self
+        before = vars(self).get("_learnt")
+        if before is None:
+            return self._keep(self._learn(X, y, sample_weight, self._declare(classes), None))
+        if classes is not None and not np.array_equal(label_space(classes), before.classes):
+            raise ValueError(f"`classes` differs from the first call of partial_fit: got {list(classes)[:10]}. Leave "
+                             "it out after the first call.")
+        before_rows = None if before.rows is None else before
+        return self._keep(self._learn(X, y, sample_weight, before.declared, before_rows))
 
     def decision_function(self, X):
         """Log-odds of the classes.
@@ -306,10 +337,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             In nats, in the order of ``classes_``.
         """
-        check_is_fitted(self, "classes_")
-        if self._rows is None:
-            return _normalise(torch.from_numpy(self._guess(read_container(X)))).numpy()
-        return self._log_proba(*self._read_queries(read_container(X)))
+        return self._log_proba(self._fitted(), X)
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -339,8 +367,27 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Labels, as they were in ``y``.
         """
-        best = self.predict_log_proba(X).argmax(axis=1)
-        return self.classes_[best]
+        learnt = self._fitted()
+        return learnt.classes[self._log_proba(learnt, X).argmax(axis=1)]
+
+    def score(self, X, y, sample_weight=None):
+        """Share of rows whose label is predicted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or n_samples texts
+            Rows to classify.
+        y : array-like of shape (n_samples,)
+            Their labels, in any form that ``fit`` takes; every row needs one.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            Accuracy, from 0 to 1.
+        """
+        return accuracy(self, X, y, sample_weight)
 
     def context_influence(self, X, *, rows=None):
         """How much every row of the context moved the predictions.
@@ -399,23 +446,25 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         >>> int(y[::10][strongest])
         2
         """
-        check_is_fitted(self, "classes_")
-        rows = chosen_rows(rows, self.n_context_)
-        if self._rows is None:
-            return np.zeros((len(self.predict_log_proba(X)), 0, len(self.classes_)))
-        X, opinions = self._read_queries(read_container(X))
-        whole = self._log_proba(X, opinions)
+        learnt = self._fitted()
+        rows = chosen_rows(rows, 0 if learnt.rows is None else len(learnt.rows.codes))
+        if learnt.rows is None:
+            return np.zeros((len(self._log_proba(learnt, X)), 0, len(learnt.classes)))
+        X, opinions = self._read_queries(learnt, read_container(X))
+        compiled = learnt.made(self._compile)
+        whole = compiled.log_proba(X, opinions, self.batch_size)
         without = np.repeat(whole[:, None], len(rows), axis=1)
-        told_apart = self._vectors is not None or self.prior_ is not None
-        last = indispensable_row(self._rows[1], self._weights(), told_apart=told_apart)
+        weight = learnt.rows.total_weight
+        told_apart = learnt.names is not None or learnt.consulted.prior is not None
+        last = indispensable_row(learnt.rows.codes, weight, told_apart=told_apart)
         if last in rows:
-            nothing = torch.from_numpy(np.zeros(whole.shape) + self._guess_of(X, opinions))
-            without[:, rows == last] = _normalise(nothing).numpy()[:, None]
-        counted = np.flatnonzero((self._weights()[rows] > 0) & (rows != last))
-        size = contexts_at_a_time(*self._rows[0].shape, len(self.classes_), self._where())
+            nothing = torch.from_numpy(np.zeros(whole.shape) + _guess(learnt, X, opinions))
+            without[:, rows == last] = normalise(nothing).numpy()[:, None]
+        counted = np.flatnonzero((weight[rows] > 0) & (rows != last))
+        size = contexts_at_a_time(*learnt.rows.X.shape, len(learnt.classes), device_of(compiled.network))
         for i in range(0, len(counted), size):
             batch = counted[i:i + size]
-            without[:, batch] = self._log_proba_without(rows[batch], X, opinions)
+            without[:, batch] = compiled.log_proba_without(rows[batch], X, opinions, self.batch_size)
         return whole[:, None] - without
 
     # -- the steps, in order of use -------------------------------------------------------------
@@ -437,6 +486,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         if not (self.reasoner is None or isinstance(self.reasoner, str | os.PathLike | Reasoner)):
             raise TypeError(f"`reasoner` must be None, a name, a path or a Reasoner, got an object of type "
                             f"{type(self.reasoner).__name__}.")
+        check_missing_label(self.missing_label)
         check_class_texts(self.class_texts, self.encoder)
         check_prior(self.prior)
         resolve_device(self.device)
@@ -446,13 +496,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError(f"`{name}` must be None with the reasoner {self.reasoner!r}, which reads labelled "
                                  "rows only. Use the default reasoner.")
 
-    def _declare(self, classes, fitted):
+    def _declare(self, classes):
         """The label space: what the user lists, or the keys of a dict of names, or None where labels decide."""
-        if fitted is not None:
-            if classes is not None and not np.array_equal(label_space(classes), fitted.classes_):
-                raise ValueError(f"`classes` differs from the first call of partial_fit: got {list(classes)[:10]}. "
-                                 "Leave it out after the first call.")
-            return fitted._declared
         if classes is not None:
             return label_space(classes)
         return label_space(self.class_texts, "class_texts") if isinstance(self.class_texts, Mapping) else None
@@ -464,68 +509,46 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
                              "one vector for each class, or pass `encoder`.")
         return encoder
 
-    def _learn(self, X, y, sample_weight, declared, *, first):
-        """Read rows and compile them, after those of earlier calls unless they are the first."""
-        if y is None and declared is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        encoder = self._encoder_for(is_text(X)) if first else self.encoder_
-        known = declared if declared is not None or first else self.classes_
-        rows, labels, labelled = self._read(encoder, X, y, known, first)
+    def _learn(self, X, y, sample_weight, declared, before):
+        """Read rows, behind those of ``before`` (Learnt) if there are any, and compile all; nothing is stored here."""
+        first, X = before is None, read_container(X)
+        labels, labelled = self._labels(X, y, declared)
+        encoder = self._encoder_for(is_text(X)) if first else before.encoder
+        columns = blank(self) if first else before.columns
+        if encoder is None:
+            X = read_columns(columns, X, reset=first, dtype=FLOATS)
+        if not isinstance(X, str | bytes):
+            check_one_label_a_row(count_rows(X), len(labelled))
         weight = sample_weights(sample_weight, len(labelled))
         every = (labels, labelled, weight)
         if not first:
-            _, codes, weights = self._rows
-            every = (append_labels(self.classes_[codes[codes >= 0]], labels),
-                     np.concatenate([codes >= 0, labelled]), np.concatenate([weights, weight]))
+            old = before.rows
+            every = (append_labels(before.classes[old.codes[old.codes >= 0]], labels),
+                     np.concatenate([old.codes >= 0, labelled]), np.concatenate([old.weight, weight]))
+        warn_of_small_total(every[2], len(every[2]))
         classes = np.unique(every[0]) if declared is None else declared
         check_known(every[0], classes, "class_texts" if isinstance(self.class_texts, Mapping) else "classes")
         told_apart = self.class_texts is not None or is_ready(self.prior)
-        codes, weight_of_class = encode_labels(*every, classes, self.class_weight, told_apart=told_apart)
-        names = class_entries(self.class_texts, classes)
-        if encoder is not None:
-            rows = self._encode(encoder, X, labels, labelled, first)
-        embedded = embed_names(names, encoder, {} if first else self._embedded)
-        vectors = class_vectors(names, embedded, rows.shape[1])
+        codes = encode_labels(*every, classes, self.class_weight, told_apart=told_apart)
+        entries = class_entries(self.class_texts, classes)
+        numbers = X if encoder is None else _encode(encoder, X, labels, labelled, first)
+        embedded = embed_names(entries, encoder, {} if first else before.embedded)
+        names = class_vectors(entries, embedded, numbers.shape[1])
         # Copies: whoever changes X later must not change what a pickle or partial_fit compiles from.
-        rows = rows.copy() if first else np.concatenate([self._rows[0], rows])
-        consulted = consult(self.prior, X, rows, codes, classes, every[2], None if first else self._consulted)
-        self.encoder_, self.classes_, self.prior_ = encoder, classes, consulted.prior
-        self._embedded, self._vectors, self._consulted = embedded, vectors, consulted
-        self._rows, self._weight_of_class = (rows, codes, every[2]), weight_of_class
-        self.n_context_, self.n_labelled_ = len(codes), int((codes >= 0).sum())
-        self._digest = None
-        self._compile()
+        numbers = numbers.copy() if first else np.concatenate([before.rows.X, numbers])
+        consulted = consult(self.prior, X, numbers, codes, classes, every[2], None if first else before.consulted)
+        rows = ContextRows(numbers, codes, every[2], classes, self.class_weight, names, consulted.opinions)
+        _, digest = self._find_reasoner(numbers.dtype)
+        learnt = Learnt(encoder, classes, declared, columns, names, embedded, consulted, rows, digest)
+        learnt.made(self._compile)
+        return learnt
 
-    def _read(self, encoder, X, y, known, first):
-        """Labels of the labelled rows and which rows these are, all checked; numbers are checked with them."""
-        labels, labelled = (known[:0], np.zeros(count_rows(X), bool)) if y is None else split_labels(y, known)
-        if encoder is None:
-            if labelled is None:
-                X, labels = read_columns(self, X, y, reset=first, dtype=FLOATS)
-            else:
-                X = read_columns(self, X, reset=first, dtype=FLOATS)
-        elif labelled is None:
-            labels = column_or_1d(y, warn=True)
-        if labelled is None or len(labels):
-            check_targets(labels)
-        labelled = np.ones(len(labels), bool) if labelled is None else labelled
-        if not isinstance(X, str | bytes) and count_rows(X) != len(labelled):
-            raise ValueError(f"`X` and `y` need one entry for every row, got {count_rows(X)} and {len(labelled)}.")
-        return X, labels, labelled
-
-    def _encode(self, encoder, X, labels, labelled, first):
-        encoded = check_encoded(encoder, fit_encode(encoder, X, labels, labelled) if first else encoder.transform(X))
-        if len(encoded) != len(labelled):
-            raise ValueError(f"`encoder` {type(encoder).__name__} gave {len(encoded)} rows for {len(labelled)}. It "
-                             "must give one vector for every row.")
-        if first:
-            self._forget_columns()
-        return encoded
-
-    def _forget_columns(self):
-        for name in ("n_features_in_", "feature_names_in_"):    # of an earlier fit on numbers
-            if hasattr(self, name):
-                delattr(self, name)
+    def _labels(self, X, y, declared):
+        if y is not None:
+            return read_labels(y, marks=marks_of(self.missing_label, declared))
+        if declared is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        return Labels(declared[:0], np.zeros(count_rows(X), dtype=bool))
 
     def _start_without_rows(self, y, sample_weight, declared):
         """Take in the names of the classes, or a prior, where there is no row to learn from."""
@@ -536,149 +559,64 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         if self.class_texts is None and not is_ready(self.prior):
             raise ValueError("`X` is None, and nothing tells the classes apart. Give `class_texts` or a fitted "
                              "`prior`.")
-        names = class_entries(self.class_texts, declared)
-        encoder = self._encoder_for(holds_texts(self.class_texts)) if names else None
+        entries = class_entries(self.class_texts, declared)
+        encoder = self._encoder_for(holds_texts(self.class_texts)) if entries else None
         if encoder is not None:
             # An encoder made here learns nothing, so any texts do.
             labels = [str(label) for label in declared] if isinstance(self.encoder, str) else []
-            fit_on_texts(encoder, texts_of(names) or labels)
-        embedded = embed_names(names, encoder, {})
-        self.encoder_, self.classes_, self.prior_ = encoder, declared, self.prior if is_ready(self.prior) else None
-        self._vectors = class_vectors(names, embedded, None)
-        self._forget_columns()
-        if self._vectors is not None and encoder is None:
-            self.n_features_in_ = self._vectors.shape[1]
-        self._rows = self._consulted = None
-        self.n_context_ = self.n_labelled_ = 0
+            fit_on_texts(encoder, texts_of(entries) or labels)
+        names, columns = class_vectors(entries, embed_names(entries, encoder, {}), None), blank(self)
+        if names is not None and encoder is None:
+            columns.n_features_in_ = names.shape[1]
+        consulted = Consulted(self.prior if is_ready(self.prior) else None, None, None)
+        return Learnt(encoder, declared, declared, columns, names, {}, consulted, None, None)
 
-    def _guess(self, X):
-        """Log-probabilities, up to constants, where there is no row: of the nearest name times those of the prior."""
-        opinions = None if self.prior_ is None else ask(self.prior_, X, None, self.classes_)
-        return self._guess_of(None if self._vectors is None else self._numbers(X), opinions)
+    def _keep(self, learnt):
+        """Store what was learnt, in one step."""
+        rows = learnt.rows
+        found = {"_learnt": learnt, "encoder_": learnt.encoder, "classes_": learnt.classes,
+                 "prior_": learnt.consulted.prior, "n_context_": 0, "n_labelled_": 0}
+        if rows is not None:
+            found |= {"n_context_": len(rows.codes), "n_labelled_": int((rows.codes >= 0).sum()),
+                      "standardized_": learnt.made(self._compile).standardized}
+        exchange_fitted(self, found | (vars(learnt.columns) if learnt.encoder is None else {}))
+        return self
 
-    def _guess_of(self, X, opinions):
-        names = 0.0 if self._vectors is None else nearest_name(X, self._vectors)
-        return names + (0.0 if opinions is None else log_scores(opinions, self.classes_))
+    def _compile(self, learnt):
+        """Read the context of a classifier that was just fitted, or loaded."""
+        network, digest = self._find_reasoner(learnt.rows.X.dtype)
+        if learnt.digest != digest:
+            warn_user("This classifier was fitted with another version of the reasoner than the one installed now; its "
+                      "probabilities may differ slightly. Fit it again to be sure.")
+        return CompiledContext.compile(learnt.rows, network, self.standardize)
 
-    def _compile(self):
-        """Turn the stored rows into a context for the reasoner, which is all that ``predict`` needs."""
-        self._network, digest = self._find_reasoner(self._rows[0].dtype)
-        if self._digest not in (None, digest):
-            warnings.warn("This classifier was fitted with another version of the reasoner than the one installed "
-                          "now; its probabilities may differ slightly. Fit it again to be sure.", stacklevel=4)
-        self._digest = digest
-        with torch.inference_mode():
-            self._read_context(self.standardize)
-            if self.standardized_ and isinstance(self.standardize, str):
-                self._try_without_standardising()
+    def _fitted(self):
+        check_is_fitted(self, "classes_")
+        return self._learnt
 
-    def _read_context(self, standardize):
-        self._scale(standardize)
-        self._context = self._network.encode(self._evidence(), chunk_rows=self._rows_at_a_time(1))
+    def _log_proba(self, learnt, X):
+        X = read_container(X)
+        if learnt.rows is None:
+            opinions = None if learnt.consulted.prior is None else ask(learnt.consulted.prior, X, None, learnt.classes)
+            numbers = None if learnt.names is None else self._numbers(learnt, X)
+            log_proba = normalise(torch.from_numpy(_guess(learnt, numbers, opinions))).numpy()
+        else:
+            log_proba = learnt.made(self._compile).log_proba(*self._read_queries(learnt, X), self.batch_size)
+        check_finite(log_proba, "probabilities", "The weights of the reasoner may be damaged: load them again, or fit "
+                                                 "with another `reasoner`.")
+        return log_proba
 
-    def _try_without_standardising(self):
-        """Leave columns of unlike ranges as they are after all, if the rows then predict each other clearly better."""
-        before, with_scale = dict(vars(self)), self._network.context_fit(self._context)
-        self._read_context(False)
-        without = self._network.context_fit(self._context)
-        _, codes, _ = self._rows
-        n_labelled = self._weights()[codes >= 0].sum()
-        better = without is not None and n_labelled > 0
-        if not (better and float(without - with_scale) > CLEARLY_BETTER * n_labelled**-0.5):
-            vars(self).update(before)
-
-    def _scale(self, standardize):
-        """Take from the stored rows what lies between them and the reasoner: scale of the columns, side scores."""
-        X, _, _ = self._rows
-        self._rule = standardize
-        scaling = column_scaling(X.astype(np.float64, copy=False), self._weights(), standardize)
-        self._shift, self._factor, self.standardized_ = scaling
-        self._reach = take_reach(self._scaled(X), self._weights())
-        self._guide = self._take_guide()
-
-    def _rows_at_a_time(self, n_contexts):
-        return max(1, PAIRS_AT_A_TIME // (n_contexts * len(self.classes_)))
-
-    def _without(self, row):
-        """A copy that has not read its context yet, in which a row has weight zero; other rows keep their opinions."""
-        X, codes, weight = self._rows
-        weight = weight.copy()
-        weight[row] = 0.0
-        labelled = codes >= 0
-        other = copy(self)
-        other._network, other._rows = self._network, (X, codes, weight)
-        other._weight_of_class = class_weights(self.class_weight, self.classes_, self.classes_[codes[labelled]],
-                                               weight[labelled])
-        other._scale(self._rule)
-        return other
-
-    def _log_proba_without(self, rows, X, opinions):
-        """Log-probabilities (Q, n_rows, C) of queries, by contexts that each lack one of the rows."""
-        with torch.inference_mode():
-            others = [self._without(row) for row in rows]
-            evidence = stack_evidence([other._evidence() for other in others])
-            context = self._network.encode(evidence, chunk_rows=self._rows_at_a_time(len(rows)))
-            step, logits = max(1, self.batch_size // len(rows)), []
-            for i in range(0, len(X), step):
-                queries = [other._queries(X, opinions, slice(i, i + step)) for other in others]
-                logits.append(self._network.score(context, *map(stack, zip(*queries))).cpu())
-            return _normalise(torch.cat(logits, 1)).transpose(0, 1).numpy()
-
-    def _weights(self):
-        _, codes, weight = self._rows
-        return row_weights(weight, codes, self._weight_of_class)
-
-    def _evidence(self):
-        """The stored rows as evidence of one task, on the scale and the device of the reasoner."""
-        X, codes, _ = self._rows
-        where = self._where()
-        rows = self._tensor(X)
-        return Evidence(rows, torch.tensor(codes)[None].to(where), len(self.classes_),
-                        torch.from_numpy(self._weights())[None].to(where), self._side(rows, self._consulted.opinions))
-
-    def _read_queries(self, X):
-        """Queries as numbers, and what the prior thinks of them; the context is compiled if it is not."""
-        numbers, opinions = self._numbers(X), None
-        if self._consulted.opinions is not None:
-            opinions = ask(self.prior_, X, len(numbers), self.classes_)
-        if not hasattr(self, "_context"):       # loaded from a pickle
-            self._compile()
+    def _read_queries(self, learnt, X):
+        """Queries as numbers, and what the prior thinks of them."""
+        numbers, opinions = self._numbers(learnt, X), None
+        if learnt.consulted.opinions is not None:
+            opinions = ask(learnt.consulted.prior, X, len(numbers), learnt.classes)
         return numbers, opinions
 
-    def _numbers(self, X):
-        if self.encoder_ is None:
-            return read_columns(self, X, reset=False, dtype=FLOATS)
-        return check_encoded(self.encoder_, self.encoder_.transform(X))
-
-    def _queries(self, X, opinions, batch):
-        """A batch of queries: rows (1, Q, D) and side scores (1, Q, C) or None."""
-        rows = self._tensor(X[batch])
-        opinions = None if opinions is None else opinions._replace(proba=opinions.proba[batch])
-        return rows, self._side(rows, opinions)
-
-    def _log_proba(self, X, opinions):
-        with torch.inference_mode():
-            size = min(self.batch_size, max(1, QUERIES_AT_A_TIME // len(self.classes_)))
-            batches = (slice(i, i + size) for i in range(0, len(X), size))
-            logits = [self._network.score(self._context, *self._queries(X, opinions, batch)).cpu() for batch in batches]
-            return _normalise(torch.cat(logits, 1))[0].numpy()
-
-    def _take_guide(self):
-        opinions = self._consulted.opinions
-        if self._vectors is None and opinions is None:
-            return None
-        rows = self._tensor(self._rows[0])[0]
-        names = None if self._vectors is None else torch.from_numpy(self._scaled(self._vectors)).to(rows)
-        return take_guide(rows, torch.from_numpy(self._weights()).to(rows), names, self._scores(opinions, rows))
-
-    def _side(self, rows, opinions):
-        """Side scores (1, n, C) of rows (1, n, D), or None where there are no names and no prior."""
-        if self._guide is None:
-            return None
-        return side_scores(self._guide, rows[0], self._scores(opinions, rows))[None]
-
-    def _scores(self, opinions, like):
-        return None if opinions is None else torch.from_numpy(log_scores(opinions, self.classes_)).to(like)
+    def _numbers(self, learnt, X):
+        if learnt.encoder is None:
+            return read_columns(learnt.columns, X, reset=False, dtype=FLOATS)
+        return check_encoded(learnt.encoder, learnt.encoder.transform(X))
 
     def _find_reasoner(self, dtype):
         """The network in the precision of the rows, and its fingerprint; a live one stays as it is."""
@@ -687,27 +625,21 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         precision = torch.float32 if dtype == np.float32 else torch.float64
         return shared_reasoner(reasoner_path(self.reasoner), resolve_device(self.device), precision)
 
-    def _where(self):
-        """Device of the decompositions, which are in float64: mps has none, the CPU takes them there."""
-        parameter = next(self._network.parameters(), None)
-        return torch.device("cpu") if parameter is None or parameter.device.type == "mps" else parameter.device
-
-    def _scaled(self, rows):
-        return (rows.astype(np.float64, copy=False) - self._shift) / self._factor
-
-    def _tensor(self, rows):
-        """Rows on the scale and within the reach of the context, as a batch of one task."""
-        rows = np.clip(pull_in(self._scaled(rows), self._reach), -FARTHEST, FARTHEST)
-        return torch.from_numpy(rows)[None].to(self._where())
-
-    def __getstate__(self):
-        state = super().__getstate__().copy()
-        for name in ("_context", "_network", "_guide"):
-            state.pop(name, None)
-        return state
+    def __setstate__(self, state):
+        check_loaded(self, state)
+        super().__setstate__(state)
 
 
-def _normalise(logits):
-    """Log-probabilities of logits (..., C), none of them so small that the probability would be zero."""
-    floor = logits.amax(-1, keepdim=True) - LARGEST_LOG_ODDS
-    return torch.maximum(logits, floor).double().log_softmax(-1)
+def _encode(encoder, X, labels, labelled, first):
+    """Vectors of rows; the first rows are what an encoder learns from."""
+    encoded = check_encoded(encoder, fit_encode(encoder, X, labels, labelled) if first else encoder.transform(X))
+    if len(encoded) != len(labelled):
+        raise ValueError(f"`encoder` {type(encoder).__name__} gave {len(encoded)} rows for {len(labelled)}. It must "
+                         "give one vector for every row.")
+    return encoded
+
+
+def _guess(learnt, X, opinions):
+    """Log-probabilities, up to constants, where there is no row: of the nearest name times those of the prior."""
+    names = 0.0 if learnt.names is None else nearest_name(X, learnt.names)
+    return names + (0.0 if opinions is None else log_scores(opinions, learnt.classes))

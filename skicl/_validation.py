@@ -1,4 +1,4 @@
-"""The only shared checks: texts, devices, words of parameters, optional imports."""
+"""The only shared checks: texts, devices, words of parameters, optional imports, finite results."""
 
 import os
 import sys
@@ -19,6 +19,8 @@ _TEXTS_TO_LOOK_AT, _FILES_TO_LOOK_AT = 100, 3
 # Weights of so many rows that sum to less than this are those of somebody who made them sum to one.
 _ROWS_THAT_WEIGH_MORE, _TOTAL_OF_ABOUT_ONE = 4, 1.5
 
+# Packages whose frames are not the user's.
+_LIBRARIES = {"skicl", "sklearn", "joblib"}
 _ACCEPTED = (
     "a list, a tuple, a 1-D array, a Series, a frame with one column or an array of shape (n_samples, 1)"
 )
@@ -255,10 +257,38 @@ def resolve_device(device=None):
         return resolved
     try:
         torch.empty(0, device=resolved).cpu()
+    except MemoryError:
+        raise
     except Exception as error:  # backends report their absence each in its own way, some in a page of text
         reason = str(error).partition("\n")[0][:100]
         raise ValueError(f"`device`={device!r} cannot be used on this machine ({reason}). {_FALLBACK}") from error
     return resolved
+
+
+def warn_user(message, category=UserWarning):
+    """Warn at the line that called skicl, however deep the warning arises and whatever wraps the call.
+
+    Parameters
+    ----------
+    message : str
+        The warning.
+    category : type, default=UserWarning
+        Its class.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skicl._validation import warn_user
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_user("The texts were cut.")
+    >>> str(caught[0].message)
+    'The texts were cut.'
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def import_optional(module, *, extra):
@@ -366,11 +396,10 @@ def warn_of_media_paths(texts, *, parameter="X"):
             continue
         looked_at += 1
         if os.path.isfile(os.path.expanduser(text)):
-            warnings.warn(
+            warn_user(
                 f"`{parameter}` holds the names of files ({short_form(os.path.basename(text))} at position "
                 f"{position}), and is read as texts: the names count, not what is in the files. To read the files use "
-                f"{encoder}, for instance TartClassifier(encoder={encoder}()).",
-                stacklevel=caller_level(),
+                f"{encoder}, for instance TartClassifier(encoder={encoder}())."
             )
             return
 
@@ -398,26 +427,11 @@ def warn_of_small_total(weight, n_rows):
     """
     total = float(np.sum(weight))
     if n_rows >= _ROWS_THAT_WEIGH_MORE and 0 < total < _TOTAL_OF_ABOUT_ONE:
-        warnings.warn(
+        warn_user(
             f"`sample_weight` sums to {total:.3g} over {n_rows} rows, and weights count rows: the context says as much "
             "as so many rows, and probabilities stay near those of no row at all. Weights that only compare rows "
-            f"should have a mean of 1: multiply them by {n_rows} / {total:.3g}.",
-            stacklevel=caller_level(),
+            f"should have a mean of 1: multiply them by {n_rows} / {total:.3g}."
         )
-
-
-def caller_level():
-    """The ``stacklevel`` of a warning that points to the code that called skicl, maybe through scikit-learn.
-
-    Returns
-    -------
-    level : int
-        For ``warnings.warn`` in the function that asks.
-    """
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and _package_of(frame) in ("skicl", "sklearn", "joblib"):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def short_form(value, length=60):
@@ -436,6 +450,44 @@ def short_form(value, length=60):
     """
     text = repr(value)
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def check_finite(values, what, cause, positions=None):
+    """Refuse numbers that are NaN or infinite, where a computation hands over its result.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_rows, ...) or float
+        The result. Of log-probabilities, where minus infinity is right, pass the probabilities.
+    what : str
+        What the numbers are, for the message: a noun in the plural, such as ``"probabilities"``.
+    cause : str
+        The likely cause and what to do, one or more sentences.
+    positions : sequence of int or None, default=None
+        Numbers of the rows, for the message. None counts them from 0.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN or infinite. The message counts the rows and names the first.
+
+    Examples
+    --------
+    >>> from skicl._validation import check_finite
+    >>> check_finite([[0.5, 0.5], [0.1, 0.9]], "probabilities", "The weights may be damaged.")
+    >>> check_finite([[0.5, 0.5], [float("nan"), 0.9]], "probabilities", "The weights may be damaged.")
+    Traceback (most recent call last):
+    ...
+    ValueError: The probabilities of 1 of 2 rows, first at position 1, are NaN or infinite. The weights may be damaged.
+    """
+    finite = np.isfinite(np.atleast_1d(values))
+    if finite.all():
+        return
+    bad = np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))
+    first = min(bad if positions is None else (positions[i] for i in bad))
+    raise ValueError(
+        f"The {what} of {len(bad)} of {len(finite)} rows, first at position {first}, are NaN or infinite. {cause}"
+    )
 
 
 _FALLBACK = "Use device=None to take the best device present, or device='cpu'."
@@ -516,6 +568,3 @@ def _refuse_item(item, position, labels, parameter):
         f"{hint}"
     )
 
-
-def _package_of(frame):
-    return frame.f_globals.get("__name__", "").partition(".")[0]

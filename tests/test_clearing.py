@@ -25,7 +25,7 @@ def test_weights_and_what_they_made_of_a_prompt_are_released(folder):
     classifier = skicl.ICLClassifier(folder, demonstrations=4, device="cpu").fit(TEXTS, Y)
     expected = classifier.predict_proba(TEXTS)
     network = classifier._load().model.whole
-    ((prefix,),) = [kept.values() for kept, _ in classifier._questions[0][0]._prompts._read.values()]
+    ((prefix,),) = [kept.values() for kept, _ in classifier._learnt.questions[0][0]._prompts._read.values()]
     keys = prefix.prefix.past[0][0]
     assert keys.shape[2] > 4
     watched = [weakref.ref(part) for part in (network, next(network.parameters()), keys)]

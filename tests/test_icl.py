@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
+from encoders.argument_names import MANNERS, CountsTokens, forget_past, rename_past
 from prompting.tiny_causal_models import FAMILIES, pair_of, save_pair
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.ensemble import StackingClassifier, VotingClassifier
@@ -25,6 +26,7 @@ from text_battery import CLASSIFIER_CHECKS, LABELS, SKLEARN, SUBJECTS, TEXTS, na
 
 from skicl import ICLClassifier, TartClassifier
 from skicl.encoders import LanguageModelEncoder, LiveModel, clear_model_cache
+from skicl.encoders._reading_on import NAMES
 from skicl.pretraining import EpisodePrior
 from skicl.prompting import (
     BatchCalibration,
@@ -73,6 +75,7 @@ def by_brute_force(classifier, family, prompts, words):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.filterwarnings("ignore:MambaForCausalLM reads every prompt from its beginning")
 def test_probabilities_are_those_of_the_definition(family):
     words = {"delivery": "parcel", "billing": "the bill"}
     classifier = make(family, verbalizer=Verbalizer(words, normalize="mean"), template="Text: {text}\nTopic: {label}")
@@ -273,7 +276,7 @@ def test_bad_parameters_are_refused_before_the_model_reads(parameters, error, me
 @pytest.mark.parametrize("form", [list, lambda y: np.array(y, dtype=object), pd.Series])
 def test_missing_labels_are_named(form):
     for y in (["a", None, "b"], ["a", np.nan, "b"], [1, None, 2]):
-        with pytest.raises(ValueError, match=r"missing label .* at position 1|Input y contains NaN"):
+        with pytest.raises(ValueError, match=r"`y` has a missing label at position 1\."):
             make().fit(TRAIN[:3], form(y))
 
 
@@ -424,7 +427,7 @@ def test_ensembles():
     ensemble = make(ensemble=PromptEnsemble(3, vary=["demonstrations", "order"])).fit(TRAIN, Y)
     opinions = [
         np.exp(tasks.scores(ensemble._load().model, [(q,) for q in QUERIES]).log_proba)
-        for tasks in ensemble._questions[0]
+        for tasks in ensemble._learnt.questions[0]
     ]
     assert np.abs(opinions[0] - opinions[1]).max() > 1e-3
     np.testing.assert_allclose(ensemble.predict_proba(QUERIES), np.mean(opinions, axis=0), atol=1e-6)
@@ -466,10 +469,22 @@ class GreedySearch(BaseEstimator):
         return self.chosen_
 
 
+def test_a_selector_that_learns_gets_scores_normalised_by_the_domain_prompt():
+    verbalizer = Verbalizer(normalize="pmi", domain_prompt="Topic:")
+    classifier = make(demonstrations=GreedySearch(), verbalizer=verbalizer).fit(TRAIN, Y)
+    chosen = classifier._learnt.questions[0][0]._selector.chosen_
+    codes, held_out = np.array([1, 1, 0, 0] * 2), np.arange(0, 8, 2)
+    gains = []
+    for i in (1, 3, 5):
+        one = make(demonstrations=_Fixed([i]), verbalizer=verbalizer).fit(TRAIN, Y)
+        gains.append(one.predict_log_proba([TRAIN[j] for j in held_out])[range(4), codes[held_out]].mean())
+    assert chosen[0] == (1, 3, 5)[int(np.argmax(gains))]
+
+
 def test_a_selector_of_the_user_scores_the_estimator_and_is_searched():
     classifier = make(demonstrations=GreedySearch()).fit(TRAIN, Y)
     assert len(classifier.demonstrations_) == 2
-    first = classifier._questions[0][0]._selector.chosen_[0]
+    first = classifier._learnt.questions[0][0]._selector.chosen_[0]
     codes, held_out = np.array([1, 1, 0, 0] * 2), np.arange(0, 8, 2)
     gains = []
     for i in (1, 3, 5):
@@ -494,6 +509,52 @@ def test_predict_reads_the_queries_only():
     read.clear()
     classifier.predict(["late"] * 64)
     assert len(read) == 4 * (1 + len(shared)), "16 rows at a time"
+
+
+MANY = [f"parcel number {i} is late" for i in range(40)]
+
+
+def tokens_of_many(network, tokenizer):
+    """How many tokens a network reads to answer 40 short queries after 16 demonstrations, and the answers."""
+    classifier = ICLClassifier((network, tokenizer), demonstrations=16, batch_size=8, verbalizer=["y", "n"])
+    classifier.fit(TRAIN * 2, Y * 2)
+    counter = CountsTokens(network)
+    return classifier.predict_proba(MANY), counter.tokens
+
+
+def test_forty_queries_cost_their_own_tokens_under_every_name():
+    """What they share is read once, whatever the installed transformers calls keys and values."""
+    network, tokenizer = pair_of("llama")
+    longest = max(map(len, tokenizer([f"Text: {text}\nLabel: y" for text in MANY]).input_ids))
+    with pytest.warns(UserWarning, match="LlamaForCausalLM reads every prompt from its beginning") as caught:
+        expected, whole = tokens_of_many(rename_past(network, None), tokenizer)
+    assert len(caught) == 1, "fit, and five batches of queries"
+    assert whole > 12_000
+    for name in NAMES:
+        for unknown in MANNERS:
+            network, tokenizer = pair_of("llama")
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                found, tokens = tokens_of_many(rename_past(network, name, unknown=unknown), tokenizer)
+            assert 40 * 5 < tokens <= 40 * longest
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, tokens = tokens_of_many(*pair_of("llama"))
+    assert tokens <= 40 * longest, "as installed"
+
+
+@pytest.mark.parametrize("change", [forget_past, lambda network: rename_past(network, None, unknown="refused")])
+def test_reading_everything_again_is_said_once_with_the_reason(change):
+    network, tokenizer = pair_of("gpt2")
+    classifier = ICLClassifier((change(network), tokenizer), demonstrations=4)
+    with pytest.warns(UserWarning, match=r"GPT2LMHeadModel reads every prompt .*: (it does not take|what it reads)") as one:
+        classifier.fit(TRAIN, Y)
+    assert len(one) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier.predict(QUERIES[:2])
+        clone(classifier).fit(TRAIN, Y)
 
 
 # -- models: shared, searched, pickled ------------------------------------------------------------
@@ -535,7 +596,7 @@ def test_a_model_is_loaded_once_and_forgotten_on_request(folder, monkeypatch):
     assert encoder._load(torch.device("cpu")).model is fitted._load().model
     expected = fitted.predict_proba(QUERIES)
     clear_model_cache()
-    assert fitted._questions[0][0]._prompts.model is None, "the memory of the model is free"
+    assert fitted._learnt.questions[0][0]._prompts.model is None, "the memory of the model is free"
     np.testing.assert_allclose(fitted.predict_proba(QUERIES), expected, atol=1e-6)
     assert len(loads) == 2
 

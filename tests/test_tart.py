@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -398,8 +399,9 @@ def test_classes_may_be_repeated_in_every_partial_fit():
 def test_weights_are_shared_between_clones():
     X, y = load_iris(return_X_y=True)
     first, second = TartClassifier().fit(X, y), clone(TartClassifier()).fit(X, y)
-    assert first._network is second._network
-    assert isinstance(first._network, EquivariantReasoner)
+    networks = [classifier._learnt.made(None).network for classifier in (first, second)]
+    assert networks[0] is networks[1]
+    assert isinstance(networks[0], EquivariantReasoner)
 
 
 def test_what_happens_to_X_later_does_not_matter():
@@ -603,7 +605,7 @@ def test_names_and_unlabelled_rows_help_where_labels_are_few(few):
     alone = TartClassifier().fit(X, y).score(Q, y_query)
     assert TartClassifier(class_texts=names).fit(X, y).score(Q, y_query) > alone + 0.02
     every, marks = np.concatenate([X, U]), np.concatenate([y, np.full(200, -1)])
-    classifier = TartClassifier().fit(every, marks)
+    classifier = TartClassifier(missing_label=-1).fit(every, marks)
     assert classifier.score(Q, y_query) > alone + 0.02
     assert (classifier.n_context_, classifier.n_labelled_) == (204, 4)
     assert classifier.classes_.tolist() == [0, 1, 2, 3]
@@ -687,7 +689,8 @@ def test_a_memorising_prior_leaks_nothing_into_the_context():
     honest = TartClassifier(prior=KNeighborsClassifier(1)).fit(X, noise)
     leaking = TartClassifier(prior=FrozenEstimator(KNeighborsClassifier(1).fit(X, noise))).fit(X, noise)
     codes = np.searchsorted(honest.classes_, noise)
-    agreement = [(classifier._evidence().side[0].argmax(1).numpy() == codes).mean() for classifier in (honest, leaking)]
+    sides = [classifier._learnt.made(None).read.evidence.side[0] for classifier in (honest, leaking)]
+    agreement = [(side.argmax(1).numpy() == codes).mean() for side in sides]
     assert agreement[0] < 0.6
     assert agreement[1] == 1
     np.testing.assert_array_equal(honest.prior_.predict(X), leaking.prior_.predict(X))
@@ -721,31 +724,56 @@ def test_rows_without_a_label_belong_to_no_class():
     marks = np.where(np.arange(150) % 50 < 10, y, -1)
     factor = {0: 3.0, 1: 1.0, 2: 0.5}
     weight = np.array([factor.get(label, 1.0) for label in marks])
-    weighted = TartClassifier().fit(X, marks, weight).predict_proba(X)
-    assert_same(TartClassifier(class_weight=factor).fit(X, marks).predict_proba(X), weighted)
-    balanced = TartClassifier(class_weight="balanced").fit(X, marks).predict_proba(X)
-    assert_same(balanced, TartClassifier().fit(X, marks).predict_proba(X))     # as many labels of each class
+    plain = TartClassifier(missing_label=-1)
+    weighted = clone(plain).fit(X, marks, weight).predict_proba(X)
+    assert_same(clone(plain).set_params(class_weight=factor).fit(X, marks).predict_proba(X), weighted)
+    balanced = clone(plain).set_params(class_weight="balanced").fit(X, marks).predict_proba(X)
+    assert_same(balanced, plain.fit(X, marks).predict_proba(X))     # as many labels of each class
 
 
-def test_what_minus_one_is():
+def test_minus_one_is_a_label_unless_the_user_says_otherwise():
     X, y = load_iris(return_X_y=True)
-    two = np.where(y == 1, 1, -1)
-    assert TartClassifier().fit(X, two).classes_.tolist() == [-1, 1]
-    three = y - 1
-    with pytest.warns(UserWarning, match="read as rows without a label"):
-        marked = TartClassifier().fit(X, three)
-    assert marked.classes_.tolist() == [0, 1]
-    assert marked.n_labelled_ == 100
-    listed = TartClassifier().fit(X, three, classes=[-1, 0, 1])
-    assert listed.classes_.tolist() == [-1, 0, 1]
-    assert_same(listed.predict_proba(X), TartClassifier().fit(X, y).predict_proba(X))
-    by_name = TartClassifier(class_texts={label: X[three == label][0] for label in (-1, 0, 1)}).fit(X, three)
-    assert by_name.n_labelled_ == 150
+    reference = TartClassifier().fit(X, y).predict_proba(X)
+    for shifted in (y - 1, np.where(y == 0, -1, y + 4), np.where(y == 2, 7, y - 1)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            classifier = TartClassifier().fit(X, shifted)
+        assert classifier.classes_.tolist() == np.unique(shifted).tolist()
+        assert classifier.n_labelled_ == 150
+        assert_same(np.sort(classifier.predict_proba(X)), np.sort(reference))
     grown = TartClassifier().partial_fit(X[y > 0], y[y > 0]).partial_fit(X[y == 0], np.full(50, -1))
-    assert grown.classes_.tolist() == [1, 2]
-    assert grown.n_labelled_ == 100
-    kept = TartClassifier().partial_fit(X, two).partial_fit(X[:5], [-1] * 5)
-    assert kept.n_labelled_ == 155
+    assert grown.classes_.tolist() == [-1, 1, 2]
+    assert_same(grown.predict_proba(X), reference)
+
+
+def test_minus_one_marks_rows_without_a_label_where_the_user_says_so():
+    X, y = load_iris(return_X_y=True)
+    marks = np.where(np.arange(150) % 3, y, -1)
+    by_none = TartClassifier().fit(X, [label if label >= 0 else None for label in marks.tolist()])
+    assert by_none.n_labelled_ == 100
+    names = {label: X[y == label][0] for label in (0, 1, 2)}
+    for classifier in (
+        TartClassifier().fit(X, marks, classes=[0, 1, 2]),
+        TartClassifier(missing_label=-1).fit(X, marks),
+        TartClassifier().partial_fit(X[:60], marks[:60], classes=[0, 1, 2]).partial_fit(X[60:], marks[60:]),
+        TartClassifier(missing_label=-1).fit(X, marks.astype(float)),
+        TartClassifier(missing_label="?").fit(X, np.where(marks < 0, "?", marks.astype(str))),
+        TartClassifier(missing_label=-1).fit(X, [str(label) if label >= 0 else -1 for label in marks]),
+    ):
+        assert classifier.n_labelled_ == 100
+        assert_same(classifier.predict_proba(X), by_none.predict_proba(X))
+    assert TartClassifier(class_texts=names).fit(X, marks).n_labelled_ == 100
+    assert TartClassifier(class_texts=names | {-1: X[0]}).fit(X, marks).n_labelled_ == 150
+    assert TartClassifier().fit(X, marks, classes=[-1, 0, 1, 2]).n_labelled_ == 150
+
+
+def test_a_mark_is_no_label():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match="`missing_label` is -1, and the label space lists it too"):
+        TartClassifier(missing_label=-1).fit(X, y, classes=[-1, 0, 1, 2])
+    for wrong in (float("nan"), [1], object()):
+        with pytest.raises(TypeError, match="`missing_label` must be None, a number or a string"):
+            TartClassifier(missing_label=wrong).fit(X, y)
 
 
 def test_names_are_ignored_unless_asked_for(tiny_folder):
@@ -792,10 +820,11 @@ def test_a_prior_may_read_what_the_encoder_does_not(tiny_folder):
 def test_encoders_and_unlabelled_rows():
     X, y = load_iris(return_X_y=True)
     marks = np.where(np.arange(150) % 3, y, -1)
-    learnt = TartClassifier(LinearDiscriminantAnalysis()).fit(X, marks)
+    learnt = TartClassifier(LinearDiscriminantAnalysis(), missing_label=-1).fit(X, marks)
     Z = LinearDiscriminantAnalysis().fit(X[marks >= 0], y[marks >= 0]).transform(X)
-    assert_same(learnt.predict_proba(X), TartClassifier(standardize=False).fit(Z, marks).predict_proba(Z))
-    scaled = TartClassifier(StandardScaler()).fit(X, marks)
+    by_hand = TartClassifier(standardize=False, missing_label=-1).fit(Z, marks)
+    assert_same(learnt.predict_proba(X), by_hand.predict_proba(Z))
+    scaled = TartClassifier(StandardScaler(), missing_label=-1).fit(X, marks)
     np.testing.assert_allclose(scaled.encoder_.mean_, X.mean(axis=0))
 
 

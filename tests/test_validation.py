@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skicl._validation import (
+    check_finite,
     check_texts,
     did_you_mean,
     import_optional,
@@ -316,3 +317,14 @@ def test_a_warning_points_to_the_code_of_the_user():
     with pytest.warns(UserWarning, match="sums to") as caught:
         warn_of_small_total(np.full(9, 0.01), 9)
     assert caught[0].filename == __file__
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_result_that_is_not_finite_names_the_row_and_the_cause(wrong):
+    values = np.zeros((4, 3), dtype=np.float32)
+    values[2, 1] = wrong
+    with pytest.raises(ValueError, match=r"The vectors of 1 of 4 rows, first at position 2, are NaN .* Look there\."):
+        check_finite(values, "vectors", "Look there.")
+
+
+@pytest.mark.parametrize("values", [np.zeros((0, 2)), np.zeros((3, 2)), [1, 2], 0.5, np.full((2, 2), 3e38, np.float32)])
+def test_finite_results_pass(values):
+    check_finite(values, "vectors", "Look there.")

@@ -119,7 +119,7 @@ def arms(classifier, X, queries):
     """Pairs of an arm and probabilities, from one reading of the labelled rows and one of the queries."""
     from skicl.prompting._readouts import centroid_scores, neighbor_scores
 
-    task = classifier._questions[0][0]
+    task = classifier._learnt.questions[0][0]
     n_classes, rows = len(classifier.classes_), [(text,) for text in queries]
     numbers = task._training_rows(len(X))
     anchors = read(task, [task._rows[i] for i in numbers], task._training_plans(numbers))

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from skicl._tensor_files import seal_folder
 from skicl.pretraining import EpisodePrior, EpisodeSchedule, tiny_language_model, train_language_model
 from skicl.pretraining._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES
 
@@ -140,8 +141,8 @@ def release(state, folder, n_episodes):
     network.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    (folder / "model.safetensors").chmod(0o644)
     (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    seal_folder(folder)
 
 
 def main():

@@ -1,21 +1,29 @@
 """What all encoders share: batches, order, duplicates, the cache, and the contract with scikit-learn."""
 
+import warnings
 from abc import ABC, abstractmethod
-from contextlib import closing
+from contextlib import closing, suppress
 from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._validation import check_texts, list_items, position_of, resolve_device
-from skicl.encoders._cache import Rows, cached_vectors, content_digest, keys_of, resolve_cache
+from skicl._validation import check_finite, check_texts, list_items, position_of, resolve_device
+from skicl.encoders._cache import KeysOutdated, Rows, cached_vectors, content_digest, keys_of, resolve_cache
 from skicl.encoders._pipelining import progress_bar, work_ahead
 from skicl.encoders._precision import check_dtype
+from skicl.encoders._weights import CHANGING, LoadedModel
 
 # A batch of so many items ends before an item smaller than this fraction of its largest.
 SMALLEST_BATCH = 16
 LEAST_SIZE_IN_BATCH = 0.9
+# So often a call begins anew whose model is changed by others while it encodes.
+_TRIES = 3
+NOT_FINITE = (
+    "The weights of the model may be damaged or have diverged in training, or numbers became too large for float16: "
+    "load the model again from a sound copy, and use dtype='float32' or 'bfloat16'."
+)
 
 
 class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
@@ -86,6 +94,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         """
         items, model = self._begin(X)
         self.n_features_out_ = self._vectors(model, [min(items, key=self._size)]).shape[1]
+        self._fitted_version = version_of(model)
         return self
 
     def fit_transform(self, X, y=None):
@@ -117,6 +126,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         self._inspect(model, items)
         vectors = self._vectors(model, items)
         self.n_features_out_ = vectors.shape[1]
+        self._fitted_version = version_of(model)
         return vectors
 
     def transform(self, X):
@@ -141,11 +151,14 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         Warns
         -----
         UserWarning
-            If items are too long for the model and were truncated; the message counts them.
+            If items are too long for the model and were truncated; the message counts them. If the files of the model
+            have changed since ``fit``: the vectors are those of the new files, which what was fitted on the old ones
+            does not know.
         """
         check_is_fitted(self, "n_features_out_")
         items, model = self._begin(X)
         self._inspect(model, items)
+        self._compare(model)
         return self._vectors(model, items)
 
     def get_feature_names_out(self, input_features=None):
@@ -224,14 +237,28 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
             raise ValueError("`X` is empty: found 0 items while a minimum of 1 is required.")
         return items, self._load(resolve_device(self.device))
 
+    def _compare(self, model):
+        """Say so if the files of the model are not those of ``fit``."""
+        before, now = getattr(self, "_fitted_version", None), version_of(model)
+        if before is not None and now is not None and before != now:
+            warnings.warn(
+                f"The files of `model`={self.model!r} have changed since {type(self).__name__} was fitted. What was "
+                "fitted on its vectors, such as a classifier, does not fit to the new ones: fit all of it again.",
+                stacklevel=4,
+            )
+
     def _vectors(self, model, items):
         """Vectors of items in their order, each distinct one encoded once at most."""
         first, rows = distinct_digests([content_digest(self._content(item)) for item in items])
-        distinct = [items[i] for i in first.values()]
+        places = list(first.values())
+        distinct = [items[i] for i in places]
         cache = resolve_cache(getattr(self, "cache", None))
 
         def encode(positions, choose):
-            return self._encoded(model, distinct, positions, choose)
+            with closing(self._encoded(model, distinct, positions, choose)) as batches:
+                for batch, vectors in batches:      # nothing else is kept
+                    check_finite(vectors, "vectors", NOT_FINITE, [places[i] for i in batch])
+                    yield batch, vectors
 
         if cache is None:
             filled = Rows(len(distinct))
@@ -240,8 +267,22 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
                     filled.fill(batch, vectors)
             vectors = filled.matrix
         else:
-            vectors = cached_vectors(cache.open(), keys_of(list(first), self._fingerprint(model)), encode)
+            vectors = self._cached(model, cache.open(), list(first), encode)
+        check_finite(vectors, "vectors", NOT_FINITE, places)    # those that an earlier version kept
         return vectors if len(distinct) == len(items) else vectors[rows]
+
+    def _cached(self, model, store, digests, encode):
+        """Vectors from a store; of a model that others may change, none under the name of weights that it had."""
+        fixed = isinstance(model, LoadedModel) and not model.live
+        for _ in range(_TRIES):
+            fingerprint = self._fingerprint(model)
+
+            def still_valid(before=fingerprint):
+                return self._fingerprint(model) == before
+
+            with suppress(KeysOutdated):
+                return cached_vectors(store, keys_of(digests, fingerprint), encode, None if fixed else still_valid)
+        raise RuntimeError(CHANGING)
 
     def _encoded(self, model, items, positions, choose):
         """Yield batches of similar size and their vectors, the largest items first.
@@ -278,6 +319,22 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def version_of(model):
+    """What tells the files of a loaded model from others, on every machine; None where nothing does.
+
+    Parameters
+    ----------
+    model : LoadedModel or object
+        As ``_load`` returned it.
+
+    Returns
+    -------
+    version : str or None
+    """
+    version = getattr(model, "version", None)
+    return version if isinstance(version, str) else None
 
 
 def read_unicode(X):

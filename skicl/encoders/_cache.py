@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import blake2b
 from itertools import count
 from numbers import Integral
@@ -23,6 +23,8 @@ BYTES_IN_A_FOLDER = 2**33
 KEY_VERSION = 1
 LOOKED_UP_AT_ONCE = 4096
 SECONDS_BETWEEN_LOOKS = (0.01, 0.2)
+# What was encoded is kept after a look at the weights, which takes a moment: not after every batch.
+SECONDS_BETWEEN_CHECKS = 1.0
 
 # The places of all caches of this process; those that are to outlive the objects that refer to them are kept.
 _STORES = WeakValueDictionary()
@@ -312,7 +314,11 @@ class Rows:
             self.matrix[positions] = vectors
 
 
-def cached_vectors(store, keys, encode):
+class KeysOutdated(Exception):
+    """What the keys stand for has changed while items were encoded."""
+
+
+def cached_vectors(store, keys, encode, still_valid=None):
     """Vectors of items, from a store where it has them; others are encoded, by nobody else at the same time.
 
     Parameters
@@ -324,18 +330,26 @@ def cached_vectors(store, keys, encode):
     encode : callable
         ``encode(positions, choose)`` yields pairs of a batch (positions) and its vectors, for all batches that it
         makes of the positions, of each only what ``choose(batch)`` returns.
+    still_valid : callable or None, default=None
+        Called without arguments before vectors are kept: whether the keys still stand for what encodes. None means
+        that it cannot change.
 
     Returns
     -------
     vectors : ndarray of shape (n_keys, n_features), dtype float32
         One row per key.
+
+    Raises
+    ------
+    KeysOutdated
+        If they do not; nothing was kept since they did.
     """
     rows, left, encoded = Rows(len(keys)), range(len(keys)), 0
     shortest, longest = SECONDS_BETWEEN_LOOKS
     seconds = shortest
     while True:
         missing = _look_up(store, keys, left, rows)
-        left, done = _encode_unclaimed(store, keys, missing, rows, encode)
+        left, done = _encode_unclaimed(store, keys, missing, rows, encode, still_valid)
         encoded += done
         if not left:
             break
@@ -357,9 +371,10 @@ def _look_up(store, keys, positions, rows):
     return missing
 
 
-def _encode_unclaimed(store, keys, missing, rows, encode):
+def _encode_unclaimed(store, keys, missing, rows, encode, still_valid):
     """Encode and store what nobody else is encoding; the positions of the rest, and the number encoded."""
     claimed, left, encoded = set(), [], 0
+    waiting, checked = [], time.monotonic()
 
     def choose(batch):
         taken = store.claims.take([keys[i] for i in batch])
@@ -368,15 +383,32 @@ def _encode_unclaimed(store, keys, missing, rows, encode):
         # Between the look-up and the claim another may have finished.
         return _look_up(store, keys, [i for i in batch if keys[i] in taken], rows)
 
+    def keep():
+        if waiting and still_valid is not None and not still_valid():
+            raise KeysOutdated
+        for batch, vectors in waiting:
+            store.put([keys[i] for i in batch], vectors)
+            done = {keys[i] for i in batch}
+            claimed.difference_update(done)
+            store.claims.release(done)
+        waiting.clear()
+
     try:
         with closing(encode(missing, choose)) as batches:
             for batch, vectors in batches:
-                store.put([keys[i] for i in batch], np.asarray(vectors, dtype=np.float32))
+                waiting.append((batch, np.asarray(vectors, dtype=np.float32)))
                 rows.fill(batch, vectors)
                 encoded += len(batch)
-                done = {keys[i] for i in batch}
-                claimed -= done
-                store.claims.release(done)
+                if still_valid is None or time.monotonic() - checked > SECONDS_BETWEEN_CHECKS:
+                    keep()
+                    checked = time.monotonic()
+        keep()
+    except KeysOutdated:
+        raise
+    except BaseException:       # an error or an interrupt: what was done until then is kept
+        with suppress(KeysOutdated):
+            keep()
+        raise
     finally:
         store.claims.release(claimed)
     return left, encoded

@@ -2,10 +2,12 @@
 
 import json
 
-from skicl.encoders._networks import find_language_model, load_language_model
+from skicl.encoders._networks import load_language_model
 from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._resolution import local_folder
-from skicl.encoders._weights import LiveModel
+from skicl.encoders._weights import LiveModel, own_memory
+
+# So often both are loaded anew where the files change in between.
+_TRIES = 5
 
 
 def load_causal_model(model, revision, device, dtype, *, stay=False):
@@ -37,27 +39,37 @@ def load_causal_model(model, revision, device, dtype, *, stay=False):
     ValueError
         If it is no causal language model.
     """
-    loaded = load_language_model(model, revision, device, dtype, stay=stay)
-    with loaded.lock:
-        whole = loaded.model.whole
-        if whole.get_output_embeddings() is None:
-            if isinstance(model, LiveModel):
-                raise ValueError(
-                    f"`model` holds a network without a head ({type(whole).__name__}), which gives no probabilities "
-                    "of tokens. Load it with AutoModelForCausalLM."
-                )
-            folder = local_folder(model) or find_language_model(model, revision)
-            whole = loaded.model.whole = put_head_on(loaded.model.network, folder, str(model))
-        if not loaded.model.causal:
-            raise ValueError(
-                f"`model` is a masked language model ({whole.config.model_type}). Expected a causal one, which "
-                "predicts the next token."
-            )
-        # Encoders move what is below the head only; a model spread over devices stays as it is.
-        here = whole.get_output_embeddings().weight.device
-        if here != loaded.model.network.device and getattr(whole, "hf_device_map", None) is None:
-            whole.to(loaded.model.network.device)
-        whole.eval()
+    for _ in range(_TRIES):
+        loaded = load_language_model(model, revision, device, dtype, stay=stay)
+        with loaded.lock:
+            whole = loaded.model.whole
+            if whole.get_output_embeddings() is None:
+                if isinstance(model, LiveModel):
+                    raise ValueError(
+                        f"`model` holds a network without a head ({type(whole).__name__}), which gives no "
+                        "probabilities of tokens. Load it with AutoModelForCausalLM."
+                    )
+                whole = put_head_on(loaded.model.network, loaded.folder, str(model))
+                if load_language_model(model, revision, device, dtype) is not loaded:
+                    continue        # the files have changed: the head is not that of the body
+                loaded.model.whole = whole
+            return _checked_causal(loaded)
+    raise OSError(f"The files of `model`={str(model)!r} changed while it was loaded. Wait until they are complete.")
+
+
+def _checked_causal(loaded):
+    """The loaded model, if it is a causal one, with its head where its body is."""
+    whole = loaded.model.whole
+    if not loaded.model.causal:
+        raise ValueError(
+            f"`model` is a masked language model ({whole.config.model_type}). Expected a causal one, which "
+            "predicts the next token."
+        )
+    # Encoders move what is below the head only; a model spread over devices stays as it is.
+    here = whole.get_output_embeddings().weight.device
+    if here != loaded.model.network.device and getattr(whole, "hf_device_map", None) is None:
+        whole.to(loaded.model.network.device)
+    whole.eval()
     return loaded
 
 
@@ -100,11 +112,12 @@ def put_head_on(network, folder, name):
     if len(found) < len(missing):       # weights in another format, or under other names
         with quiet_loading(name):
             whole = AutoModelForCausalLM.from_pretrained(str(folder), dtype=network.dtype, local_files_only=True)
-        _replace_body(whole, network)
+        _replace_body(own_memory(whole), network)
     else:
         for key, value in found.items():
             owner, _, last = key.rpartition(".")
-            parameter = torch.nn.Parameter(value.to(network.device, network.dtype), requires_grad=False)
+            own = value.to(network.device, network.dtype, copy=True)    # not the memory map of the file
+            parameter = torch.nn.Parameter(own, requires_grad=False)
             setattr(whole.get_submodule(owner), last, parameter)
     return whole.to(network.device).eval()
 

@@ -2,16 +2,17 @@
 
 import warnings
 from collections.abc import Mapping
+from copy import copy
 from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._validation import did_you_mean, is_missing
-from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
+from skicl._labels import read_labels
+from skicl._validation import did_you_mean
+from skicl.encoders._base import BaseEncoder, check_integer, read_unicode, version_of
 from skicl.encoders._demonstrations import (
     count_that_fit,
     cut_text,
@@ -299,13 +300,15 @@ class ContextualEncoder(BaseEncoder):
             If texts were cut off; the message counts them.
         """
         check_is_fitted(self, ["n_features_out_", *([] if self.embedding == "stream" else ["demonstrations_"])])
-        texts, model = self._begin(X)
-        if self.embedding == "stream":
-            texts = self._cut(model, texts, 4)
+        now = copy(self)    # the demonstrations of one fit, even if another ends meanwhile
+        texts, model = now._begin(X)
+        if now.embedding == "stream":
+            texts = now._cut(model, texts, 4)
         else:
-            self._refuse_both_ways(model)
-            texts = self._cut(model, texts, 4, self._room(model.model))
-        return self._vectors(model, [_Row(text, None) for text in texts])
+            now._refuse_both_ways(model)
+            texts = now._cut(model, texts, 4, now._room(model.model))
+        now._compare(model)
+        return now._vectors(model, [_Row(text, None) for text in texts])
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -337,29 +340,29 @@ class ContextualEncoder(BaseEncoder):
         return loaded
 
     def _learn(self, X, y, then_encode):
-        texts, model = self._begin(X)
+        new = copy(self)    # learns apart: neither an interrupt nor another thread meets half of a fit
+        new._forget()
+        texts, model = new._begin(X)
         level = 5 if then_encode else 4  # scikit-learn wraps fit_transform, and warnings should point at the caller
-        if self.embedding == "stream":
-            self._forget()
-            rows = [_Row(text, None) for text in self._cut(model, texts, level)]
+        if new.embedding == "stream":
+            rows = [_Row(text, None) for text in new._cut(model, texts, level)]
         else:
-            self._refuse_both_ways(model)
-            words, classes = self._words(y, texts)
-            self._forget()
-            rows = self._choose(model.model, self._cut(model, texts, level), words, level)
-            self.classes_ = classes
+            new._refuse_both_ways(model)
+            words, new.classes_ = new._words(y, texts)
+            rows = new._choose(model.model, new._cut(model, texts, level), words, level)
         if then_encode:
-            vectors = self._vectors(model, rows)
-            self.n_features_out_ = vectors.shape[1]
-            return vectors
-        one_token = [([model.model.neutral_token], [True])]
-        self.n_features_out_ = encode_tokens(model, one_token, self.layers, self.pooling).shape[1]
-        return None
+            vectors = new._vectors(model, rows)
+        else:
+            one_token = [([model.model.neutral_token], [True])]
+            vectors = encode_tokens(model, one_token, new.layers, new.pooling)
+        new.n_features_out_ = vectors.shape[1]
+        new._fitted_version = version_of(model)
+        self.__dict__ = vars(new)
+        return vectors if then_encode else None
 
     def _forget(self):
         for name in ("n_features_out_", "classes_", "demonstrations_"):
-            if hasattr(self, name):
-                delattr(self, name)
+            vars(self).pop(name, None)
 
     def _refuse_both_ways(self, model):
         if not model.model.causal:
@@ -372,12 +375,12 @@ class ContextualEncoder(BaseEncoder):
         """The label word of every text, and the classes."""
         if y is None:
             raise ValueError(f"`y` is None, and embedding={self.embedding!r} needs labels. Pass them, or use 'stream'.")
-        labels = column_or_1d(y, warn=True)
-        check_consistent_length(texts, labels)
-        for position, label in enumerate(labels):
-            if is_missing(label):
-                raise ValueError(f"`y` has a missing label ({label}) at position {position}. Drop the row.")
-        check_classification_targets(labels)
+        labels, labelled = read_labels(y)
+        check_consistent_length(texts, labelled)
+        if not labelled.all():
+            position = int(np.argmin(labelled))
+            given = np.asarray(y, dtype=object).ravel()[position]
+            raise ValueError(f"`y` has a missing label ({given}) at position {position}. Drop the row.")
         classes = np.unique(labels)
         if self.label_words is None:
             return [str(label) for label in labels.tolist()], classes
@@ -490,7 +493,7 @@ class ContextualEncoder(BaseEncoder):
         with model.lock:
             layers = resolve_layers(self.layers, model.model.n_layers)
             ids, blocks, starts = self._prompt(model.model)
-            read = read_prompt(model.model, ids, layers)
+            read = read_prompt(model.model, ids, layers, live=model.live)
             vectors = np.empty((len(batch), read.states.shape[1]), dtype=np.float32)
             queries = [i for i, row in enumerate(batch) if row.block is None]
             if queries:

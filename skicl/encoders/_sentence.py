@@ -10,8 +10,8 @@ import numpy as np
 from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._resolution import DEFAULT_MODEL, find_model, folder_version, full_name, local_folder
-from skicl.encoders._weights import LiveModel, shared_model, weights_digest
+from skicl.encoders._resolution import DEFAULT_MODEL, find_model, folder_state, folder_version, full_name, local_folder
+from skicl.encoders._weights import LiveModel, own_memory, shared_from_folder, weights_digest
 
 # Tokenizers of language models report this or more where there is no limit.
 _NO_LIMIT = 10**9
@@ -173,10 +173,17 @@ class SentenceEncoder(BaseEncoder):
             if self.revision is not None:
                 raise ValueError(f"`revision` applies to models of the hub only, and {self.model!r} is a folder.")
             key = ("sentence", str(folder), None, str(device), str(dtype))
-            return shared_model(key, lambda: open_model(folder, device, dtype), version=folder_version(folder))
+            return shared_from_folder(
+                key, lambda: folder, lambda place: open_model(place, device, dtype), folder_version
+            )
         name = full_name(self.model)
         key = ("sentence", name, self.revision, str(device), str(dtype))
-        return shared_model(key, lambda: open_model(find_model(name, self.revision), device, dtype, name=name))
+        return shared_from_folder(
+            key,
+            lambda: find_model(name, self.revision),
+            lambda place: open_model(place, device, dtype, name=name),
+            folder_state,
+        )
 
     def _fingerprint(self, model):
         network = model.model
@@ -383,12 +390,14 @@ def open_model(folder, device, dtype, *, name=None):
             model = SentenceTransformer(
                 str(folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype}
             )
+    except MemoryError:
+        raise
     except Exception as error:  # each kind of damage has its own class of error
         raise ValueError(
             f"`model`={name!r} could not be loaded from {folder} ({type(error).__name__}: {error}). Expected a folder "
             "that SentenceTransformer.save wrote, or a model of the hub that sentence-transformers supports."
         ) from error
-    return model.to(dtype).eval()
+    return own_memory(model.to(dtype)).eval()
 
 
 def _is_live(model):

@@ -5,7 +5,7 @@ from functools import partial
 
 from skicl.encoders import _networks
 from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._weights import LiveModel
+from skicl.encoders._weights import LiveModel, own_memory
 
 # The extras "image" and "audio" install readers of files.
 _INSTEAD = "No extra of skicl holds a model of this kind. Or pass a pair (network, processor) in memory."
@@ -101,7 +101,7 @@ def open_tower(kind, folder, device, dtype, *, name=None):
     try:
         with quiet_loading(name):
             model = kind.open(folder, dtype)
-    except ImportError:
+    except (ImportError, MemoryError):
         raise
     except Exception as error:  # each kind of damage has its own class of error
         raise ValueError(
@@ -109,7 +109,7 @@ def open_tower(kind, folder, device, dtype, *, name=None):
             "with a network and its processor, both written by save_pretrained of transformers."
         ) from error
     model.check()
-    model.network.to(device).eval()
+    own_memory(model.network).to(device).eval()
     return model
 
 

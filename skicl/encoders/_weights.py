@@ -2,12 +2,16 @@
 
 import json
 from hashlib import sha256
+from pathlib import Path
 from pickle import PicklingError
 
 from skicl._process_lock import ProcessLock
+from skicl.encoders._weight_marks import weight_marks
 
 # Of a tokenizer of transformers.
 _SET_BY_EVERY_CALL = {"padding": None, "truncation": None}
+# So often something is tried that others may undo meanwhile.
+_TRIES = 5
 
 _LOADED = {}
 # Held while a model is looked up and loaded, so that no thread loads what another is loading.
@@ -25,15 +29,18 @@ class LoadedModel:
         What tells that the files behind the key have changed; compared for equality.
     live : bool, default=False
         Whether others have the model in their hands too and may change its weights.
+    folder : Path or None, default=None
+        Where it was loaded from.
     """
 
-    __slots__ = ("digest", "live", "lock", "model", "version")
+    __slots__ = ("digests", "folder", "live", "lock", "model", "version")
 
-    def __init__(self, model, version=None, *, live=False):
+    def __init__(self, model, version=None, *, live=False, folder=None):
         self.model = model
         self.version = version
         self.live = live
-        self.digest = None
+        self.folder = folder
+        self.digests = {}
         self.lock = ProcessLock()
 
 
@@ -48,15 +55,22 @@ def shared_model(key, load, *, version=None):
     key : tuple
         All that tells two models apart: kind, name, revision, device.
     load : callable
-        Called without arguments to load the model if it is not there. If it raises, nothing is kept.
+        Called without arguments to load the model if it is not there. If it raises, nothing is kept. What it returns
+        must not lie in the memory map of a file, or whoever writes to the file changes the model.
     version : object, default=None
         State of the files behind the key. If it differs from the one kept, the model is loaded again and
-        replaces the old one.
+        replaces the old one. A callable without arguments gives the state: it is called again after loading, and if
+        the files have changed meanwhile, the model is loaded again.
 
     Returns
     -------
     loaded : LoadedModel
         The model and its lock.
+
+    Raises
+    ------
+    OSError
+        If the files changed every time the model was loaded.
 
     Examples
     --------
@@ -65,14 +79,22 @@ def shared_model(key, load, *, version=None):
     >>> shared_model(("example", "cpu"), lambda: object()) is first
     True
     """
+    state = version if callable(version) else lambda: version
+    now = state()
     loaded = _LOADED.get(key)
-    if _is_current(loaded, version):
+    if _is_current(loaded, now):
         return loaded
     with _LOADING:
-        loaded = _LOADED.get(key)
-        if not _is_current(loaded, version):
-            loaded = _LOADED[key] = LoadedModel(load(), version)
-        return loaded
+        for _ in range(_TRIES):
+            loaded = _LOADED.get(key)
+            if not _is_current(loaded, now):
+                loaded = LoadedModel(load(), now)
+            before, now = now, state()
+            if now == before:
+                _LOADED[key] = loaded
+                return loaded
+    raise OSError(f"The files of the model {key[:2]} changed while it was loaded, {_TRIES} times. Wait until they are "
+                  "complete.")
 
 
 def _is_current(loaded, version):
@@ -80,10 +102,65 @@ def _is_current(loaded, version):
     return loaded is not None and loaded.version == version and not loaded.lock.interrupted
 
 
+def shared_from_folder(key, find, open_folder, state):
+    """The model of a key, which is loaded from a folder, and again when the files there have changed.
+
+    Parameters
+    ----------
+    key : tuple
+        As in :func:`shared_model`.
+    find : callable
+        Called without arguments where no folder is known yet, or its files have changed: the folder.
+    open_folder : callable
+        ``open_folder(folder)`` loads the model.
+    state : callable
+        ``state(folder)`` tells that files have changed.
+
+    Returns
+    -------
+    loaded : LoadedModel
+        The model, its lock and its folder.
+    """
+    known = _LOADED.get(key)
+    if known is not None and not known.folder.is_dir():     # of the cache of the hub, where others tidied up
+        return known
+    unchanged = known is not None and known.version == state(known.folder)
+    folder = known.folder if unchanged else Path(find())
+    loaded = shared_model(key, lambda: open_folder(folder), version=lambda: state(folder))
+    loaded.folder = folder
+    return loaded
+
+
+def own_memory(module):
+    """Move the weights of a module that was just loaded out of the memory maps of its files.
+
+    Loaders map files instead of reading them. Whoever overwrites such a file changes the weights of the network that
+    is in memory, and whoever truncates it ends the process. Weights that are not on the CPU are copies already.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed in place; weights that are one stay one.
+
+    Returns
+    -------
+    module : torch.nn.Module
+        The same.
+    """
+    import torch
+
+    with torch.no_grad():
+        for tensor in {id(t): t for t in (*module.parameters(), *module.buffers())}.values():
+            if tensor.device.type == "cpu":
+                tensor.data = tensor.data.clone()
+    return module
+
+
 def weights_digest(loaded, *parts):
     """A checksum of all that a model computes with, wherever it was loaded from.
 
-    Computed once; of a live model, again whenever its options or the sums of its weights show that it has changed.
+    Computed once; of a live model, again whenever its options, its tokenizer or the marks of its weights show that it
+    has changed (see :func:`~skicl.encoders._weight_marks.weight_marks` for what that takes).
 
     Parameters
     ----------
@@ -106,29 +183,77 @@ def weights_digest(loaded, *parts):
     >>> weights_digest(LoadedModel(one), one) == weights_digest(LoadedModel(other), other)
     False
     """
+    key = tuple(part if isinstance(part, str) else id(part) for part in parts)
     with loaded.lock:
-        state = tuple(_state(part) for part in parts) if loaded.live else None
-        if loaded.digest is None or loaded.digest[0] != state:
+        for _ in range(_TRIES):
+            state = tuple(state_of(part) for part in parts) if loaded.live else None
+            before, digest = loaded.digests.get(key, (None, None))
+            if digest is not None and before == state:
+                return digest
             total = sha256()
             for part in parts:
                 for content in _contents(part):
                     # The lengths keep the borders of the parts apart.
                     total.update(len(content).to_bytes(8, "big"))
                     total.update(content)
-            loaded.digest = state, total.hexdigest()[:32]
-        return loaded.digest[1]
+            # Nothing holds back a thread that trains a live model; its next state must not get this checksum.
+            if state is None or state == tuple(state_of(part) for part in parts):
+                loaded.digests[key] = state, total.hexdigest()[:32]
+                return total.hexdigest()[:32]
+    raise RuntimeError(CHANGING)
 
 
-def _state(part):
-    """Something that changes with a part, quicker than its checksum: its options and the sums of its weights."""
+def quick_digest(loaded, network):
+    """A checksum of a network, made of the marks of its weights: quicker than :func:`weights_digest`, on a GPU too.
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        What the network belongs to; unless it is live, the checksum is computed once and kept in it.
+    network : torch.nn.Module
+        The network.
+
+    Returns
+    -------
+    digest : str
+        Of 32 hexadecimal digits. It depends on the number format too.
+    """
+    with loaded.lock:
+        key = ("marks", id(network))
+        digest = None if loaded.live else loaded.digests.get(key)
+        if digest is None:
+            digest = loaded.digests[key] = sha256(repr(state_of(network)).encode()).hexdigest()[:32]
+        return digest
+
+
+CHANGING = (
+    "The weights of a model in memory were changed while it was in use, several times. Encode when its training is "
+    "over, or set cache=None."
+)
+
+
+def state_of(part):
+    """Something that changes with a part of a model, quicker than its checksum.
+
+    Parameters
+    ----------
+    part : torch.nn.Module, tokenizer, processor or str
+        As in :func:`weights_digest`.
+
+    Returns
+    -------
+    state : tuple
+        To be compared for equality.
+    """
     options = tuple(_options(part))
-    if not hasattr(part, "state_dict"):
-        return id(part), options
-    import torch
-
-    tensors = part.state_dict().values()
-    sums = [tensor.to(torch.float32).sum(dtype=torch.float64).item() for tensor in tensors]
-    return id(part), options, tuple(tensor.data_ptr() for tensor in tensors), tuple(sums)
+    if hasattr(part, "state_dict"):
+        return options, weight_marks(part)
+    backend = part if hasattr(part, "to_str") else getattr(part, "backend_tokenizer", None)
+    if backend is not None:
+        text = backend.to_str()
+        # What every call sets stands first.
+        return options, sha256(text[max(text.find('"added_tokens":'), 0) :].encode()).digest()
+    return (*options, *_contents(part))
 
 
 def _options(part):
@@ -138,6 +263,9 @@ def _options(part):
         for module in part.modules():
             if hasattr(module, "config") and hasattr(module.config, "to_dict"):
                 yield _settings(module.config.to_dict())
+            if hasattr(module, "_active_adapter"):      # of peft
+                options = [getattr(module, name, None) for name in ("_active_adapter", "_disable_adapters", "scaling")]
+                yield repr(options).encode()
     elif isinstance(part, str):
         yield part.encode()
     elif hasattr(part, "get_vocab"):

@@ -3,7 +3,9 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state
+
+from skicl._labels import read_all_labels
 
 
 def nested_contexts(y, k, n_repeats=5, random_state=0, *, min_per_class=1, stratify=True):
@@ -57,7 +59,7 @@ def nested_contexts(y, k, n_repeats=5, random_state=0, *, min_per_class=1, strat
     asked = np.atleast_1d(k)
     if asked.ndim != 1 or asked.size == 0 or asked.dtype.kind not in "iu" or asked.min() < 1:
         raise ValueError(f"`k` must be one or more sizes of at least 1, got {k!r}.")
-    classes, codes = np.unique(column_or_1d(y), return_inverse=True)
+    classes, codes = np.unique(read_all_labels(y), return_inverse=True)
     smallest = min_per_class * len(classes)
     sizes = [int(size) for size in np.unique(asked) if smallest <= size <= len(codes)]
     if not sizes:

@@ -6,11 +6,9 @@ from time import perf_counter
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 
+from skicl._labels import read_all_labels
 from skicl._row_selection import count_rows, take_rows
-from skicl._validation import is_missing
 from skicl.evaluation._contexts import check_count, drawn_queries, nested_contexts, orders_of_rows
 from skicl.evaluation._curve import FewShotCurve
 from skicl.evaluation._results import ResultsFile
@@ -95,9 +93,9 @@ def few_shot_curve(
     n_unlabelled : int, default=0
         Number of further rows of `X` that `fit` gets without their labels, behind the context. They are the same for
         all estimators, at every size the first of one random order per repeat, and none of them is in the context or
-        among the queries; where there are too few rows there are fewer. As in :mod:`sklearn.semi_supervised` their
-        labels are -1 if classes are integers; with classes of any other type `y` is an array of objects in which they
-        are None.
+        among the queries; where there are too few rows there are fewer. Their labels are None, in an array of objects.
+        Where classes are integers, estimators without a parameter `missing_label`, such as those of
+        :mod:`sklearn.semi_supervised`, get -1 instead.
     random_state : int, default=0
         Seed of the contexts and queries.
     results_file : path-like, default=None
@@ -227,7 +225,7 @@ class _Source:
 def _score(estimator, source, name, rows, others, queries, scoring):
     """Fit on the context, predict the queries: scores and seconds."""
     train, test = source.parts(name)
-    X, y = take_rows(train, np.append(rows, others)), _without_labels(source.y[rows], len(others))
+    X, y = take_rows(train, np.append(rows, others)), _without_labels(source.y[rows], len(others), estimator)
     X_query, y_query, classes = take_rows(test, queries), source.y_test[queries], source.classes
     started = perf_counter()
     estimator.fit(X, y)
@@ -245,11 +243,13 @@ def _score(estimator, source, name, rows, others, queries, scoring):
     }
 
 
-def _without_labels(y, n_more):
-    """Append the mark of rows without a label."""
+def _without_labels(y, n_more, estimator):
+    """Append the mark of rows without a label that the estimator knows."""
     if not n_more:
         return y
-    if y.dtype.kind in "iu":
+    parameters = estimator.get_params() if hasattr(estimator, "get_params") else ()
+    knows_none = any(name.rpartition("__")[2] == "missing_label" for name in parameters)
+    if y.dtype.kind in "iu" and not knows_none:
         return np.append(y.astype(np.int64), np.full(n_more, -1))
     return np.array([*y.tolist(), *[None] * n_more], dtype=object)
 
@@ -307,18 +307,8 @@ def _check_estimators(estimators, raw):
 
 def _checked_classes(name, y):
     """The classes as an array; missing ones, numbers that are no classes and mixed types are refused."""
-    y = column_or_1d(y)
-    missing = [row for row, label in enumerate(y.tolist()) if is_missing(label)] if y.dtype.kind in "Of" else []
-    if missing:
-        raise ValueError(f"`{name}` has a missing label at position {missing[0]}; drop the row.")
-    try:
-        n_classes = len(np.unique(y))
-        if y.dtype.kind == "O" and n_classes and not isinstance(y[0], str):
-            y = np.array(y.tolist())
-        check_classification_targets(y)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`{name}` must hold classes, of one type: {error}") from error
-    if name == "y" and n_classes == 1:
+    y = read_all_labels(y, parameter=name)
+    if name == "y" and len(y) and (y == y[0]).all():
         raise ValueError(f"`y` holds a single class, {y.tolist()[0]!r}; there is nothing to learn.")
     return y
 

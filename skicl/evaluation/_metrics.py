@@ -4,8 +4,9 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array
 
+from skicl._labels import read_all_labels
 from skicl._validation import did_you_mean
 
 _SUM_TOLERANCE = 1e-3  # float16 and float32 softmaxes over hundreds of classes stay well within it
@@ -227,7 +228,7 @@ def _check_probabilities(y_true, y_prob, labels):
     worst = np.abs(sums - 1).argmax()
     if abs(sums[worst] - 1) > _SUM_TOLERANCE:
         raise ValueError(f"Each row of `y_prob` must sum to 1; row {worst} sums to {sums[worst]:g}.")
-    true = column_or_1d(y_true)
+    true = read_all_labels(y_true, parameter="y_true")
     if len(true) != len(prob):
         raise ValueError(f"`y_true` has {len(true)} rows and `y_prob` has {len(prob)}; they must be equal.")
     try:
@@ -246,7 +247,7 @@ def _columns_of_classes(true, n_columns, labels):
                 "class of each column as `labels`, for example the `classes_` of the classifier."
             )
     else:
-        classes = column_or_1d(labels)
+        classes = read_all_labels(labels, parameter="labels")
         if len(np.unique(classes)) != len(classes):
             raise ValueError("`labels` names a class twice; expected one distinct class per column.")
         if len(classes) != n_columns:

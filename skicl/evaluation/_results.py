@@ -2,11 +2,14 @@
 
 import csv
 import io
+import json
 import os
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 
 _TEXT = frozenset({"dataset", "task", "estimator", "setting", "curve"})
+_CHECKSUM = "checksum"
 _WHOLE = frozenset({"k", "repeat", "n_classes", "n_queries"})
 
 
@@ -16,7 +19,8 @@ class ResultsFile:
     Each new record writes the whole file beside the old one and moves it into place, so that a process
     that is killed at any moment leaves the file as it was after the last full record, also if the
     machine stops or the disk is full. One process may write to a file at a time. Numbers are written
-    with all their digits: what is read back is equal to what was written.
+    with all their digits: what is read back is equal to what was written. A last column holds a checksum of
+    each record; a file of an earlier version has none and gets it with the next record.
 
     Parameters
     ----------
@@ -28,7 +32,7 @@ class ResultsFile:
     Raises
     ------
     ValueError
-        If the file exists and has other columns, or a row that cannot be read.
+        If the file exists and has other columns, or a row that cannot be read or does not have its checksum.
     OSError
         If the folder of `path` does not exist, or nothing can be written there.
     """
@@ -38,7 +42,7 @@ class ResultsFile:
         self.path = None if path is None else Path(os.path.realpath(path))
         self.columns = tuple(columns)
         self.records = []
-        self._text = _csv_line(self.columns)
+        self._text = _csv_line((*self.columns, _CHECKSUM))
         if self.path is None:
             return
         if not self.path.parent.is_dir():
@@ -82,21 +86,36 @@ class ResultsFile:
             raise
 
     def _line(self, record):
-        return _csv_line([_written(record[name]) for name in self.columns])
+        fields = [_written(record[name]) for name in self.columns]
+        return _csv_line([*fields, self._checksum(fields)])
+
+    def _checksum(self, fields):
+        return blake2b(json.dumps([self.columns, fields]).encode(), digest_size=8).hexdigest()
 
     def _read(self):
-        with self.path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
-        if not rows or tuple(rows[0]) != self.columns:
+        try:
+            with self.path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.reader(file))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(
+                f"`results_file` {str(self.path)!r} is damaged, or no CSV file in UTF-8 ({error}); restore it, or "
+                "choose another file."
+            ) from error
+        if not rows or tuple(rows[0]) not in (self.columns, (*self.columns, _CHECKSUM)):
             found = ", ".join(rows[0]) if rows else "nothing"
             raise ValueError(
                 f"`results_file` {str(self.path)!r} holds other columns ({found}) than this run writes "
                 f"({', '.join(self.columns)}); choose another file."
             )
-        return [self._record(number, row) for number, row in enumerate(rows[1:], start=2)]
+        has_checksums = len(rows[0]) > len(self.columns)
+        return [self._record(number, row, has_checksums) for number, row in enumerate(rows[1:], start=2)]
 
-    def _record(self, number, row):
+    def _record(self, number, row, has_checksum):
         try:
+            if has_checksum:
+                *row, checksum = row or [""]
+                if checksum != self._checksum(row):
+                    raise ValueError("it does not have its checksum, so it is damaged or was edited")
             return {name: _read_as(name, value) for name, value in zip(self.columns, row, strict=True)}
         except ValueError as error:
             raise ValueError(

@@ -1,25 +1,55 @@
 """FineTuneClassifier: the weights of a text encoder are trained for one task, behind fit and predict."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
-from skicl._validation import did_you_mean, is_missing
-from skicl.encoders._base import check_integer, read_unicode
+from skicl._fitted import FittedState, check_loaded, exchange_fitted
+from skicl._labels import accuracy, check_one_label_a_row, read_all_labels
+from skicl._validation import check_finite, did_you_mean
+from skicl.encoders._base import NOT_FINITE, check_integer, read_unicode
 from skicl.finetuning._adapters import LoRASettings, check_lora, require_peft
-from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, fit_task, restored_encoder
+from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, check_unchanged, fit_task, restored_encoder
 from skicl.finetuning._training import Course
 from skicl.finetuning._vectors import resolve_encoder
 
 # A loss on fewer rows is mostly noise: stopping by it costs more than it saves.
 LEAST_HELD_OUT = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt(FittedState):
+    """All that a fitted FineTuneClassifier knows; the tuned encoder is made from it and the shared model.
+
+    Attributes
+    ----------
+    method : str
+    encoder : SentenceEncoder or LanguageModelEncoder
+        As the user gave it.
+    lora : LoRASettings
+    changes : dict
+        Weights that were learnt.
+    base_digest : tuple of (str, str)
+        Of the shared model that they belong to.
+    head : Head
+    classes : ndarray of shape (n_classes,)
+    """
+
+    method: str
+    encoder: Any
+    lora: LoRASettings
+    changes: dict
+    base_digest: tuple
+    head: Any
+    classes: np.ndarray
 
 
 class FineTuneClassifier(ClassifierMixin, BaseEstimator):
@@ -95,8 +125,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
 
     Dropout layers draw from a generator of their own. Dropout inside of attention, which cannot, is off.
 
-    An interrupt or an error in ``fit`` leaves the classifier unfitted, also if it was fitted before. There is no
-    ``partial_fit``: the learning rate schedule and the split need all rows.
+    Whatever stops ``fit`` before its end, an error or an interrupt, leaves the classifier as it was before the call.
+    There is no ``partial_fit``: the learning rate schedule and the split need all rows.
 
     With ``n_jobs``, threads share the untouched model; every fit has its own copy of what it trains ("full",
     "contrastive": of all weights).
@@ -164,7 +194,6 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         UserWarning
             If texts are too long for the model and were truncated.
         """
-        self._forget()
         encoder = self._checked()
         texts, labels, weights = self._rows(X, y, sample_weight)
         classes, codes = np.unique(labels, return_inverse=True)
@@ -178,16 +207,24 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         tuned = fit_task(self._task(encoder, rows, len(classes), lora))
         tuned.encoder.fit([texts[0]])
         head = tuned.head._replace(coef=tuned.head.coef[order], intercept=tuned.head.intercept[order])
+        learnt = Learnt(self.method, encoder, lora, tuned.changes, tuned.base_digest, head, classes)
+        learnt.made(lambda _: tuned.encoder)
         found = {
-            "_learnt": (self.method, encoder, lora, tuned.changes, tuned.base_digest, head),
+            "_learnt": learnt,
             "n_epochs_": tuned.history.n_epochs,
             "best_epoch_": tuned.history.best_epoch,
             "validation_losses_": np.array(tuned.history.losses),
-            "encoder_": tuned.encoder,
             "classes_": classes,
         }
-        vars(self).update(found)    # all at once: an interrupt between two of them would leave it half-fitted
+        exchange_fitted(self, found)
         return self
+
+    @property
+    def encoder_(self):
+        """The tuned encoder, fitted; it can be used like any other."""
+        if "_learnt" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'encoder_'")
+        return self._learnt.made(_restored)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
@@ -201,9 +238,13 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
             In nats, in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If the model of `encoder` has other weights than in ``fit``, where they are used, or if it gives NaN.
         """
-        check_is_fitted(self, "classes_")
-        return self._learnt[-1].log_proba(self.encoder_.transform(X))
+        return _log_proba(self._fitted(), X)
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -249,13 +290,31 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Labels, as they were in ``y``.
         """
-        best = self.predict_log_proba(X).argmax(axis=1)
-        return self.classes_[best]
+        learnt = self._fitted()
+        return learnt.classes[_log_proba(learnt, X).argmax(axis=1)]
 
-    def _forget(self):
-        """Become unfitted, so that an interrupted fit leaves neither the old results nor half of the new."""
-        for name in [name for name in vars(self) if name.endswith("_") or name == "_learnt"]:
-            delattr(self, name)
+    def score(self, X, y, sample_weight=None):
+        """Share of texts whose label is predicted.
+
+        Parameters
+        ----------
+        X : collection of n_samples texts
+            Texts to classify.
+        y : array-like of shape (n_samples,)
+            Their labels, in any form that ``fit`` takes.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the texts.
+
+        Returns
+        -------
+        float
+            Accuracy, from 0 to 1.
+        """
+        return accuracy(self, X, y, sample_weight)
+
+    def _fitted(self):
+        check_is_fitted(self, "classes_")
+        return self._learnt
 
     def _checked(self):
         """The encoder, resolved; bad parameters are refused."""
@@ -290,9 +349,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         texts = read_unicode(X)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        labels = _checked_labels(y)
-        if len(labels) != len(texts):
-            raise ValueError(f"`X` and `y` need one entry for every row, got {len(texts)} and {len(labels)}.")
+        labels = read_all_labels(y)
+        check_one_label_a_row(len(texts), len(labels))
         if isinstance(self.class_weight, Mapping):
             present = set(labels.tolist())
             unknown = [name for name in self.class_weight if name not in present]
@@ -329,20 +387,9 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         return Task(self.method, encoder, rate, int(self.batch_size), course, lora, bool(self.verbose), rows, held_out,
                     n_classes, seed)
 
-    def __getstate__(self):
-        state = super().__getstate__().copy()
-        state.pop("encoder_", None)     # made again from the shared weights and what was learnt
-        return state
-
-    def __getattr__(self, name):
-        # Only asked for what is not there: the encoder of a classifier that was unpickled.
-        learnt = vars(self).get("_learnt")
-        if name != "encoder_" or learnt is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        encoder = restored_encoder(*learnt[:-1])
-        encoder.fit(["a"])
-        self.encoder_ = encoder
-        return encoder
+    def __setstate__(self, state):
+        check_loaded(self, state)
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -419,18 +466,17 @@ def split_rows(rows, fraction, seed):
     return take(np.sort(kept)), take(np.sort(held_out))
 
 
-def _checked_labels(y):
-    labels = column_or_1d(y, warn=True)
-    missing = [i for i, label in enumerate(labels.tolist()) if is_missing(label)]
-    if missing:
-        raise ValueError(f"`y` has a missing label at position {missing[0]}. Drop the row.")
-    if labels.dtype.kind == "O" and len(labels):
-        if len({isinstance(label, str) for label in labels.tolist()}) > 1:
-            raise ValueError("`y` mixes labels of types that cannot be sorted. Use labels of one type.")
-        if not isinstance(labels[0], str):
-            labels = np.array(labels.tolist())
-    check_classification_targets(labels)
-    return labels
+def _log_proba(learnt, X):
+    check_unchanged(learnt.method, learnt.encoder, learnt.base_digest)
+    log_proba = learnt.head.log_proba(learnt.made(_restored).transform(X))
+    check_finite(np.exp(log_proba), "probabilities", NOT_FINITE)
+    return log_proba
+
+
+def _restored(learnt):
+    """The tuned encoder of a classifier that was loaded, fitted."""
+    encoder = restored_encoder(learnt.method, learnt.encoder, learnt.lora, learnt.changes, learnt.base_digest)
+    return encoder.fit(["a"])
 
 
 def _is_number(value):

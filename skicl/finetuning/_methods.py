@@ -138,6 +138,27 @@ def restored_encoder(method, encoder, lora, changes, base_digest):
     return own
 
 
+def check_unchanged(method, encoder, base_digest):
+    """Refuse to predict where the weights that a tuned encoder reads from the shared model are no longer those of fit.
+
+    Parameters
+    ----------
+    method : str
+        One of ``METHODS``. "full" and "contrastive" read none.
+    encoder : SentenceEncoder or LanguageModelEncoder
+        As the user gave it.
+    base_digest : tuple of (str, str)
+        Number format and checksum of the shared model in the fit.
+
+    Raises
+    ------
+    ValueError
+        If the shared model has other weights than in the fit.
+    """
+    if method == "last_layer" or (method == "lora" and isinstance(encoder.model, LiveModel)):
+        _check_base(encoder._load(resolve_device(encoder.device)), base_digest)
+
+
 def _last_layer(task):
     """The head alone, on vectors that are computed once."""
     import torch

@@ -4,8 +4,9 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, check_random_state
 
+from skicl._labels import read_all_labels
 from skicl._row_selection import count_rows, take_rows
 from skicl.inspection._diagnostics_contexts import draw_rows, rotation, sliceable, with_wrong_labels, without_content
 from skicl.inspection._diagnostics_report import ICLDiagnostics, Measure
@@ -127,7 +128,7 @@ def icl_diagnostics(estimator, X, y, *, X_query=None, y_query=None, n_context=No
     for name, rows in (("X", X), ("X_query", X_query)):
         if isinstance(rows, str):
             raise ValueError(f"`{name}` is a bare string ({rows[:40]!r}). Pass a list of texts.")
-    y = column_or_1d(y)
+    y = read_all_labels(y)
     check_consistent_length(X, y)
     X, X_query = sliceable(X), sliceable(X_query)
     templates, parameter = _check_templates(estimator, templates, template_parameter)
@@ -316,7 +317,7 @@ def _set_aside(X, codes, classes, X_query, y_query, n_queries, random):
         raise ValueError("`X_query` and `y_query` go together: give both or neither.")
     everything = np.arange(len(codes))
     if X_query is not None:
-        y_query = column_or_1d(y_query)
+        y_query = read_all_labels(y_query, parameter="y_query")
         check_consistent_length(X_query, y_query)
         if not len(y_query):
             raise ValueError("`X_query` is empty. Pass one query or more, or None to set aside a part of `X`.")

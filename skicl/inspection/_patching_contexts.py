@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 
-from skicl._validation import is_missing
+from skicl._labels import read_all_labels
 
 _CHANGES = ("labels", "query")
 
@@ -102,13 +102,10 @@ def make_context_pairs(X, y, *, n_rows=32, change="labels", n_pairs=64, random_s
     >>> pairs.X.shape, pairs.clean_y.shape
     ((3, 8, 5), (3, 8))
     """
-    X, y = _checked_rows(X), np.asarray(y)
+    X, y = _checked_rows(X), read_all_labels(y)
     if X.ndim != 2 or y.shape != (len(X),):
         raise ValueError(f"`X` has shape {X.shape} and `y` {y.shape}, expected (n_samples, n_features) and "
                          "(n_samples,).")
-    missing = [number for number, label in enumerate(y.tolist()) if is_missing(label)]
-    if missing:
-        raise ValueError(f"`y` has a missing value at position {missing[0]}. Drop the rows without a label.")
     classes, codes = np.unique(y, return_inverse=True)
     for name, value in (("n_rows", n_rows), ("n_pairs", n_pairs)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:

@@ -1,6 +1,5 @@
 """Pairs of prompts in a causal language model: what is read, how it is measured, and where it can be exchanged."""
 
-import inspect
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -71,26 +70,37 @@ def prompt_subject(network, tokenizer, pairs, prefix, modules):
     tokens = tokenise_pairs(tokenizer, pairs, prefix)
     lengths = [len(pair.clean) for pair in tokens]
     _check_length(network, max(lengths))
+    few = _keeps_chosen_logits(network, tokens[0].clean[0])
 
     def measures(numbers):
         clean_ids, corrupt_ids, mask, answers = _tensors([tokens[i] for i in numbers], network.device)
-        return tuple(partial(_difference, network, ids, mask, answers) for ids in (clean_ids, corrupt_ids))
+        return tuple(partial(_difference, network, ids, mask, answers, few) for ids in (clean_ids, corrupt_ids))
 
     return Subject(network, sites, n_heads, lengths, measures, _ELSEWHERE)
 
 
-def _difference(network, ids, mask, answers):
+def _difference(network, ids, mask, answers, few):
     """Logit of the clean answer minus that of the corrupt one, behind the last token of each row."""
     last = mask.sum(1) - 1
     given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
     keep = last.unique()
     # The head is the largest matrix of a small model: where it can, it reads the last positions only.
-    few = "logits_to_keep" in inspect.signature(network.forward).parameters
     logits = network(**given, **({"logits_to_keep": keep} if few else {})).logits            # B x T x V
     rows = torch.arange(len(ids), device=ids.device)
     chosen = logits[rows, torch.searchsorted(keep, last) if few else last]
     pair = chosen.gather(1, answers).float()                                                 # B x 2
     return pair[:, 0] - pair[:, 1]
+
+
+def _keeps_chosen_logits(network, token):
+    """Whether the head can be told where to read, by what comes out when it is told to read one of two tokens."""
+    ids = torch.tensor([[token, token]], device=network.device)
+    with torch.no_grad():
+        try:
+            chosen = network(input_ids=ids, use_cache=False, logits_to_keep=torch.tensor([1], device=ids.device)).logits
+        except TypeError:       # no such argument
+            return False
+    return chosen.shape[1] == 1
 
 
 def _tensors(batch, device):

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from skicl._tensor_files import has_format, read_safetensors, save_atomically
 from skicl.pretraining._loop import check_prior, rate_at, restore_training, training_tensors
-from skicl.reasoning._checkpoint import read_safetensors, save_atomically
 
-STATE_FORMAT = "skicl-language-model-1"
+STATE_FORMAT, WITHOUT_CHECKSUM = "skicl-language-model-2", "skicl-language-model-1"
 CHARACTERS_OF_A_TOKEN = 4       # more than there are on average, so that an episode fills its row
 
 
@@ -140,7 +140,7 @@ class EpisodeRun:
     def load(self, path, network, prior, schedule):
         """Continue from a file of :meth:`save`; refuse one of another network, prior or seed."""
         tensors, metadata = read_safetensors(path)
-        if metadata.get("format") != STATE_FORMAT:
+        if not has_format(path, metadata, STATE_FORMAT, WITHOUT_CHECKSUM):
             raise ValueError(f"{str(path)!r} is not a state of the training of a language model (its format is "
                              f"{metadata.get('format')!r}).")
         before = {"prior": json.loads(metadata["prior"]), "seed": json.loads(metadata["schedule"])["seed"],

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from skicl._tensor_files import has_format, read_safetensors, save_atomically
 from skicl._validation import did_you_mean
 from skicl.pretraining._causal_optimizer import Muon
 from skicl.pretraining._causal_prior import LogisticPrior, Sequences, sequence_loss
@@ -27,9 +28,9 @@ from skicl.reasoning import (
     read_card,
     save_reasoner,
 )
-from skicl.reasoning._checkpoint import build_reasoner, read_safetensors, save_atomically
+from skicl.reasoning._checkpoint import build_reasoner
 
-STATE_FORMAT = "skicl-pretraining-1"
+STATE_FORMAT, WITHOUT_CHECKSUM = "skicl-pretraining-2", "skicl-pretraining-1"
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class State:
     def load(self, path, prior, schedule):
         """Continue from a file of :meth:`save`; refuse one of another network, prior or seed."""
         tensors, metadata = read_safetensors(path)
-        if metadata.get("format") != STATE_FORMAT:
+        if not has_format(path, metadata, STATE_FORMAT, WITHOUT_CHECKSUM):
             raise ValueError(f"{str(path)!r} is not a state of a pretraining run (its format is "
                              f"{metadata.get('format')!r}). Give the .state.safetensors file of a run.")
         before = {"config": json.loads(metadata["config"]), "prior": json.loads(metadata["prior"]),

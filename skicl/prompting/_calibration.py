@@ -1,10 +1,6 @@
-"""Calibration of label scores: biases of a model towards labels, estimated in ``fit`` and taken off in log space.
+"""Calibration of label scores: the bias of a model towards labels, estimated in ``fit`` and removed in log space."""
 
-A calibrator has ``probes(rows)``, the inputs whose scores it wants: rows of strings, or None for labelled training
-rows; ``fit(log_proba, y)`` with the scores of these, normalised, and the numbers of their classes (for training rows
-only); and ``transform(log_proba)``.
-"""
-
+from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
@@ -17,7 +13,34 @@ from sklearn.utils.validation import check_is_fitted
 from skicl._validation import did_you_mean
 
 
-class _ShiftCalibration(BaseEstimator):
+class BaseCalibration(BaseEstimator, ABC):
+    """What :class:`~skicl.ICLClassifier` asks of a calibrator; an object of one's own may have just these names.
+
+    Attributes
+    ----------
+    needs_rows : bool
+        Whether the probes are made of training rows, so that there must be some.
+    n_rows : int or None
+        How many labelled training rows to score at most, where these are the probes. None means all.
+    """
+
+    needs_rows = True
+    n_rows = None
+
+    @abstractmethod
+    def probes(self, rows):
+        """Inputs whose scores are wanted, a list of rows of strings, or None for labelled training rows."""
+
+    @abstractmethod
+    def fit(self, log_proba, y=None):
+        """Learn from log-probabilities (n_probes, n_classes) of the probes; ``y`` are the classes of training rows."""
+
+    @abstractmethod
+    def transform(self, log_proba):
+        """Calibrated log-probabilities (n_queries, n_classes)."""
+
+
+class _ShiftCalibration(BaseCalibration):
     """Takes off the mean log-probability of each class after some inputs, or the log of its mean probability."""
 
     def fit(self, log_proba, y=None):
@@ -90,6 +113,8 @@ class ContextualCalibration(_ShiftCalibration):
     array([[0.5, 0.5],
            [0.2, 0.8]])
     """
+
+    needs_rows = False
 
     def __init__(self, inputs=("N/A", "", "[MASK]"), *, mean="geometric"):
         self.inputs = inputs
@@ -253,7 +278,7 @@ class BatchCalibration(_ShiftCalibration):
         return log_softmax(log_proba - bias, axis=1)
 
 
-class AffineCalibration(BaseEstimator):
+class AffineCalibration(BaseCalibration):
     """Scale and shift the log-probability of each class so that the training rows get their labels.
 
     Unlike a shift, it can also turn round a boundary that the model has on the wrong side.
@@ -342,7 +367,7 @@ class AffineCalibration(BaseEstimator):
             return value, self.C * gradient + away
 
         found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-        self.scale_, self.bias_ = found[:n_classes], found[n_classes:]
+        vars(self).update(scale_=found[:n_classes], bias_=found[n_classes:])     # at once, or not at all
         return self
 
     def transform(self, log_proba):
@@ -359,7 +384,8 @@ class AffineCalibration(BaseEstimator):
             Log-probabilities.
         """
         check_is_fitted(self, "scale_")
-        return log_softmax(_centred(log_proba) * self.scale_ - self.bias_, axis=1)
+        fitted = vars(self).copy()      # of one fit, even if another ends meanwhile
+        return log_softmax(_centred(log_proba) * fitted["scale_"] - fitted["bias_"], axis=1)
 
 
 CALIBRATIONS = {

@@ -4,7 +4,6 @@ Shapes: B rows, T tokens of the longest, P tokens of the prefix, U positions ask
 H heads, K features of a head, D features of a state.
 """
 
-import inspect
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,11 +96,15 @@ def shares_prefix(model):
     Returns
     -------
     bool
+
+    Warns
+    -----
+    UserWarning
+        If it cannot, once for each model.
     """
-    known = getattr(model, "shares_prefix", None)
-    if known is None:
-        known = model.shares_prefix = _try_to_share(model)
-    return known
+    if model.shares_prefix is None:
+        model.shares_prefix = _try_to_share(model)
+    return model.shares_prefix
 
 
 def read_rows(model, prefix, n_kept, rows, wanted, *, keep=False, states=False, vocabulary=False):
@@ -139,10 +142,8 @@ def read_rows(model, prefix, n_kept, rows, wanted, *, keep=False, states=False, 
     ids, mask = _padded(whole, n_past, model.neutral_token, model.whole.device)
     places = sorted({before + place for row in wanted for place, _ in row})
     with torch.inference_mode():
-        output = _forward(model.whole, ids, mask, past, places, states)
-        logits = output.logits
-        if logits.shape[1] != len(places):                      # the network does not know logits_to_keep
-            logits = logits[:, places]
+        output = _forward(model, ids, mask, past, places, states)
+        logits = output.logits if model.keeps_chosen_logits(model.whole) else output.logits[:, places]
         column = {place: i for i, place in enumerate(places)}
         index = torch.arange(len(rows), device=logits.device)
         last = torch.tensor([column[before + row[-1][0]] for row in wanted], device=logits.device)
@@ -187,20 +188,18 @@ def _gather(log_probs, wanted, column, before):
     return np.split(values, np.cumsum([len(row) for row in wanted])[:-1])
 
 
-def _forward(network, ids, mask, past, places, states):
+def _forward(model, ids, mask, past, places, states):
     """One pass; logits only where they are asked for, if the network knows how."""
     import torch
 
-    takes = inspect.signature(network.forward).parameters
-    inputs = {"input_ids": ids, "attention_mask": mask, "return_dict": True}
-    if "logits_to_keep" in takes:
+    inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": past is not None, "return_dict": True}
+    if model.keeps_chosen_logits(model.whole):
         inputs["logits_to_keep"] = torch.tensor(places, device=ids.device)
     if past is not None:
-        inputs["past_key_values"] = past
-    inputs["use_cache"] = past is not None
+        inputs[model.past_name(model.whole)] = past
     if states:
         inputs["output_hidden_states"] = True
-    return network(**inputs)
+    return model.whole(**inputs)
 
 
 def _read_past(model, ids, n_known=0, known=None):
@@ -210,7 +209,7 @@ def _read_past(model, ids, n_known=0, known=None):
     past = _expanded(known if n_known else [], n_known, 1)
     tokens, mask = _padded([ids[n_known:]], n_known, model.neutral_token, model.whole.device)
     with torch.inference_mode():
-        _forward(model.whole, tokens, mask, past, [len(ids) - n_known - 1], False)
+        _forward(model, tokens, mask, past, [len(ids) - n_known - 1], False)
     return [(layer.keys, layer.values) for layer in past.layers]
 
 
@@ -251,16 +250,12 @@ def _at_least_float32(logits):
 
 def _try_to_share(model):
     """Read four tokens, go back to the third, and read on with two rows: is it as if all had been read at once?"""
-    if "past_key_values" not in inspect.signature(model.whole.forward).parameters:
-        return False
     some = tuple(model.some_tokens(8))
-    if len(some) < 8:
-        return False
     rows, wanted = [some[4:7], some[5:6]], [[(2, some[7]), (0, some[7])], [(0, some[7])]]
     plain = np.concatenate(read_rows(model, Prefix(some[:4], None, False), 3, rows, wanted).log_probs)
-    try:
+
+    def difference():
         prefix = Prefix(some[:4], _read_past(model, some[:4]), True)
-        shared = np.concatenate(read_rows(model, prefix, 3, rows, wanted).log_probs)
-    except Exception:  # networks with a state of their own do not take such keys and values
-        return False
-    return bool(np.abs(shared - plain).max() <= _ROUNDING[model.whole.dtype.itemsize < 4])
+        return np.abs(np.concatenate(read_rows(model, prefix, 3, rows, wanted).log_probs) - plain).max()
+
+    return model.reads_on(model.whole, difference, _ROUNDING[model.whole.dtype.itemsize < 4])

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skicl._labels import read_all_labels
 from skicl._validation import did_you_mean
 
 ORDERS = ("interleaved", "grouped", "random")
@@ -137,7 +138,7 @@ class StratifiedDemonstrations(BaseEstimator):
             raise ValueError(f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {self.order!r}."
                              + did_you_mean(self.order, ORDERS))
         random = check_random_state(self.random_state)
-        y = np.asarray(y)
+        y = read_all_labels(y)
         chosen = by_turns([random.permutation(np.flatnonzero(y == label)) for label in np.unique(y)], self.k, random)
         if self.order == "grouped":
             chosen = chosen[np.argsort(y[chosen], kind="stable")]

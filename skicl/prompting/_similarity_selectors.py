@@ -12,6 +12,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skicl._labels import read_all_labels
 from skicl._validation import did_you_mean
 from skicl.prompting._selectors import check_count
 
@@ -85,8 +86,9 @@ class NearestDemonstrations(BaseEstimator):
         check_order(self.order)
         if not isinstance(self.per_class, bool | np.bool_):
             raise ValueError(f"`per_class` must be True or False, got {self.per_class!r}.")
-        self.encoder_, self._vectors = fit_vectors(self.encoder, X)
-        self._codes = np.unique(np.asarray(y), return_inverse=True)[1]
+        encoder, vectors = fit_vectors(self.encoder, X)
+        codes = np.unique(read_all_labels(y), return_inverse=True)[1]
+        vars(self).update(encoder_=encoder, _vectors=vectors, _codes=codes)     # at once, or not at all
         return self
 
     def select(self, X):
@@ -103,10 +105,11 @@ class NearestDemonstrations(BaseEstimator):
             In the order of the prompt.
         """
         check_is_fitted(self, "encoder_")
-        likeness = unit_vectors(self.encoder_.transform(X)) @ self._vectors.T
+        fitted = vars(self).copy()      # of one fit, even if another ends meanwhile
+        likeness = unit_vectors(fitted["encoder_"].transform(X)) @ fitted["_vectors"].T
         ranked = np.argsort(-_dense(likeness), axis=1, kind="stable")
         if self.per_class:
-            ranked = np.stack([ranked[i][_turns(self._codes[ranked[i]])] for i in range(len(ranked))])
+            ranked = np.stack([row[_turns(fitted["_codes"][row])] for row in ranked])
         chosen = ranked[:, : self.k]
         return chosen if self.order == "nearest_first" else chosen[:, ::-1]
 
@@ -172,7 +175,8 @@ class DiverseDemonstrations(BaseEstimator):
         trade_off = self.trade_off
         if isinstance(trade_off, bool) or not isinstance(trade_off, Real) or not 0 <= trade_off <= 1:
             raise ValueError(f"`trade_off` must be a number from 0 to 1, got {trade_off!r}.")
-        self.encoder_, self._vectors = fit_vectors(self.encoder, X)
+        encoder, vectors = fit_vectors(self.encoder, X)
+        vars(self).update(encoder_=encoder, _vectors=vectors)       # at once, or not at all
         return self
 
     def select(self, X):
@@ -189,8 +193,10 @@ class DiverseDemonstrations(BaseEstimator):
             In the order of the prompt.
         """
         check_is_fitted(self, "encoder_")
-        likeness = _dense(unit_vectors(self.encoder_.transform(X)) @ self._vectors.T)
-        among = _dense(self._vectors @ self._vectors.T)
+        fitted = vars(self).copy()      # of one fit, even if another ends meanwhile
+        vectors = fitted["_vectors"]
+        likeness = _dense(unit_vectors(fitted["encoder_"].transform(X)) @ vectors.T)
+        among = _dense(vectors @ vectors.T)
         chosen = np.stack([marginal_relevance(row, among, self.k, self.trade_off) for row in likeness])
         return chosen if self.order == "nearest_first" else chosen[:, ::-1]
 
@@ -265,9 +271,10 @@ class VoteKDemonstrations(BaseEstimator):
             raise ValueError(f"`n_neighbors` must be a positive integer, got {self.n_neighbors!r}.")
         if isinstance(self.rho, bool) or not isinstance(self.rho, Real) or not 1 < self.rho < np.inf:
             raise ValueError(f"`rho` must be a number above 1, got {self.rho!r}.")
-        self.encoder_, vectors = fit_vectors(self.encoder, X)
-        likeness = _dense(vectors @ vectors.T)
-        self.indices_ = vote_k(likeness, self.k, self.n_neighbors, self.rho, check_random_state(self.random_state))
+        encoder, vectors = fit_vectors(self.encoder, X)
+        random = check_random_state(self.random_state)
+        indices = vote_k(_dense(vectors @ vectors.T), self.k, self.n_neighbors, self.rho, random)
+        vars(self).update(encoder_=encoder, indices_=indices)       # at once, or not at all
         return self
 
     def select(self, X):

@@ -81,6 +81,7 @@ class PromptedTask:
 
     def __init__(self, recipe, columns):
         self.recipe, self.columns = recipe, columns
+        self.read_with = None       # the weights that prompts were read with, for the owner of the task to compare
 
     def fit(self, model, rows, codes, shared=None):
         """Choose demonstrations, read what their prompts share, calibrate.
@@ -104,6 +105,8 @@ class PromptedTask:
         self._rows, self._codes, self._anchors = rows, codes, None
         self._prompts = self._new_prompts(model, shared)
         self._prompts.check_room(rows)
+        # Before the selector is fitted: one that learns asks for scores, which are normalised by these.
+        self._domain_scores = self._score_domain_prompt() if recipe.verbalizer.normalize == "pmi" else None
         self._selector, self.plan_ = None, ()
         if recipe.selector is not None and rows:
             self._selector = fit_selector(clone(recipe.selector), self._texts(rows), codes, self._scorer)
@@ -113,7 +116,6 @@ class PromptedTask:
         self._keep()
         if recipe.readout != "label_words":
             self._check_anchors()
-        self._prior = self._domain_prior() if recipe.verbalizer.normalize == "pmi" else None
         self._calibrator = None if recipe.calibrator is None else self._calibrated(clone(recipe.calibrator))
         return self
 
@@ -140,6 +142,15 @@ class PromptedTask:
         if self._calibrator is not None:
             log_proba = self._calibrator.transform(log_proba)
         return TaskScores(log_proba, mass)
+
+    @property
+    def is_estimated(self):
+        """Whether something beside the choice of demonstrations was estimated with the weights that the model had."""
+        return self._calibrator is not None or self._domain_scores is not None
+
+    def forget_prompts(self):
+        """Read all prompts anew when they are next needed: the weights of the model have changed."""
+        self._prompts = None
 
     def __getstate__(self):
         state = {**vars(self), "_prompts": None, "_anchors": None}
@@ -217,13 +228,12 @@ class PromptedTask:
     def _words_of(self, rows, plans, progress=None):
         recipe = self.recipe
         scores = self._prompts.score(rows, plans, progress=progress)
-        compared = normalized(scores.log_probs, scores.lengths, recipe.verbalizer.normalize,
-                              getattr(self, "_prior", None))
+        compared = normalized(scores.log_probs, scores.lengths, recipe.verbalizer.normalize, self._domain_scores)
         owners = np.repeat(np.arange(len(recipe.words)), [len(some) for some in recipe.words])
         log_proba = log_softmax(class_scores(compared, owners, len(recipe.words)), axis=1)
         return log_proba, label_mass(scores.log_probs)
 
-    def _domain_prior(self):
+    def _score_domain_prompt(self):
         text = self.recipe.verbalizer.domain_prompt
         if text is None:
             text = self.recipe.template.parts(self.columns).cue.lstrip()
@@ -267,19 +277,16 @@ class PromptedTask:
 
     def _calibrated(self, calibrator):
         """The calibrator, fitted on its probes."""
-        if not self._rows:
-            rows = [("",) * len(self.columns)]
-            probes = calibrator.probes(rows)
-            if probes is None or type(calibrator).__name__ == "DomainCalibration":
-                raise ValueError(
-                    f"`calibration`: {type(calibrator).__name__} needs training rows, and there are none. Use "
-                    "'contextual' or None, or fit with rows."
-                )
-        else:
-            probes = calibrator.probes(self._rows)
+        if not self._rows and getattr(calibrator, "needs_rows", True):
+            raise ValueError(
+                f"`calibration`: {type(calibrator).__name__} needs training rows, and there are none. Use "
+                "'contextual' or None, fit with rows, or set `needs_rows = False` on a calibrator of your own."
+            )
+        probes = calibrator.probes(self._rows or [("",) * len(self.columns)])
         if probes is not None:
             return calibrator.fit(self._plain(probes, self._plans(probes))[0])
-        numbers = self._training_rows(getattr(calibrator, "n_rows", len(self._rows)))
+        most = getattr(calibrator, "n_rows", None)
+        numbers = self._training_rows(len(self._rows) if most is None else most)
         rows = [self._rows[i] for i in numbers]
         log_proba, _ = self._plain(rows, self._training_plans(numbers))
         return calibrator.fit(log_proba, self._codes[numbers])

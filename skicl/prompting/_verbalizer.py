@@ -164,7 +164,7 @@ def class_scores(word_scores, owners, n_classes):
     return np.stack(columns, axis=1)
 
 
-def normalized(log_probs, lengths, normalize, prior=None):
+def normalized(log_probs, lengths, normalize, domain_scores=None):
     """Scores of words that are compared.
 
     Parameters
@@ -175,7 +175,7 @@ def normalized(log_probs, lengths, normalize, prior=None):
         Numbers of tokens.
     normalize : {"auto", "sum", "mean", "pmi"}
         As in :class:`Verbalizer`.
-    prior : ndarray of shape (n_words,) or None, default=None
+    domain_scores : ndarray of shape (n_words,) or None, default=None
         Log-probabilities after the domain prompt, for "pmi".
 
     Returns
@@ -190,7 +190,7 @@ def normalized(log_probs, lengths, normalize, prior=None):
     array([[-2., -1.]])
     """
     if normalize == "pmi":
-        return log_probs - prior
+        return log_probs - domain_scores
     if normalize == "mean":
         return log_probs / lengths
     if normalize == "auto":

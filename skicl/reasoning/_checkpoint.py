@@ -2,17 +2,16 @@
 
 import json
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+from skicl._tensor_files import has_format, read_safetensors, save_atomically
 from skicl._validation import did_you_mean
 from skicl.reasoning._causal import CausalConfig, CausalReasoner
 from skicl.reasoning._equivariant import EquivariantConfig, EquivariantReasoner
 
-FORMAT = "skicl-reasoner-1"
+FORMAT, WITHOUT_CHECKSUM = "skicl-reasoner-2", "skicl-reasoner-1"
 BUNDLED = Path(__file__).parent / "weights"
 DEFAULT_REASONER = "tart-equivariant"
 ARCHITECTURES = {"causal": (CausalConfig, CausalReasoner), "equivariant": (EquivariantConfig, EquivariantReasoner)}
@@ -27,54 +26,13 @@ def build_reasoner(config):
     raise TypeError(f"`config` must be one of {known}, got {config!r}.")
 
 
-def save_atomically(path, tensors, metadata):
-    """Write a safetensors file that is either the old one or the whole new one.
-
-    Parameters
-    ----------
-    path : str or Path
-    tensors : dict of str to Tensor
-    metadata : dict of str to str
-        Goes into the header of the file.
-    """
-    from safetensors.torch import save
-
-    path = Path(path)
-    data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-
-
-def read_safetensors(path):
-    """Tensors and metadata of a safetensors file; a clear ValueError if it is not a whole one."""
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
-    except SafetensorError as error:
-        raise ValueError(f"{str(path)!r} is not a complete .safetensors file ({error}). It may be truncated or of "
-                         "another kind; copy or download it again.") from error
-
-
 def save_reasoner(path, reasoner, card=None):
     """Save a reasoner with its card.
 
     Parameters
     ----------
     path : str or Path
-        Ends in ``.safetensors``. Written atomically.
+        Ends in ``.safetensors``. Written atomically, with a checksum of everything in its header.
     reasoner : EquivariantReasoner or CausalReasoner
         The network to save; stored in float32.
     card : dict, default=None
@@ -115,7 +73,12 @@ def load_reasoner(reasoner=None):
     FileNotFoundError
         If there is neither a bundled reasoner of this name nor such a file.
     ValueError
-        If the file is truncated, not of this format, or its weights do not fit its sizes.
+        If the file is truncated or damaged, not of this format, or its weights do not fit its sizes.
+
+    Warns
+    -----
+    UserWarning
+        If an earlier version of skicl saved the file, without a checksum.
 
     Examples
     --------
@@ -126,7 +89,7 @@ def load_reasoner(reasoner=None):
     """
     path = reasoner_path(reasoner)
     tensors, header = read_safetensors(path)
-    if header.get("format") != FORMAT:
+    if not has_format(path, header, FORMAT, WITHOUT_CHECKSUM):
         raise ValueError(f"{str(path)!r} is not a reasoner of skicl: its format is {header.get('format')!r}, "
                          f"expected {FORMAT!r}. Use a file written by skicl.reasoning.save_reasoner.")
     if header["architecture"] not in ARCHITECTURES:

@@ -1,13 +1,22 @@
 """Reasoners in memory: one copy for each process, file, device and precision."""
 
+from contextlib import suppress
 from functools import lru_cache
-from hashlib import sha256
 
+from skicl._file_digests import file_checksum
+from skicl._tensor_files import checksum_of
 from skicl.reasoning._checkpoint import load_reasoner
+
+# So often a file is loaded anew that others replace meanwhile.
+_TRIES = 5
+
+
+class _ChangedMeanwhile(Exception):
+    """What was loaded may be neither the old file nor the new one."""
 
 
 def shared_reasoner(path, device, dtype):
-    """The reasoner of a file, loaded once; a file that changed is loaded again.
+    """The reasoner of a file, loaded once; a file whose content changed is loaded again.
 
     Parameters
     ----------
@@ -23,10 +32,12 @@ def shared_reasoner(path, device, dtype):
     reasoner : Reasoner
         Not to be changed.
     digest : str
-        Fingerprint of the weights.
+        Fingerprint of the weights and the configuration.
     """
-    state = path.stat()
-    return _load(path.resolve(), (state.st_mtime_ns, state.st_size), device, dtype)
+    for _ in range(_TRIES):
+        with suppress(_ChangedMeanwhile):
+            return _load(path.resolve(), file_checksum(path), device, dtype)
+    raise OSError(f"The reasoner {str(path)!r} changed while it was loaded, {_TRIES} times. Wait until it is complete.")
 
 
 def clear_reasoners():
@@ -35,7 +46,9 @@ def clear_reasoners():
 
 
 @lru_cache(maxsize=8)
-def _load(path, state, device, dtype):
+def _load(path, checksum, device, dtype):
     reasoner = load_reasoner(path)
-    digest = sha256(b"".join(t.numpy().tobytes() for t in reasoner.state_dict().values())).hexdigest()
+    if file_checksum(path) != checksum:
+        raise _ChangedMeanwhile     # what raises is not kept
+    digest = checksum_of(reasoner.state_dict(), {"config": repr(reasoner.config)})
     return (reasoner if device.type == "mps" else reasoner.to(dtype)).to(device), digest

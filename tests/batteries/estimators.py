@@ -14,6 +14,7 @@ of a battery without a reason.
 import importlib
 import inspect
 import pkgutil
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -30,7 +31,7 @@ from text_battery import LABELS, TEXTS
 
 import skicl
 
-KINDS = ("threads", "interrupts", "containers", "outputs", "labels", "properties", "misuse")
+KINDS = ("threads", "interrupts", "containers", "outputs", "labels", "properties", "damage", "misuse")
 
 
 class Rows(NamedTuple):
@@ -62,6 +63,11 @@ class Subject:
     @property
     def cls(self):
         return type(self.make())
+
+    @property
+    def quick_answers(self):
+        """Without those that read the context once for every row."""
+        return tuple(method for method in self.answers if method != "context_influence")
 
     @property
     def is_classifier(self):
@@ -135,12 +141,12 @@ NAMES = np.array(["cat", "dog", "owl"])[CULTIVARS]
 OTHER_NAMES = np.array(["bee", "cat", "dog"])[CULTIVARS]
 
 # Columns in unlike units, of which standardize="auto" has to find out what to do.
-NUMBERS = Rows(WINE[::6], NAMES[::6], WINE[3::12])
+NUMBERS = Rows(WINE[::8], NAMES[::8], WINE[3::17])
 OTHER_NUMBERS = {
-    "other rows and labels": Rows(WINE[1::5], OTHER_NAMES[1::5], NUMBERS.new),
-    "fewer classes": Rows(WINE[:130:6], NAMES[:130:6], NUMBERS.new),
-    "more classes": Rows(WINE[::6], np.array([f"{name}{i % 2}" for i, name in enumerate(NAMES[::6])]), NUMBERS.new),
-    "fewer columns": Rows(WINE[2::6, :7], OTHER_NAMES[2::6], NUMBERS.new[:, :7]),
+    "other rows and labels": Rows(WINE[1::7], OTHER_NAMES[1::7], NUMBERS.new),
+    "fewer classes": Rows(WINE[:130:7], NAMES[:130:7], NUMBERS.new),
+    "more classes": Rows(WINE[::8], np.array([f"{name}{i % 2}" for i, name in enumerate(NAMES[::8])]), NUMBERS.new),
+    "fewer columns": Rows(WINE[2::8, :7], OTHER_NAMES[2::8], NUMBERS.new[:, :7]),
 }
 
 QUERIES = ["the card is gone", "where is my refund", "no code for the login", "hello"]
@@ -171,7 +177,8 @@ def items(kind):
     from encoders.tiny_vision_audio import some_images, some_recordings
 
     some = some_images if kind == "images" else some_recordings
-    return Rows(some(5), None, some(3, seed=1)), {"other rows": Rows(some(4, seed=2), None, some(3, seed=1))}
+    new = some(3, seed=1)
+    return Rows(some(5), None, new), {"other rows": Rows(some(4, seed=2), None, new)}
 
 
 # -- the list --------------------------------------------------------------------------------------
@@ -226,8 +233,8 @@ def of_prompts(name, *args, **options):
 def _classifiers():
     sides = {name: WINE[CULTIVARS == code].mean(axis=0) for code, name in enumerate(["cat", "dog", "owl"])}
     only_these = {
-        "other rows": Rows(WINE[1::5], NAMES[1::5], NUMBERS.new),
-        "labels exchanged": Rows(WINE[2::5], NAMES[2::5][::-1], NUMBERS.new),
+        "other rows": Rows(WINE[1::7], NAMES[1::7], NUMBERS.new),
+        "labels exchanged": Rows(WINE[2::7], NAMES[2::7][::-1], NUMBERS.new),
     }
     yield Subject("TartClassifier", tart, NUMBERS, OTHER_NUMBERS, OF_TART, "numbers")
     yield Subject(
@@ -286,7 +293,7 @@ def _encoders():
 
 
 def _parts_of_prompts():
-    within = {**CODES_ONLY, **FROM_WITHIN}
+    within = {**CODES_ONLY, **FROM_WITHIN, "damage": "computes without a network and reads no file"}
     for name in ("AffineCalibration", "BatchCalibration", "ContextualCalibration", "DomainCalibration"):
         yield Subject(
             name, lambda name=name: of_prompts(name), SCORES, OTHER_SCORES, ("transform",), "scores", exempt=within
@@ -322,6 +329,11 @@ def subjects_of(kind):
     return [subject for subject in SUBJECTS if kind not in subject.exempt]
 
 
+def subject_named(name):
+    """One subject of the list."""
+    return next(subject for subject in SUBJECTS if subject.name == name)
+
+
 def each_subject(kind, wanted=lambda subject: True):
     """Run a test with every subject of a battery, or with those of them that are wanted."""
     chosen = [subject for subject in subjects_of(kind) if wanted(subject)]
@@ -342,10 +354,10 @@ def answer(estimator, method, X):
     return np.asarray(found)
 
 
-def answers_of(subject, estimator, X=None):
-    """What all public methods say, by name."""
+def answers_of(subject, estimator, X=None, *, quick=False):
+    """What all public methods say, by name; or those that are quick."""
     X = subject.rows.new if X is None else X
-    return {method: answer(estimator, method, X) for method in subject.answers}
+    return {method: answer(estimator, method, X) for method in (subject.quick_answers if quick else subject.answers)}
 
 
 def alike(one, other):
@@ -365,3 +377,30 @@ def all_alike(some, others):
 def refitted(estimator, rows):
     """A clone, fitted on rows."""
     return clone(estimator).fit(rows.X, rows.y)
+
+
+# -- threads ---------------------------------------------------------------------------------------
+
+PATIENCE = 60.0
+
+
+def together(*calls):
+    """Start calls at the same moment, each in a thread of its own; their results, or the first error."""
+    barrier, results, errors = threading.Barrier(len(calls)), [None] * len(calls), []
+
+    def run(number, call):
+        barrier.wait()
+        try:
+            results[number] = call()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=pair, daemon=True) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert not any(thread.is_alive() for thread in threads), "threads wait for each other"
+    if errors:
+        raise errors[0]
+    return results

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from encoders.argument_names import MANNERS, CountsTokens, rename_past
 from encoders.tiny_language_models import (
     CAUSAL,
     FEATURES,
@@ -24,6 +25,7 @@ from text_battery import LABELS, TEXTS, TRANSFORMER_CHECKS, name_of
 
 from skicl import TartClassifier
 from skicl.encoders import ContextualEncoder, EmbeddingCache, LanguageModelEncoder, _contextual, _prompt_reading
+from skicl.encoders._reading_on import NAMES
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 LONG = 2048
@@ -124,6 +126,28 @@ def test_shared_keys_and_values_change_nothing(folders, family, embedding, monke
     whole = one.fit_transform(TEXTS, LABELS), one.transform(TEXTS[:4])
     for a, b in zip(shared, whole):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_forty_texts_cost_their_own_tokens_under_every_name():
+    """The demonstrations are read once, whatever the installed transformers calls keys and values."""
+
+    def tokens_of_many(network):
+        fitted = encoder((network, make_tokenizer("llama"))).fit(TEXTS, LABELS)
+        counter = CountsTokens(network)
+        return fitted.transform([f"card {i}" for i in range(40)]), counter.tokens
+
+    network = rename_past(make_network("llama", positions=LONG), None)
+    with pytest.warns(UserWarning, match="LlamaModel reads every prompt from its beginning") as caught:
+        expected, whole = tokens_of_many(network)
+    assert len(caught) == 1, "fit, and all batches of texts"
+    for name in NAMES:
+        for unknown in MANNERS:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                network = rename_past(make_network("llama", positions=LONG), name, unknown=unknown)
+                vectors, tokens = tokens_of_many(network)
+            assert tokens < whole / 4
+            np.testing.assert_allclose(vectors, expected, **CLOSE)
 
 
 @with_context

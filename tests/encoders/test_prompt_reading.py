@@ -1,11 +1,15 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from encoders.argument_names import MANNERS, forget_past, rename_past
 from encoders.tiny_language_models import CAUSAL, POSITIONS, make_network, make_tokenizer
 
 from skicl.encoders import _prompt_reading
 from skicl.encoders._networks import LanguageModel
 from skicl.encoders._prompt_reading import read_on, read_prompt, shares_past
+from skicl.encoders._reading_on import NAMES
 
 LAYERS = [(2,), (1,), (0, 2)]
 RNG = np.random.default_rng(0)
@@ -91,7 +95,23 @@ def test_prompt_is_read_again_when_the_weights_have_changed(model):
 
 
 def test_all_families_share_their_past(model):
-    assert shares_past(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert shares_past(model)
+
+
+@pytest.mark.parametrize("unknown", MANNERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_prompts_are_shared_under_every_name(name, unknown, runs):
+    model = LanguageModel(rename_past(make_network("llama"), name, unknown=unknown), make_tokenizer("llama"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = read_prompt(model, PROMPT, (2,))
+    runs.clear()
+    states = read_on(model, read, 40, ROWS, (2,))
+    assert runs == [7]
+    expected = from_scratch(model, (*PROMPT, *ROWS[1]), (2,))[40:]
+    torch.testing.assert_close(states[1], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_up_to_the_last_position(model):
@@ -108,8 +128,11 @@ def test_networks_with_a_state_of_their_own_read_every_prompt_from_scratch():
     config = MambaConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, state_size=4)
     model = LanguageModel(MambaModel(config), tokenizer)
     assert model.causal
-    assert not shares_past(model)
-    read = read_prompt(model, PROMPT, (2,))
+    with pytest.warns(UserWarning, match="MambaModel reads every prompt from its beginning .* does not take keys"):
+        assert not shares_past(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = read_prompt(model, PROMPT, (2,))
     assert read.past is None
     states = read_on(model, read, 40, ROWS, (2,))
     for row, found in zip(ROWS, states):
@@ -117,14 +140,7 @@ def test_networks_with_a_state_of_their_own_read_every_prompt_from_scratch():
         torch.testing.assert_close(found[: len(row)], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_networks_that_ignore_the_past_are_found_out(monkeypatch):
-    model = LanguageModel(make_network("llama"), make_tokenizer("llama"))
-    forward = type(model.network).forward
-
-    def forgetful(self, input_ids=None, attention_mask=None, past_key_values=None, **others):
-        if past_key_values is not None and past_key_values.get_seq_length():
-            past_key_values, attention_mask = None, None
-        return forward(self, input_ids, attention_mask, past_key_values=past_key_values, **others)
-
-    monkeypatch.setattr(type(model.network), "forward", forgetful)
-    assert not shares_past(model)
+def test_networks_that_ignore_the_past_are_found_out():
+    model = LanguageModel(forget_past(make_network("llama")), make_tokenizer("llama"))
+    with pytest.warns(UserWarning, match="LlamaModel reads every prompt from its beginning .* differs by "):
+        assert not shares_past(model)

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from skicl.encoders._resolution import (
     PACKAGED_MODEL,
     PACKAGED_REVISION,
     find_model,
+    folder_state,
     folder_version,
     full_name,
     local_folder,
@@ -86,12 +88,67 @@ def test_file_is_refused(tmp_path):
         local_folder(file)
 
 
+def overwrite_in_place(file, content):
+    """As ``cp -p`` does from an older file: the same inode, and the size and time that the file had before."""
+    before = file.stat()
+    with file.open("r+b") as opened:
+        opened.write(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns - 10**9))
+    assert file.stat().st_size == before.st_size
+    assert file.stat().st_ino == before.st_ino
+
+
 def test_version_of_a_folder_changes_when_a_file_does(tmp_path):
     (tmp_path / "a").write_text("one", encoding="utf-8")
     version = folder_version(tmp_path)
     assert folder_version(tmp_path) == version
     (tmp_path / "a").write_text("three", encoding="utf-8")
     assert folder_version(tmp_path) != version
+
+
+@pytest.mark.parametrize("told_by", [folder_version, folder_state])
+def test_version_changes_when_an_older_file_of_the_same_size_is_copied_into_place(tmp_path, told_by):
+    (tmp_path / "part").mkdir()
+    for name in ("a", "part/b", "c"):
+        (tmp_path / name).write_bytes(b"first content")
+    versions = [told_by(tmp_path)]
+    for name in ("a", "part/b", "c"):
+        overwrite_in_place(tmp_path / name, b"other content")
+        versions.append(told_by(tmp_path))
+    assert len(set(versions)) == 4
+
+
+def test_version_is_that_of_the_content(tmp_path):
+    for name in ("one", "same", "renamed", "moved"):
+        (tmp_path / name / "part").mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "renamed" / "config.json").rename(tmp_path / "renamed" / "settings.json")
+    (tmp_path / "moved" / "config.json").rename(tmp_path / "moved" / "part" / "config.json")
+    one = folder_version(tmp_path / "one")
+    assert folder_version(tmp_path / "same") == one
+    os.utime(tmp_path / "one" / "config.json", (0, 0))
+    assert folder_version(tmp_path / "one") == one
+    assert len({one, folder_version(tmp_path / "renamed"), folder_version(tmp_path / "moved")}) == 3
+
+
+def test_files_that_no_model_is_loaded_from_do_not_count(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    version = folder_version(tmp_path)
+    (tmp_path / ".git").mkdir()
+    for name in (".git/index", "model.onnx", "pytorch_model.bin"):
+        (tmp_path / name).write_bytes(b"something")
+    assert folder_version(tmp_path) == version
+
+
+def test_version_counts_the_model_that_an_adapter_is_based_on(tmp_path):
+    for name in ("base", "adapter"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.safetensors").write_bytes(b"some weights")
+    settings = {"base_model_name_or_path": str(tmp_path / "base")}
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    version = folder_version(tmp_path / "adapter")
+    overwrite_in_place(tmp_path / "base" / "weights.safetensors", b"more weights")
+    assert folder_version(tmp_path / "adapter") != version
 
 
 @pytest.mark.usefixtures("unreachable", "no_package")
@@ -150,12 +207,19 @@ def test_wrong_checksum_is_refused(tmp_path, monkeypatch):
         find_model(DEFAULT_MODEL)
 
 
-def test_checksum_is_computed_once(tmp_path, monkeypatch):
-    file = tmp_path / "weights"
-    file.write_bytes(b"weights")
-    first = _resolution._sha256(file, file.stat().st_mtime_ns)
-    monkeypatch.setattr(_resolution, "file_digest", lambda *_: pytest.fail("computed again"))
-    assert _resolution._sha256(file, file.stat().st_mtime_ns) == first
+@pytest.mark.usefixtures("cache", "unreachable")
+def test_packaged_weights_that_were_overwritten_with_an_older_file_are_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "sound_package" / "model"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").touch()
+    (folder / "model.safetensors").write_bytes(b"the official weights")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(_resolution, "PACKAGED_MODEL", "sound_package")
+    monkeypatch.setattr(_resolution, "PACKAGED_SHA256", hashlib.sha256(b"the official weights").hexdigest())
+    assert find_model(DEFAULT_MODEL) == folder
+    overwrite_in_place(folder / "model.safetensors", b"the damaged. weights")
+    with pytest.raises(ValueError, match="They are not used"):
+        find_model(DEFAULT_MODEL)
 
 
 @pytest.mark.usefixtures("cache", "unreachable", "no_package")

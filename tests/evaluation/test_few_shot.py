@@ -221,8 +221,8 @@ class TestFewShotCurve:
             ({"scoring": ["f1"]}, ValueError, "`scoring`: 'f1' cannot score the 3 classes 'x', 'y', 'z'"),
             ({"y": [None] * 200}, ValueError, "`y` has a missing label at position 0"),
             ({"y": np.where(np.arange(200) < 9, 1, np.nan)}, ValueError, "`y` has a missing label at position 9"),
-            ({"y": np.linspace(0, 1, 200)}, ValueError, "`y` must hold classes, of one type: Unknown label type"),
-            ({"y": np.array([1, "a"] * 100, dtype=object)}, ValueError, "`y` must hold classes, of one type"),
+            ({"y": np.linspace(0, 1, 200)}, ValueError, "Unknown label type"),
+            ({"y": np.array([1, "a"] * 100, dtype=object)}, ValueError, "`y` mixes labels of types"),
             ({"y": ["x"] * 200}, ValueError, "`y` holds a single class, 'x'"),
         ],
     )

@@ -114,3 +114,35 @@ def test_a_missing_folder_is_refused(tmp_path):
         ResultsFile(tmp_path / "missing" / "r.csv", COLUMNS)
     with pytest.raises(IsADirectoryError, match="`results_file` must be a file"):
         ResultsFile(tmp_path, COLUMNS)
+
+
+def test_a_file_of_an_earlier_version_is_continued_and_gets_its_checksums(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text(",".join(COLUMNS) + "\nd,lr,8,0.5,1.0\n", encoding="utf-8")
+    file = ResultsFile(path, COLUMNS)
+    assert file.records == [record(8, 0.5, "d") | {"fit_seconds": 1.0}]
+    file.append(record(16))
+    assert ResultsFile(path, COLUMNS).records == file.records
+    path.write_text(path.read_text(encoding="utf-8").replace("0.5", "0.6"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 2 cannot be read \(it does not have its checksum"):
+        ResultsFile(path, COLUMNS)
+
+
+def test_a_byte_that_changes_anywhere_is_noticed(tmp_path):
+    """Or what was read is equal: a quote more or less around a field says the same."""
+    path = tmp_path / "r.csv"
+    file = ResultsFile(path, COLUMNS)
+    for k in (8, 16):
+        file.append(record(k))
+    sound = path.read_bytes()
+    for i in range(len(sound)):
+        for flipped in (1, 4, 128):
+            path.write_bytes(sound[:i] + bytes([sound[i] ^ flipped]) + sound[i + 1 :])
+            try:
+                found = ResultsFile(path, COLUMNS).records
+            except ValueError as error:
+                found = str(error)
+            assert found == file.records or f"`results_file` '{path}'" in found, (i, flipped)
+    path.write_bytes(sound[:-20])
+    with pytest.raises(ValueError, match="line 3 cannot be read"):
+        ResultsFile(path, COLUMNS)

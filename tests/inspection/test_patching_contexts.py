@@ -50,8 +50,8 @@ def test_seeds():
         # One row, which hardly any pair would hold.
         ({"X": np.where(np.arange(400).reshape(80, 5) == 7, np.nan, 0), "n_pairs": 1, "n_rows": 2},
          "`X` must hold finite numbers, got 1 that are missing or infinite"),
-        ({"y": [None, "a"] * 40}, "`y` has a missing value at position 0"),
-        ({"y": [1.0, 0.0] * 39 + [1.0, np.nan]}, "`y` has a missing value at position 79"),
+        ({"y": [None, "a"] * 40}, "`y` has a missing label at position 0"),
+        ({"y": [1.0, 0.0] * 39 + [1.0, np.nan]}, "`y` has a missing label at position 79"),
     ],
 )
 def test_errors_of_the_maker(arguments, message):

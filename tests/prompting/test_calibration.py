@@ -6,7 +6,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
 
 from skicl.prompting import AffineCalibration, BatchCalibration, ContextualCalibration, DomainCalibration
-from skicl.prompting._calibration import CALIBRATIONS, mean_bias, resolve_calibration
+from skicl.prompting._calibration import CALIBRATIONS, BaseCalibration, mean_bias, resolve_calibration
 
 ROWS = [("my parcel is late", "now"), ("where is it", "then"), ("wrong", "a b")]
 BIAS = np.array([3.0, 0.0, -2.0])
@@ -137,3 +137,9 @@ def test_mean_bias():
     log_proba = np.log([[0.2, 0.8], [0.6, 0.4]])
     np.testing.assert_allclose(np.exp(mean_bias(log_proba, "arithmetic")), [0.4, 0.6])
     np.testing.assert_allclose(np.exp(mean_bias(log_proba, "geometric")), np.sqrt([0.12, 0.32]))
+
+
+def test_a_calibrator_must_say_all_that_it_is_asked():
+    with pytest.raises(TypeError, match="abstract"):
+        BaseCalibration()
+    assert [kind.needs_rows for kind in CALIBRATIONS.values()] == [False, True, True, True]

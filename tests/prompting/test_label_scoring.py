@@ -3,6 +3,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from encoders.argument_names import CountsTokens
 from encoders.tiny_language_models import WINDOW
 from prompting.tiny_causal_models import FAMILIES, OTHERS, model_of
 
@@ -19,6 +20,8 @@ LABELS = ["1", "12", "refund please", "refund", "é"]
 
 
 # Reading Mamba without its own kernels takes long: a step for every token.
+# One network of these tests has a state of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:MambaForCausalLM reads every prompt from its beginning")
 BATCHES = [(family, size) for family in FAMILIES for size in ((3,) if family == "mamba" else (1, 3, 64))]
 BATCHES += [(family, 3) for family in OTHERS]
 
@@ -142,18 +145,6 @@ def test_states_and_vocabulary_are_those_at_the_end_of_the_prompt(family):
     single = [j for j, label in enumerate(prompts[0].continuations) if len(label) == 1]
     for j in single:
         np.testing.assert_allclose(scores.log_probs[:, j], scores.vocabulary[:, firsts[j]], atol=1e-5)
-
-
-class CountsTokens:
-    """Counts the tokens that a network reads."""
-
-    def __init__(self, network):
-        self.tokens = self.calls = 0
-        network.register_forward_pre_hook(self.count, with_kwargs=True)
-
-    def count(self, network, args, kwargs):
-        self.tokens += kwargs["input_ids"].numel()
-        self.calls += 1
 
 
 def test_what_is_shared_is_read_once():

@@ -4,6 +4,7 @@ from functools import cache
 import numpy as np
 import pytest
 from prompting.tiny_causal_models import pair_of
+from scipy.special import log_softmax
 
 from skicl.encoders._networks import LanguageModel
 from skicl.prompting import (
@@ -168,6 +169,33 @@ def test_without_rows():
     for calibrator in (BatchCalibration(), DomainCalibration(), AffineCalibration()):
         with pytest.raises(ValueError, match="needs training rows"):
             fitted([], np.zeros(0, int), calibrator=calibrator)
+
+
+class FixedBias:
+    """A calibrator of the user, known by what it declares and not by its name."""
+
+    def __init__(self, needs_rows):
+        self.needs_rows = needs_rows
+
+    def get_params(self, deep=False):
+        return {"needs_rows": self.needs_rows}
+
+    def probes(self, rows):
+        return [("",) * len(rows[0])]
+
+    def fit(self, log_proba, y=None):
+        return self
+
+    def transform(self, log_proba):
+        return log_softmax(np.asarray(log_proba) + [1.0, 0.0], axis=1)
+
+
+def test_a_calibrator_of_the_user_declares_whether_it_needs_rows():
+    plain = proba(fitted([], np.zeros(0, int)))
+    moved = proba(fitted([], np.zeros(0, int), calibrator=FixedBias(needs_rows=False)))
+    np.testing.assert_allclose(moved[:, 0] / moved[:, 1], np.e * plain[:, 0] / plain[:, 1], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"FixedBias needs training rows.*`needs_rows = False`"):
+        fitted([], np.zeros(0, int), calibrator=FixedBias(needs_rows=True))
 
 
 def test_a_window_without_room_for_any_row_is_refused():

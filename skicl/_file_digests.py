@@ -1,0 +1,85 @@
+"""Checksums of the content of files, computed again whenever the content may have changed."""
+
+import os
+import time
+from hashlib import file_digest
+
+# A file whose last change is younger than this is read every time: its next change could carry the same time.
+SECONDS_TO_SETTLE = 3
+READINGS = 5
+MOST_KNOWN = 10_000
+# Elsewhere the time of the last change of a file can be set, or is not kept.
+_KEEPS_TIME_OF_CHANGE = os.name == "posix"
+
+_KNOWN = {}
+
+
+def file_checksum(path):
+    """The sha256 of the content of a file.
+
+    Computed once for each state of a file: device, inode, size, and times in nanoseconds, of which nobody can set back
+    that of the last change. Where that time is too recent to tell two changes from each other, as git holds entries of
+    its index to be "racy", the file is read every time. Reads about 2 GB in a second. Not seen: what a program writes
+    through a memory map, later than that after its first writing, until the system takes note of it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    checksum : str
+        Of 64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or changes all the time.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skicl._file_digests import file_checksum
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "empty"
+    ...     path.touch()
+    ...     file_checksum(path)[:16]
+    'e3b0c44298fc1c14'
+    """
+    for _ in range(READINGS):
+        with open(path, "rb") as file:
+            state, now = _state(os.fstat(file.fileno())), time.time_ns()
+            known = _KNOWN.get(state)
+            if known is not None:
+                return known
+            checksum = file_digest(file, "sha256").hexdigest()
+            if _state(os.fstat(file.fileno())) != state:    # written to meanwhile
+                continue
+        if _KEEPS_TIME_OF_CHANGE and now - state[-1] > SECONDS_TO_SETTLE * 10**9:
+            if len(_KNOWN) >= MOST_KNOWN:
+                _KNOWN.clear()
+            _KNOWN[state] = checksum
+        return checksum
+    raise OSError(f"{os.fspath(path)!r} changed while it was read, {READINGS} times. Wait until it is complete.")
+
+
+def file_state(path):
+    """What tells, without reading it, that a file has changed.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    state : tuple of int
+        Device, inode, size, and the times of the last writing and of the last change in nanoseconds.
+    """
+    return _state(os.stat(path))
+
+
+def _state(found):
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

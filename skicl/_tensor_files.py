@@ -1,0 +1,179 @@
+"""``.safetensors`` files with a checksum of their content: written atomically, checked when read, never a pickle."""
+
+import json
+import os
+import tempfile
+import warnings
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+# Key of the checksum in the header of a file, and of those of the files beside it.
+CHECKSUM = "checksum"
+BESIDE = "files"
+
+
+def save_atomically(path, tensors, metadata):
+    """Write a safetensors file that is either the old one or the whole new one.
+
+    Parameters
+    ----------
+    path : str or Path
+    tensors : dict of str to Tensor
+    metadata : dict of str to str
+        Goes into the header of the file, with a checksum of everything.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    data = save(tensors, {**metadata, CHECKSUM: checksum_of(tensors, metadata)})
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def read_safetensors(path):
+    """Tensors and metadata of a safetensors file, read as a whole and checked.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. The tensors do not share memory with it.
+
+    Returns
+    -------
+    tensors : dict of str to Tensor
+    metadata : dict of str to str
+        With the checksum, if the file has one.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole safetensors file, or its content does not have the checksum in its header.
+    OSError
+        If it cannot be read.
+    """
+    from safetensors.torch import load
+
+    data = Path(path).read_bytes()
+    try:
+        tensors = load(data)
+        metadata = dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {})
+    except Exception as error:      # each kind of damage has its own class of error
+        raise ValueError(f"{str(path)!r} is not a complete .safetensors file ({error}). It may be truncated, damaged "
+                         "or of another kind; copy or download it again.") from error
+    if CHECKSUM in metadata and metadata[CHECKSUM] != checksum_of(tensors, metadata):
+        raise ValueError(f"{str(path)!r} is damaged: its content does not have the checksum in its header. "
+                         "Copy or download it again.")
+    return tensors, metadata
+
+
+def checksum_of(tensors, metadata):
+    """The sha256 of tensors, wherever they stand in a file, and of metadata but for the checksum itself."""
+    total = sha256(json.dumps(sorted((k, v) for k, v in metadata.items() if k != CHECKSUM)).encode())
+    for name, tensor in sorted(tensors.items()):
+        content = tensor.reshape(-1).view(torch.uint8).numpy()
+        total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        total.update(len(content).to_bytes(8, "little"))
+        total.update(content)
+    return total.hexdigest()
+
+
+def has_format(path, metadata, expected, earlier):
+    """Whether the metadata of a file name a format, which has a checksum, or an earlier one, which has none.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, for messages.
+    metadata : dict
+        As :func:`read_safetensors` returns it.
+    expected, earlier : str
+        Names of the formats.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ValueError
+        If the file should have a checksum and has none.
+
+    Warns
+    -----
+    UserWarning
+        If the file is of the earlier format: nobody can tell whether it is damaged.
+    """
+    found = metadata.get("format")
+    if found == expected and CHECKSUM not in metadata:
+        raise ValueError(f"{str(path)!r} is damaged: its header lacks the checksum. Copy or download it again.")
+    if found == earlier and CHECKSUM not in metadata:
+        warnings.warn(f"{str(path)!r} was saved by an earlier version of skicl, without a checksum, so nobody can tell "
+                      "whether it is damaged. Load it and save it again.", stacklevel=4)
+    return found in (expected, earlier)
+
+
+def seal_folder(folder):
+    """Put checksums of the weights and of the ``.json`` files of a model into the header of its weights.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``model.safetensors``, of which no tensor changes.
+    """
+    tensors, metadata = read_safetensors(folder / "model.safetensors")
+    beside = json.dumps({file.name: _json_checksum(file) for file in sorted(folder.glob("*.json"))})
+    kept = {name: value for name, value in metadata.items() if name != CHECKSUM}
+    save_atomically(folder / "model.safetensors", tensors, {**kept, BESIDE: beside})
+
+
+def check_sealed_folder(folder):
+    """Refuse a model that :func:`seal_folder` has sealed and of which something was changed since.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        The message names the file.
+    """
+    advice = "Install skicl again: pip install --force-reinstall --no-deps skicl"
+    weights = folder / "model.safetensors"
+    try:
+        metadata = read_safetensors(weights)[1]
+    except FileNotFoundError:
+        raise ValueError(f"{str(weights)!r} is missing. {advice}") from None
+    except ValueError as error:
+        raise ValueError(f"{error} {advice}") from error
+    if not {CHECKSUM, BESIDE} <= metadata.keys():
+        raise ValueError(f"{str(weights)!r} is damaged: its header lacks checksums. {advice}")
+    for name, checksum in json.loads(metadata[BESIDE]).items():
+        try:
+            sound = _json_checksum(folder / name) == checksum
+        except (OSError, ValueError):
+            sound = False
+        if not sound:
+            raise ValueError(f"{str(folder / name)!r} is missing or damaged: it does not have the checksum in the "
+                             f"header of model.safetensors. {advice}")
+
+
+def _json_checksum(path):
+    """Of what a file says: ends of lines may change on the way."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
