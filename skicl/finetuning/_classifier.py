@@ -16,7 +16,7 @@ from skicl.encoders._base import check_integer, read_unicode
 from skicl.finetuning._adapters import LoRASettings, check_lora, require_peft
 from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, fit_task, restored_encoder
 from skicl.finetuning._training import Course
-from skicl.finetuning._vectors import resolve_encoder
+from skicl.finetuning._vectors import resolve_encoder, vectors_of
 
 # A loss on fewer rows is mostly noise: stopping by it costs more than it saves.
 LEAST_HELD_OUT = 10
@@ -203,7 +203,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
             In nats, in the order of ``classes_``.
         """
         check_is_fitted(self, "classes_")
-        return self._learnt[-1].log_proba(self.encoder_.transform(X))
+        return self._learnt[-1].log_proba(vectors_of(self.encoder_, X))
 
     def predict_proba(self, X):
         """Probabilities of the classes.
