@@ -50,7 +50,7 @@ class _ShiftCalibration(BaseEstimator):
             Log-probabilities.
         """
         check_is_fitted(self, "bias_")
-        return log_softmax(np.asarray(log_proba) - self.bias_, axis=1)
+        return log_softmax(np.asarray(log_proba, dtype=np.float64) - self.bias_, axis=1)
 
 
 class ContextualCalibration(_ShiftCalibration):
@@ -246,7 +246,7 @@ class BatchCalibration(_ShiftCalibration):
             Log-probabilities.
         """
         check_is_fitted(self, "bias_")
-        log_proba = np.asarray(log_proba)
+        log_proba = np.asarray(log_proba, dtype=np.float64)
         bias = mean_bias(log_proba, self.mean) if self.transductive else self.bias_
         return log_softmax(log_proba - bias, axis=1)
 
@@ -340,7 +340,7 @@ class AffineCalibration(BaseEstimator):
             return value, self.C * gradient + away
 
         found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-        vars(self).update(scale_=found[:n_classes], bias_=found[n_classes:])     # at once, or not at all
+        self.__dict__ = vars(self) | dict(scale_=found[:n_classes], bias_=found[n_classes:])     # at once, or not at all
         return self
 
     def transform(self, log_proba):
@@ -357,7 +357,7 @@ class AffineCalibration(BaseEstimator):
             Log-probabilities.
         """
         check_is_fitted(self, "scale_")
-        fitted = vars(self).copy()      # of one fit, even if another ends meanwhile
+        fitted = vars(self)     # of one fit, even if another ends meanwhile
         return log_softmax(_centred(log_proba) * fitted["scale_"] - fitted["bias_"], axis=1)
 
 
