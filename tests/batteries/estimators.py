@@ -243,7 +243,8 @@ def _classifiers():
     }
     yield Subject("TartClassifier", tart, NUMBERS, OTHER_NUMBERS, OF_TART, "numbers")
     yield Subject(
-        "TartClassifier, class_texts", lambda: tart(class_texts=sides), NUMBERS, only_these, OF_TART, "numbers"
+        "TartClassifier, class_texts", lambda: tart(class_texts=sides), NUMBERS, only_these, OF_TART, "numbers",
+        exempt={"properties": "its classes and its number of columns are given"},
     )
     yield Subject("TartClassifier, prior", lambda: tart(prior=GaussianNB()), NUMBERS, OTHER_NUMBERS, OF_TART, "numbers")
     yield Subject(
