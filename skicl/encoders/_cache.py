@@ -361,23 +361,23 @@ def _encode_unclaimed(store, keys, missing, rows, encode):
     claimed, left, encoded = set(), [], 0
 
     def choose(batch):
-        taken = store.claims.take([keys[i] for i in batch])
-        claimed.update(taken)
+        taken = store.claims.take([keys[i] for i in batch], claimed)
         left.extend(i for i in batch if keys[i] not in taken)
         # Between the look-up and the claim another may have finished.
         return _look_up(store, keys, [i for i in batch if keys[i] in taken], rows)
 
     try:
-        with closing(encode(missing, choose)) as batches:
-            for batch, vectors in batches:
-                store.put([keys[i] for i in batch], np.asarray(vectors, dtype=np.float32))
-                rows.fill(batch, vectors)
-                encoded += len(batch)
-                done = {keys[i] for i in batch}
-                claimed -= done
-                store.claims.release(done)
-    finally:
-        store.claims.release(claimed)
+        try:
+            with closing(encode(missing, choose)) as batches:
+                for batch, vectors in batches:
+                    store.put([keys[i] for i in batch], np.asarray(vectors, dtype=np.float32))
+                    rows.fill(batch, vectors)
+                    encoded += len(batch)
+                    store.claims.release([keys[i] for i in batch], claimed)
+        finally:
+            store.claims.release(claimed, claimed)
+    finally:    # again, if an interrupt came just now: others would wait for what is never released
+        store.claims.release(claimed, claimed)
     return left, encoded
 
 

@@ -340,7 +340,8 @@ class AffineCalibration(BaseEstimator):
             return value, self.C * gradient + away
 
         found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-        self.__dict__ = vars(self) | dict(scale_=found[:n_classes], bias_=found[n_classes:])     # at once, or not at all
+        # At once, or not at all.
+        self.__dict__ = vars(self) | {"scale_": found[:n_classes], "bias_": found[n_classes:]}
         return self
 
     def transform(self, log_proba):

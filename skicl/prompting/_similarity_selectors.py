@@ -86,7 +86,8 @@ class NearestDemonstrations(BaseEstimator):
             raise ValueError(f"`per_class` must be True or False, got {self.per_class!r}.")
         encoder, vectors = fit_vectors(self.encoder, X)
         codes = np.unique(np.asarray(y), return_inverse=True)[1]
-        self.__dict__ = vars(self) | dict(encoder_=encoder, _vectors=vectors, _codes=codes)     # at once, or not at all
+        # At once, or not at all.
+        self.__dict__ = vars(self) | {"encoder_": encoder, "_vectors": vectors, "_codes": codes}
         return self
 
     def select(self, X):
@@ -174,7 +175,7 @@ class DiverseDemonstrations(BaseEstimator):
         if isinstance(trade_off, bool) or not isinstance(trade_off, Real) or not 0 <= trade_off <= 1:
             raise ValueError(f"`trade_off` must be a number from 0 to 1, got {trade_off!r}.")
         encoder, vectors = fit_vectors(self.encoder, X)
-        self.__dict__ = vars(self) | dict(encoder_=encoder, _vectors=vectors)       # at once, or not at all
+        self.__dict__ = vars(self) | {"encoder_": encoder, "_vectors": vectors}     # at once, or not at all
         return self
 
     def select(self, X):
@@ -272,7 +273,7 @@ class VoteKDemonstrations(BaseEstimator):
         encoder, vectors = fit_vectors(self.encoder, X)
         random = check_random_state(self.random_state)
         indices = vote_k(_dense(vectors @ vectors.T), self.k, self.n_neighbors, self.rho, random)
-        self.__dict__ = vars(self) | dict(encoder_=encoder, indices_=indices)       # at once, or not at all
+        self.__dict__ = vars(self) | {"encoder_": encoder, "indices_": indices}     # at once, or not at all
         return self
 
     def select(self, X):

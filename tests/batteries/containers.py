@@ -83,7 +83,7 @@ TABLES = {
         for name in ("float32", "Float32", "Float64", "Int64", "UInt8", "object", "int8", "int64[pyarrow]",
                      "double[pyarrow]")
     },
-    "frame of mixed types": lambda values: frame(values).astype({"x0": "Int64", "x1": "float32", "x2": "uint8"}),
+    "frame of mixed types": lambda values: frame(values).astype({"x0": "Int64", f"x{values.shape[1] - 1}": "float32"}),
     "frame of categories": lambda values: frame(values).astype("category"),
     "frame of parquet": lambda values: through_parquet(frame(values)),
     "frame with numbers as names": lambda values: pd.DataFrame(np.asarray(values)),

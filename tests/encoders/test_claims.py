@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import threading
@@ -79,3 +80,31 @@ def test_folder_that_is_gone_leaves_claims_among_threads(tmp_path):
     assert claims.take(KEYS) == set()
     claims.release(KEYS)
     assert claims.take(KEYS) == set(KEYS)
+
+
+def test_claims_are_noted_where_their_owner_wants_them():
+    """Before anybody can interrupt: an owner that does not know of a claim would keep it for good."""
+    claims, owned = Claims(), set()
+    assert claims.take(KEYS[:4], owned) == owned == set(KEYS[:4])
+    claims.release(KEYS[:1], owned)
+    assert owned == set(KEYS[1:4])
+    claims.release(owned, owned)
+    assert not owned
+    assert claims.take(KEYS) == set(KEYS)
+
+
+def test_a_lock_file_that_is_closed_is_forgotten_first(tmp_path, monkeypatch):
+    claims = Claims(tmp_path / "lock")
+    taken = claims.take(KEYS)
+
+    def interrupted(file):
+        close(file)
+        raise KeyboardInterrupt
+
+    close = os.close
+    monkeypatch.setattr(os, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        claims.release(taken)
+    monkeypatch.undo()
+    assert claims.take(KEYS) == set(KEYS)
+    claims.release(KEYS)
