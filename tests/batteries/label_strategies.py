@@ -114,9 +114,11 @@ def labels(draw, n_rows, *, kinds=tuple(KINDS), containers=tuple(CONTAINERS), mi
     ``missing`` says whether some rows have none: True, False, or None for either. There may be one class only.
     """
     kind = draw(st.sampled_from(kinds))
-    names = draw(st.lists(VALUES[kind], min_size=1, max_size=most_classes, unique=True))
-    meant = draw(st.lists(st.sampled_from(names), min_size=n_rows, max_size=n_rows))
-    gaps = draw(st.booleans()) if missing is None else missing
+    one_class = draw(st.integers(0, 5)) == 5
+    names = draw(st.lists(VALUES[kind], min_size=1 if one_class else 2, max_size=most_classes, unique=True))
+    meant = [names[i % len(names)] for i in range(n_rows)]
+    meant = draw(st.permutations(meant) | st.lists(st.sampled_from(names), min_size=n_rows, max_size=n_rows))
+    gaps = draw(st.integers(0, 3)) == 3 if missing is None else missing
     if gaps and n_rows > 1:
         for place in draw(st.sets(st.integers(0, n_rows - 1), min_size=1, max_size=max(1, n_rows // 2))):
             meant[place] = None

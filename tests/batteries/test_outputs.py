@@ -103,8 +103,10 @@ def test_pipelines_and_unions(subject, library):
     labels = np.arange(len(X)) % 2 if y is None else y
 
     def outcome():
-        two = FeatureUnion([("one", subject.make()), ("two", make_pipeline(subject.make(), StandardScaler()))])
-        pipeline = make_pipeline(two, LogisticRegression()).fit(X, labels)
+        parts = [("one", subject.make()), ("two", make_pipeline(subject.make(), StandardScaler()))]
+        if library == "polars" and SKLEARN < (1, 9):    # which stacks columns of one name before it renames them
+            parts = parts[1:]
+        pipeline = make_pipeline(FeatureUnion(parts), LogisticRegression()).fit(X, labels)
         return pipeline.predict_proba(new)
 
     expected = outcome()

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as st_numpy
 # The normal run is short and the same every time; the long one draws 10,000 examples in all.
 QUIET = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
 NUMBERS = [pytest.param(120, id="some"), pytest.param(1600, id="thousands", marks=pytest.mark.slow)]
-TEXTS = [pytest.param(30, id="some"), pytest.param(1200, id="thousands", marks=pytest.mark.slow)]
+TEXTS = [pytest.param(80, id="some"), pytest.param(1200, id="thousands", marks=pytest.mark.slow)]
 # What scikit-learn says of X and y in its own words, which its checks of estimators ask for.
 OF_SCIKIT_LEARN = [
     r"Input X contains (NaN|infinity)", r"Input y contains NaN", r"Found array with 0 (sample|feature)",
