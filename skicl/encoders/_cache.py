@@ -377,8 +377,7 @@ def _encode_unclaimed(store, keys, missing, rows, encode, still_valid):
     waiting, checked = [], time.monotonic()
 
     def choose(batch):
-        taken = store.claims.take([keys[i] for i in batch])
-        claimed.update(taken)
+        taken = store.claims.take([keys[i] for i in batch], claimed)
         left.extend(i for i in batch if keys[i] not in taken)
         # Between the look-up and the claim another may have finished.
         return _look_up(store, keys, [i for i in batch if keys[i] in taken], rows)
@@ -388,29 +387,30 @@ def _encode_unclaimed(store, keys, missing, rows, encode, still_valid):
             raise KeysOutdated
         for batch, vectors in waiting:
             store.put([keys[i] for i in batch], vectors)
-            done = {keys[i] for i in batch}
-            claimed.difference_update(done)
-            store.claims.release(done)
+            store.claims.release([keys[i] for i in batch], claimed)
         waiting.clear()
 
     try:
-        with closing(encode(missing, choose)) as batches:
-            for batch, vectors in batches:
-                waiting.append((batch, np.asarray(vectors, dtype=np.float32)))
-                rows.fill(batch, vectors)
-                encoded += len(batch)
-                if still_valid is None or time.monotonic() - checked > SECONDS_BETWEEN_CHECKS:
-                    keep()
-                    checked = time.monotonic()
-        keep()
-    except KeysOutdated:
-        raise
-    except BaseException:       # an error or an interrupt: what was done until then is kept
-        with suppress(KeysOutdated):
+        try:
+            with closing(encode(missing, choose)) as batches:
+                for batch, vectors in batches:
+                    waiting.append((batch, np.asarray(vectors, dtype=np.float32)))
+                    rows.fill(batch, vectors)
+                    encoded += len(batch)
+                    if still_valid is None or time.monotonic() - checked > SECONDS_BETWEEN_CHECKS:
+                        keep()
+                        checked = time.monotonic()
             keep()
-        raise
-    finally:
-        store.claims.release(claimed)
+        except KeysOutdated:
+            raise
+        except BaseException:       # an error or an interrupt: what was done until then is kept
+            with suppress(KeysOutdated):
+                keep()
+            raise
+        finally:
+            store.claims.release(claimed, claimed)
+    finally:    # again, if an interrupt came just now: others would wait for what is never released
+        store.claims.release(claimed, claimed)
     return left, encoded
 
 

@@ -28,13 +28,16 @@ class Claims:
         self._taken = set()
         self._file = None
 
-    def take(self, keys):
+    def take(self, keys, owned=None):
         """Claim those keys that nobody has claimed, without waiting.
 
         Parameters
         ----------
         keys : iterable of bytes
             The keys wanted.
+        owned : set of bytes or None, default=None
+            The caller's claims. Each key is put in here before it is claimed, so that an interrupt leaves no claim
+            that nobody knows of.
 
         Returns
         -------
@@ -46,25 +49,33 @@ class Claims:
             if free and self._path is not None and self._file is None:
                 with suppress(OSError):  # a folder that is only readable, or gone: threads of this process only
                     self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-            taken = {key for key in free if self._file is None or self._lock(key)}
-            self._taken |= taken
-            self._close_if_idle()
+            try:
+                taken = {key for key in free if self._file is None or self._lock(key)}
+                if owned is not None:
+                    owned |= taken
+                self._taken |= taken
+            finally:
+                self._close_if_idle()
             return taken
 
-    def release(self, keys):
+    def release(self, keys, owned=None):
         """Give keys back.
 
         Parameters
         ----------
         keys : iterable of bytes
             Keys that :meth:`take` returned.
+        owned : set of bytes or None, default=None
+            The caller's claims. Each key is taken out after it was given back.
         """
         with self._mutex:
-            for key in keys:
+            for key in list(keys):
                 if self._file is not None:
                     with suppress(OSError):
                         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _place(key))
                 self._taken.discard(key)
+                if owned is not None:
+                    owned.discard(key)
             self._close_if_idle()
 
     def _lock(self, key):
@@ -79,8 +90,8 @@ class Claims:
     def _close_if_idle(self):
         # Closing a file gives up all locks that the process has on it, so only where it has none.
         if self._file is not None and not self._taken:
-            os.close(self._file)
-            self._file = None
+            file, self._file = self._file, None     # forgotten first: an interrupt must not leave a closed one
+            os.close(file)
 
 
 def _place(key):

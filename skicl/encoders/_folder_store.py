@@ -207,9 +207,9 @@ class FolderStore:
 
     def _discard(self, error):
         """Start a new file in place of a damaged one, unless another process is doing so."""
-        taken = self.claims.take([_CLAIM_OF_THE_FILE])
+        taken = set()
         try:
-            if taken and not self._is_sound():
+            if self.claims.take([_CLAIM_OF_THE_FILE], taken) and not self._is_sound():
                 warnings.warn(
                     f"The file of the cache in {str(self.folder)!r} is damaged ({error}). It is given up, and its "
                     "items are encoded again.",

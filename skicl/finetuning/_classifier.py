@@ -19,7 +19,7 @@ from skicl.encoders._base import NOT_FINITE, check_integer, read_unicode
 from skicl.finetuning._adapters import LoRASettings, check_lora, require_peft
 from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, check_unchanged, fit_task, restored_encoder
 from skicl.finetuning._training import Course
-from skicl.finetuning._vectors import resolve_encoder
+from skicl.finetuning._vectors import resolve_encoder, vectors_of
 
 # A loss on fewer rows is mostly noise: stopping by it costs more than it saves.
 LEAST_HELD_OUT = 10
@@ -468,7 +468,7 @@ def split_rows(rows, fraction, seed):
 
 def _log_proba(learnt, X):
     check_unchanged(learnt.method, learnt.encoder, learnt.base_digest)
-    log_proba = learnt.head.log_proba(learnt.made(_restored).transform(X))
+    log_proba = learnt.head.log_proba(vectors_of(learnt.made(_restored), X))
     check_finite(np.exp(log_proba), "probabilities", NOT_FINITE)
     return log_proba
 

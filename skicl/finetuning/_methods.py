@@ -19,6 +19,7 @@ from skicl.finetuning._vectors import (
     module_of,
     private_encoder,
     transformer_of,
+    vectors_of,
     vectors_with_gradient,
 )
 
@@ -164,7 +165,7 @@ def _last_layer(task):
     import torch
 
     encoder, rows = task.encoder, task.rows
-    vectors = encoder.fit_transform(rows.texts)
+    vectors = vectors_of(encoder, rows.texts, fit=True)
     head = TorchHead(empty_head(vectors, task.n_classes), torch.device("cpu"))
     inputs, codes, weights = torch.tensor(vectors), torch.tensor(rows.codes), _as_tensor(rows.weights)
     generator = np.random.default_rng(task.seed)
@@ -173,7 +174,7 @@ def _last_layer(task):
         for batch in shuffled_batches(len(rows.codes), task.batch_size, generator):
             yield _cross_entropy(head.logits(inputs[batch]), codes[batch], weights[batch])
 
-    held_out = None if task.held_out is None else encoder.transform(task.held_out.texts)
+    held_out = None if task.held_out is None else vectors_of(encoder, task.held_out.texts)
     groups = [{"params": head.parameters, "lr": task.learning_rate}]
     history = _trained(task, groups, losses, lambda: _log_loss(head.head(), held_out, task.held_out))
     _check_finite(head.head().coef)
@@ -194,7 +195,7 @@ def _with_head(task):
     generator, drawn = np.random.default_rng(task.seed), _generator(task.seed, "cpu")
     if not full:        # before any text is encoded: this refuses names that no layer has
         put_adapters(transformer_of(loaded), task.lora, drawn)
-    vectors = start.fit_transform(rows.texts)
+    vectors = vectors_of(start, rows.texts, fit=True)
     head = TorchHead(logistic_head(vectors, rows.codes, rows.weights, task.n_classes), device)
     codes, weights = _as_tensor(rows.codes, device), _as_tensor(rows.weights, device)
     with seeded_dropout(module, _generator(task.seed, device)) as dropout:

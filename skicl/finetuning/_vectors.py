@@ -5,6 +5,7 @@ Shapes: B texts, T tokens, D features.
 
 import os
 
+import numpy as np
 from sklearn.base import clone
 
 from skicl._validation import refuse_misspelt_auto, resolve_device
@@ -136,6 +137,25 @@ def private_encoder(encoder, *, trainable):
         model=LiveModel(module), revision=None, device=None, dtype=None, cache=None, verbose=False
     )
     return own, base, own._load(resolve_device("cpu"))      # device=None: it stays where it is
+
+
+def vectors_of(encoder, texts, *, fit=False):
+    """Vectors of texts as an array, whatever container ``set_output`` makes the encoder give.
+
+    Parameters
+    ----------
+    encoder : SentenceEncoder or LanguageModelEncoder
+        What encodes.
+    texts : list of str
+        The texts.
+    fit : bool, default=False
+        Whether to fit it on them first.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n_texts, n_features), dtype float32
+    """
+    return np.asarray(encoder.fit_transform(texts) if fit else encoder.transform(texts))
 
 
 def vectors_with_gradient(encoder, loaded, texts):

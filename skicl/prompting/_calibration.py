@@ -75,7 +75,7 @@ class _ShiftCalibration(BaseCalibration):
             Log-probabilities.
         """
         check_is_fitted(self, "bias_")
-        return log_softmax(np.asarray(log_proba) - self.bias_, axis=1)
+        return log_softmax(np.asarray(log_proba, dtype=np.float64) - self.bias_, axis=1)
 
 
 class ContextualCalibration(_ShiftCalibration):
@@ -273,7 +273,7 @@ class BatchCalibration(_ShiftCalibration):
             Log-probabilities.
         """
         check_is_fitted(self, "bias_")
-        log_proba = np.asarray(log_proba)
+        log_proba = np.asarray(log_proba, dtype=np.float64)
         bias = mean_bias(log_proba, self.mean) if self.transductive else self.bias_
         return log_softmax(log_proba - bias, axis=1)
 
@@ -367,7 +367,8 @@ class AffineCalibration(BaseCalibration):
             return value, self.C * gradient + away
 
         found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-        vars(self).update(scale_=found[:n_classes], bias_=found[n_classes:])     # at once, or not at all
+        # At once, or not at all.
+        self.__dict__ = vars(self) | {"scale_": found[:n_classes], "bias_": found[n_classes:]}
         return self
 
     def transform(self, log_proba):
@@ -384,7 +385,7 @@ class AffineCalibration(BaseCalibration):
             Log-probabilities.
         """
         check_is_fitted(self, "scale_")
-        fitted = vars(self).copy()      # of one fit, even if another ends meanwhile
+        fitted = vars(self)     # of one fit, even if another ends meanwhile
         return log_softmax(_centred(log_proba) * fitted["scale_"] - fitted["bias_"], axis=1)
 
 

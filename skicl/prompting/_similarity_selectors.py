@@ -88,7 +88,8 @@ class NearestDemonstrations(BaseEstimator):
             raise ValueError(f"`per_class` must be True or False, got {self.per_class!r}.")
         encoder, vectors = fit_vectors(self.encoder, X)
         codes = np.unique(read_all_labels(y), return_inverse=True)[1]
-        vars(self).update(encoder_=encoder, _vectors=vectors, _codes=codes)     # at once, or not at all
+        # At once, or not at all.
+        self.__dict__ = vars(self) | {"encoder_": encoder, "_vectors": vectors, "_codes": codes}
         return self
 
     def select(self, X):
@@ -105,7 +106,7 @@ class NearestDemonstrations(BaseEstimator):
             In the order of the prompt.
         """
         check_is_fitted(self, "encoder_")
-        fitted = vars(self).copy()      # of one fit, even if another ends meanwhile
+        fitted = vars(self)     # of one fit, even if another ends meanwhile
         likeness = unit_vectors(fitted["encoder_"].transform(X)) @ fitted["_vectors"].T
         ranked = np.argsort(-_dense(likeness), axis=1, kind="stable")
         if self.per_class:
@@ -176,7 +177,7 @@ class DiverseDemonstrations(BaseEstimator):
         if isinstance(trade_off, bool) or not isinstance(trade_off, Real) or not 0 <= trade_off <= 1:
             raise ValueError(f"`trade_off` must be a number from 0 to 1, got {trade_off!r}.")
         encoder, vectors = fit_vectors(self.encoder, X)
-        vars(self).update(encoder_=encoder, _vectors=vectors)       # at once, or not at all
+        self.__dict__ = vars(self) | {"encoder_": encoder, "_vectors": vectors}     # at once, or not at all
         return self
 
     def select(self, X):
@@ -193,7 +194,7 @@ class DiverseDemonstrations(BaseEstimator):
             In the order of the prompt.
         """
         check_is_fitted(self, "encoder_")
-        fitted = vars(self).copy()      # of one fit, even if another ends meanwhile
+        fitted = vars(self)     # of one fit, even if another ends meanwhile
         vectors = fitted["_vectors"]
         likeness = _dense(unit_vectors(fitted["encoder_"].transform(X)) @ vectors.T)
         among = _dense(vectors @ vectors.T)
@@ -274,7 +275,7 @@ class VoteKDemonstrations(BaseEstimator):
         encoder, vectors = fit_vectors(self.encoder, X)
         random = check_random_state(self.random_state)
         indices = vote_k(_dense(vectors @ vectors.T), self.k, self.n_neighbors, self.rho, random)
-        vars(self).update(encoder_=encoder, indices_=indices)       # at once, or not at all
+        self.__dict__ = vars(self) | {"encoder_": encoder, "indices_": indices}     # at once, or not at all
         return self
 
     def select(self, X):

@@ -31,6 +31,9 @@ from text_battery import LABELS, TEXTS
 
 import skicl
 
+# Options under which a class takes a way of its own; what a class has beside these is in the slow part of the tests.
+REPRESENTATIVE = ("TartClassifier, class_texts", "TartClassifier, texts", "FineTuneClassifier, last_layer")
+
 KINDS = ("threads", "interrupts", "containers", "outputs", "labels", "properties", "damage", "misuse")
 
 
@@ -63,6 +66,11 @@ class Subject:
     @property
     def cls(self):
         return type(self.make())
+
+    @property
+    def is_variant(self):
+        """Whether a subject of the same class comes first, with which it shares most of its code."""
+        return ", " in self.name and self.name not in REPRESENTATIVE
 
     @property
     def quick_answers(self):
@@ -238,7 +246,8 @@ def _classifiers():
     }
     yield Subject("TartClassifier", tart, NUMBERS, OTHER_NUMBERS, OF_TART, "numbers")
     yield Subject(
-        "TartClassifier, class_texts", lambda: tart(class_texts=sides), NUMBERS, only_these, OF_TART, "numbers"
+        "TartClassifier, class_texts", lambda: tart(class_texts=sides), NUMBERS, only_these, OF_TART, "numbers",
+        exempt={"properties": "its classes and its number of columns are given"},
     )
     yield Subject("TartClassifier, prior", lambda: tart(prior=GaussianNB()), NUMBERS, OTHER_NUMBERS, OF_TART, "numbers")
     yield Subject(
@@ -335,9 +344,12 @@ def subject_named(name):
 
 
 def each_subject(kind, wanted=lambda subject: True):
-    """Run a test with every subject of a battery, or with those of them that are wanted."""
+    """Run a test with every subject of a battery, or with those of them that are wanted; variants in the slow part."""
     chosen = [subject for subject in subjects_of(kind) if wanted(subject)]
-    return pytest.mark.parametrize("subject", chosen, ids=lambda subject: subject.name)
+    slow = [[pytest.mark.slow] if subject.is_variant else [] for subject in chosen]
+    return pytest.mark.parametrize(
+        "subject", [pytest.param(one, marks=marks, id=one.name) for one, marks in zip(chosen, slow)]
+    )
 
 
 # -- answers ---------------------------------------------------------------------------------------

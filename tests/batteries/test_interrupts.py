@@ -36,7 +36,7 @@ from skicl.evaluation._results import ResultsFile
 from skicl.reasoning import CausalConfig, CausalReasoner, load_reasoner, save_reasoner
 
 FEW = {"n_even": 8, "n_last": 6}
-MANY = {"n_even": 200, "n_last": 200}
+MANY = {"n_even": 50, "n_last": 100}
 MAY_BECOME_UNFITTED = {"FineTuneClassifier"}
 
 
@@ -307,7 +307,7 @@ def test_an_interrupted_encoder_leaves_a_cache_that_tells_the_truth(tmp_path, am
             (found,) = together(lambda encoder=encoder: clone(encoder).fit_transform(WORDS.X))
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
-    each_step(call, {"n_even": 15, "n_last": 15} if amount is FEW else MANY)
+    each_step(call, {"n_even": 15, "n_last": 15} if amount is FEW else {"n_even": 300, "n_last": 100})
 
 
 @AMOUNTS

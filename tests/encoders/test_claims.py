@@ -1,4 +1,5 @@
 import errno
+import os
 import subprocess
 import sys
 import threading
@@ -93,3 +94,31 @@ def test_a_file_system_without_locks_leaves_claims_to_threads(tmp_path, monkeypa
     assert claims.take([b"a" * 16]) == set()
     claims.release([b"a" * 16])
     assert claims.take([b"a" * 16]) == {b"a" * 16}
+
+
+def test_claims_are_noted_where_their_owner_wants_them():
+    """Before anybody can interrupt: an owner that does not know of a claim would keep it for good."""
+    claims, owned = Claims(), set()
+    assert claims.take(KEYS[:4], owned) == owned == set(KEYS[:4])
+    claims.release(KEYS[:1], owned)
+    assert owned == set(KEYS[1:4])
+    claims.release(owned, owned)
+    assert not owned
+    assert claims.take(KEYS) == set(KEYS)
+
+
+def test_a_lock_file_that_is_closed_is_forgotten_first(tmp_path, monkeypatch):
+    claims = Claims(tmp_path / "lock")
+    taken = claims.take(KEYS)
+
+    def interrupted(file):
+        close(file)
+        raise KeyboardInterrupt
+
+    close = os.close
+    monkeypatch.setattr(os, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        claims.release(taken)
+    monkeypatch.undo()
+    assert claims.take(KEYS) == set(KEYS)
+    claims.release(KEYS)

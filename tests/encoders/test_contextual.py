@@ -465,10 +465,16 @@ def test_pickled_encoder_knows_its_demonstrations(folder):
 
 def test_failed_fit_leaves_no_half_fitted_encoder(folder):
     one = encoder(folder).fit(TEXTS, LABELS)
+    expected, window = one.transform(["a"]), one.window
     with pytest.raises(ValueError, match="Not one demonstration fits"):
         one.set_params(window=12).fit(["a", "b"], ["x", "y"])
+    assert one.classes_.tolist() == sorted(set(LABELS))
+    np.testing.assert_array_equal(one.set_params(window=window).transform(["a"]), expected)
+    new = encoder(folder, window=12)
+    with pytest.raises(ValueError, match="Not one demonstration fits"):
+        new.fit(["a", "b"], ["x", "y"])
     with pytest.raises(NotFittedError):
-        one.transform(["a"])
+        new.transform(["a"])
     other = encoder(folder).fit(TEXTS, LABELS)
     with pytest.raises(ValueError, match="`y` is None"):
         other.fit(TEXTS)

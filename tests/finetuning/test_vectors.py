@@ -15,6 +15,7 @@ from skicl.finetuning._vectors import (
     private_encoder,
     resolve_encoder,
     transformer_of,
+    vectors_of,
     vectors_with_gradient,
 )
 
@@ -106,3 +107,13 @@ def test_format_in_which_weights_are_trained(tiny_folder):
 def test_almost_auto_is_not_looked_up():
     with pytest.raises(ValueError, match=r"`encoder`='Auto' would be looked up .* Did you mean 'auto'"):
         resolve_encoder("Auto")
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_vectors_are_arrays_whatever_the_encoder_gives(library, tiny_folder):
+    encoder = SentenceEncoder(tiny_folder, device="cpu")
+    expected = encoder.fit_transform(TEXTS)
+    encoder.set_output(transform=library)
+    for found in (vectors_of(encoder, TEXTS, fit=True), vectors_of(encoder, TEXTS)):
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_array_equal(found, expected)
