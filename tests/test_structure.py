@@ -39,13 +39,14 @@ MAY_IMPORT = {
              "_side_scores"}
     | {"_influence", "reasoning"},
     "_validation": set(),
+    "_withholding": set(),
     "datasets": set(),
-    "encoders": set(),
+    "encoders": {"_withholding"},
     "evaluation": {"_row_selection", "datasets"},
     "finetuning": {"encoders"},
     "inspection": {"_row_selection", "datasets", "reasoning"},
     "pretraining": {"reasoning"},
-    "prompting": set(),
+    "prompting": {"_withholding"},
     "reasoning": set(),
     "selection": set(),
 }

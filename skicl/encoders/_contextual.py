@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._validation import is_missing
+from skicl._withholding import withheld_together
 from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
 from skicl.encoders._demonstrations import (
     count_that_fit,
@@ -39,10 +40,11 @@ _SHARE_OF_A_TEXT = 4
 
 
 class _Row(NamedTuple):
-    """A text to encode: demonstration number `block` of the prompt, or a query (None)."""
+    """A text to encode: demonstration number `block` of the prompt or a query (None); those not read before it."""
 
     text: str
-    block: int | None
+    block: int | None = None
+    withheld: tuple = ()
 
 
 class ContextualEncoder(BaseEncoder):
@@ -305,7 +307,7 @@ class ContextualEncoder(BaseEncoder):
         else:
             self._refuse_both_ways(model)
             texts = self._cut(model, texts, 4, self._room(model.model))
-        return self._vectors(model, [_Row(text, None) for text in texts])
+        return self._vectors(model, [_Row(text) for text in texts])
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -340,7 +342,7 @@ class ContextualEncoder(BaseEncoder):
         level = 5 if then_encode else 4  # scikit-learn wraps fit_transform, and warnings should point at the caller
         if self.embedding == "stream":
             self._forget()
-            rows = [_Row(text, None) for text in self._cut(model, texts, level)]
+            rows = [_Row(text) for text in self._cut(model, texts, level)]
         else:
             self._refuse_both_ways(model)
             words, classes = self._words(y, texts)
@@ -388,14 +390,16 @@ class ContextualEncoder(BaseEncoder):
     def _choose(self, model, texts, words, level):
         """Set the demonstrations that fit; the rows to encode, in the order of the texts."""
         template = split_template(self.template)
-        salt = check_random_state(self.random_state).randint(2**31)
+        generator = check_random_state(self.random_state)
+        salt, another = generator.randint(2**31), generator.randint(2**31)
         order = prompt_order(texts, salt)
         blocks = [demonstration_block(model, template, texts[i], words[i]) for i in order]
+        queries = [query_block(model, template, texts[i]) for i in order]
         room = self._window(model)
         if room is not None:
             empty = len(query_block(model, template, "").ids)
-            room -= len(model.first_tokens) + max(empty, *(block.end for block in blocks))
-        kept = count_that_fit(blocks, room)
+            room -= len(model.first_tokens) + max(empty, *(len(query.ids) for query in queries))
+        kept = count_that_fit(blocks, queries, room)
         if kept == 0:
             raise ValueError(
                 f"Not one demonstration fits into {self._window(model)} tokens beside the longest text. Lower "
@@ -404,8 +408,15 @@ class ContextualEncoder(BaseEncoder):
         if kept < len(blocks):
             warnings.warn(self._dropped(order, kept, words), stacklevel=level)
         self.demonstrations_ = [(texts[i], words[i]) for i in order[:kept]]
-        number = {row: block for block, row in enumerate(order[:kept])}
-        return [_Row(text, number.get(row)) for row, text in enumerate(texts)]
+        if self.embedding == "vanilla":
+            withheld = [tuple(range(block, kept)) for block in range(kept)]
+        else:
+            shown, labels = zip(*self.demonstrations_)
+            withheld = withheld_together(shown, labels, prompt_order(shown, another))
+        rows = [_Row(text) for text in texts]
+        for block, row in enumerate(order[:kept]):
+            rows[row] = _Row(texts[row], block, withheld[block])
+        return rows
 
     def _dropped(self, order, kept, words):
         gone = sorted(set(words) - {words[i] for i in order[:kept]})
@@ -461,21 +472,29 @@ class ContextualEncoder(BaseEncoder):
     def _size(self, item):
         return len(item.text)
 
+    def _sizes(self, model, items):
+        """Lengths of the texts; training rows that are read after the same demonstrations go side by side."""
+        longest = {}
+        for row in items:
+            longest[row.withheld] = max(longest.get(row.withheld, 0), len(row.text))
+        place = {withheld: number / len(longest) for number, withheld in enumerate(longest)}
+        return [
+            len(row.text) if row.block is None else longest[row.withheld] + place[row.withheld] for row in items
+        ]
+
     def _content(self, item):
         """The text, and the demonstrations that stand before it."""
         text = item.text.encode("utf-8", errors="surrogatepass")
         if self.embedding == "stream":
             return text
-        before = self.demonstrations_
-        if item.block is not None:
-            after = self.demonstrations_[item.block + 1 :] if self.embedding == "loo" else []
-            before = [*self.demonstrations_[: item.block], *after]
+        withheld = set(item.withheld)
+        before = [one for block, one in enumerate(self.demonstrations_) if block not in withheld]
         return blake2b(repr(before).encode("utf-8", errors="surrogatepass")).digest() + text
 
     def _fingerprint(self, model):
         if self.embedding == "stream":
             return (*stream_fingerprint(model, self.layers, self.pooling, None, self.max_length), 0)
-        return ("contextual", *stream_fingerprint(model, self.layers, self.pooling, None, None), self.template)
+        return ("contextual.2", *stream_fingerprint(model, self.layers, self.pooling, None, None), self.template)
 
     def _prepare(self, model, batch):
         if self.embedding == "stream":
@@ -488,36 +507,34 @@ class ContextualEncoder(BaseEncoder):
             return encode_tokens(model, batch, self.layers, self.pooling)
         with model.lock:
             layers = resolve_layers(self.layers, model.model.n_layers)
-            ids, blocks, starts = self._prompt(model.model)
-            read = read_prompt(model.model, ids, layers)
-            vectors = np.empty((len(batch), read.states.shape[1]), dtype=np.float32)
-            queries = [i for i, row in enumerate(batch) if row.block is None]
-            if queries:
-                vectors[queries] = self._encode_queries(model.model, read, [batch[i].text for i in queries], layers)
+            prompt, vectors, groups = self._prompt(model.model), [None] * len(batch), {}
             for i, row in enumerate(batch):
-                if row.block is not None:
-                    vectors[i] = self._encode_demonstration(model.model, read, blocks, starts, row.block, layers)
-            return vectors
+                groups.setdefault(row.withheld, []).append(i)
+            # Groups of several training rows have a prompt of their own; before them, all that needs the whole prompt.
+            for withheld, members in sorted(groups.items(), key=lambda group: bool(group[0]) and len(group[1]) > 1):
+                texts = [batch[i].text for i in members]
+                for i, vector in zip(members, self._encode_after(model.model, prompt, withheld, texts, layers)):
+                    vectors[i] = vector
+            return np.stack(vectors)
 
-    def _encode_queries(self, model, read, texts, layers):
-        template = split_template(self.template)
-        blocks = [query_block(model, template, text) for text in texts]
-        states = read_on(model, read, len(read.ids), [block.ids for block in blocks], layers)
-        spans = [[block.start <= i < block.end for i in range(len(block.ids))] for block in blocks]
+    def _encode_after(self, model, prompt, withheld, texts, layers):
+        """Vectors of texts that are read after the demonstrations of the prompt that are not withheld."""
+        template, (ids, blocks, starts) = split_template(self.template), prompt
+        queries = [query_block(model, template, text) for text in texts]
+        first = withheld[0] if withheld else len(blocks)
+        n_kept, left_out = starts[first], set(withheld)
+        rest = [token for i in range(first, len(blocks)) if i not in left_out for token in blocks[i].ids]
+        if len(texts) > 1:
+            ids, rest = (*ids[:n_kept], *rest), []
+            n_kept = len(ids)
+        read = read_prompt(model, ids, layers)
+        if self.embedding == "vanilla" and withheld and blocks[first].query == queries[0].ids:
+            states = read.states[None, n_kept : n_kept + queries[0].end]     # the prompt itself holds them
+        else:
+            states = read_on(model, read, n_kept, [(*rest, *query.ids) for query in queries], layers)[:, len(rest) :]
+        spans = [[query.start <= i < query.end for i in range(len(query.ids))] for query in queries]
         counted, _ = padded(spans, False, states.device)
         return pool(states, counted, self.pooling).cpu().numpy()
-
-    def _encode_demonstration(self, model, read, blocks, starts, number, layers):
-        """The vector of a demonstration: where it stands, or at the end, after all others."""
-        block, start = blocks[number], starts[number]
-        if self.embedding == "vanilla":
-            states = read.states[start : start + block.end]
-        else:
-            row = (*read.ids[starts[number + 1] :], *block.query)
-            states = read_on(model, read, start, [row], layers)[0][-block.end :]
-        counted = states.new_zeros(1, len(states))
-        counted[:, block.start :] = 1
-        return pool(states[None], counted, self.pooling)[0].cpu().numpy()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
