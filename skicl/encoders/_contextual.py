@@ -44,7 +44,7 @@ class _Row(NamedTuple):
 
     text: str
     block: int | None = None
-    withheld: tuple = ()
+    withheld: tuple | range = ()
 
 
 class ContextualEncoder(BaseEncoder):
@@ -54,7 +54,8 @@ class ContextualEncoder(BaseEncoder):
     their labels, they are states of a model that is about to do the task. TART [1]_ feeds such vectors to a reasoner
     in three ways, all of them here:
 
-    - ``"loo"``, leave-one-out: each training text is read after all *other* demonstrations, a new text after all.
+    - ``"loo"``, leave-one-out: each training text is read after the *other* demonstrations, a new text after all. One
+      demonstration of every other class is left out with it, so that what is missing does not tell its label.
     - ``"vanilla"``: all demonstrations stand in one prompt, and each is read after those before it only.
     - ``"stream"``: each text stands alone, without demonstrations; equal to :class:`LanguageModelEncoder`.
 
@@ -64,7 +65,7 @@ class ContextualEncoder(BaseEncoder):
     vectors would learn to look it up, which helps nobody with new texts. ``fit_transform`` never shows a text its own
     label. Pipelines, cross-validation and :class:`~skicl.TartClassifier` call it on training rows and ``transform`` on
     all others, so inside of them nothing leaks. Do not call ``fit`` and then ``transform`` on the same rows, nor
-    encode all rows before splitting them.
+    encode all rows before splitting them: cross-validate the pipeline, not the vectors (see the notes).
 
     Demonstrations are written out by the template. The vector of a text is pooled over the tokens of the text and of
     the cue after it ("Label:"), found by their offsets: what the text says, label words included, plays no part. The
@@ -96,8 +97,8 @@ class ContextualEncoder(BaseEncoder):
         Most tokens of a prompt. Demonstrations that do not fit are left out as a whole, with a warning that counts
         them. None means the limit of the model.
     random_state : int, RandomState instance or None, default=0
-        Chooses the order of the demonstrations. For a given order of any others, a text has the same place: leaving
-        one out does not move the rest, and the order of rows in ``X`` does not matter.
+        Chooses the order of the demonstrations, and for "loo" which are left out together. Leaving some out does not
+        move the rest, and the order of rows in ``X`` does not matter.
     batch_size : int, default=16
         Texts encoded together. Affects speed and memory only.
     device : str, torch.device or None, default=None
@@ -134,15 +135,25 @@ class ContextualEncoder(BaseEncoder):
 
     Notes
     -----
-    With k demonstrations, "loo" reads k prompts to encode them, of which the beginnings are shared: half the work of
-    reading all prompts from scratch. "vanilla" reads one prompt. A new text costs its own tokens only, once the
-    prompt has been read; the last prompt that a model read stays in memory with it.
+    Left out alone, a text would betray its label, which would be the one that its prompt holds once less. With random
+    labels and three tiny models, logistic regression cross-validated on such vectors was right in 52 to 100 % of the
+    cases instead of 50. So "loo" shares the classes out to as many folds as the smallest class has rows, at least
+    five, and reads the texts of a fold after those outside of it. All these prompts hold equally many demonstrations of
+    a class; where classes are of equal size, one of each is left out. What remains: a class with one row is missing
+    from the prompt of that row alone; texts of a fold are read after the same prompt but differ in their labels; and
+    encoded before they are split, texts of a test fold stand with their labels in the prompts of training texts. So
+    vectors cross-validated on their own rows still may look worse or better than they are: 40 to 55 % instead of 50
+    with two classes, 20 to 34 % instead of 33 with three. In a pipeline none of this touches the score.
 
-    Where the original code and this class differ: texts are not cut at 100 characters, spans are not searched by label
-    words, training and new texts are pooled over the same parts of the template, and demonstrations that exceed the
-    window are dropped as a whole and counted rather than cut off in silence. A demonstration that was dropped is
-    encoded like a new text, after all that were kept. Every demonstration takes part in the count of what fits as if
-    it had the longest label word, so that not even the number of demonstrations tells a label.
+    "loo" reads one prompt for each fold, "vanilla" one in all. A new text costs its own tokens only, once the prompt
+    has been read; the last prompt that a model read stays in memory with it.
+
+    Where the original code and this class differ: no text is left out alone, texts are not cut at 100 characters, spans
+    are not searched by label words, training and new texts are pooled over the same parts of the template, and
+    demonstrations that exceed the window are dropped as a whole and counted rather than cut off in silence. A
+    demonstration that was dropped is encoded like a new text, after all that were kept. Every demonstration takes part
+    in the count of what fits as if it had the longest label word, so that not even the number of demonstrations tells
+    a label.
 
     References
     ----------
@@ -168,7 +179,7 @@ class ContextualEncoder(BaseEncoder):
     >>> encoder = ContextualEncoder(model, device="cpu")
     >>> texts = ["where is my parcel?", "it has not arrived", "I was charged twice", "wrong amount on my bill"]
     >>> labels = ["delivery", "delivery", "billing", "billing"]
-    >>> vectors = encoder.fit_transform(texts, labels)            # each after the three others
+    >>> vectors = encoder.fit_transform(texts, labels)            # each after one of each class, never itself
     >>> vectors.shape
     (4, 16)
     >>> len(encoder.demonstrations_)
@@ -251,7 +262,7 @@ class ContextualEncoder(BaseEncoder):
         return self
 
     def fit_transform(self, X, y=None):
-        """Fit, and encode each text after the *other* demonstrations: it never sees its own label.
+        """Fit, and encode each text after *other* demonstrations: it never sees its own label.
 
         Parameters
         ----------
@@ -409,7 +420,7 @@ class ContextualEncoder(BaseEncoder):
             warnings.warn(self._dropped(order, kept, words), stacklevel=level)
         self.demonstrations_ = [(texts[i], words[i]) for i in order[:kept]]
         if self.embedding == "vanilla":
-            withheld = [tuple(range(block, kept)) for block in range(kept)]
+            withheld = [range(block, kept) for block in range(kept)]
         else:
             shown, labels = zip(*self.demonstrations_)
             withheld = withheld_together(shown, labels, prompt_order(shown, another))
