@@ -306,9 +306,9 @@ def folds_of_rows(vectors, codes):
     dealt = [order[fold::n_folds] for fold in range(n_folds)]
     spared, n_codes = _spare_evenly(dealt, classes_of), codes.max() + 1
     folds = []
-    for groups, pairs in zip(dealt, spared):
+    for groups, more in zip(dealt, spared):
         tested = np.isin(group, groups)
-        spare = np.isin(group * n_codes + codes, [number * n_codes + code for number, code in pairs])
+        spare = np.isin(group * n_codes + codes, [number * n_codes + code for number, code in more])
         folds.append((np.flatnonzero(~tested & ~spare), np.flatnonzero(tested)))
     return [(train, test) for train, test in folds if len(np.unique(codes[train])) > 1]
 
@@ -321,7 +321,8 @@ def _spare_evenly(dealt, classes_of):
         for group in groups.tolist():
             for code in classes_of[group]:
                 held[-1].setdefault(code, []).append(group)
-    most = {code: max(len(some.get(code, ())) for some in held) for some in held for code in some}
+    counts = {code: [len(some.get(code, ())) for some in held] for some in held for code in some}
+    most = {code: min(max(some), sum(some) - 1) for code, some in counts.items()}     # some are left to learn from
     spared = []
     for fold, own in enumerate(held):
         others = held[fold + 1 :] + held[:fold]

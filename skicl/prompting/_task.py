@@ -241,7 +241,8 @@ class PromptedTask:
             plans = self._plans([self._rows[i] for i in numbers])
         counts = {tuple(np.bincount(self._codes[list(plan)], minlength=len(self.recipe.words))) for plan in plans}
         withheld = self._withheld if len(counts) == 1 else _itself
-        return [tuple(one for one in plan if one not in withheld(i, plan)) for i, plan in zip(numbers, plans)]
+        left_out = [set(withheld(i, plan)) for i, plan in zip(numbers, plans)]
+        return [tuple(one for one in plan if one not in some) for some, plan in zip(left_out, plans)]
 
     def _withheld(self, i, plan):
         """A demonstration and one of each other class: the rest has the same number of each class for all of them."""
