@@ -264,7 +264,9 @@ def folds_of_rows(vectors, codes):
     """Folds that do not depend on the order of the rows, for classes of any size.
 
     Equal rows are always in one fold. Rows are dealt to the folds like cards, one class after the other, within a
-    class by where they lie along a fixed direction: each fold gets its share of every class.
+    class by where they lie along a fixed direction: each fold gets its share of every class. Where shares differ by a
+    row, a fold with the smaller one learns from one row less: were a class more frequent among what is learnt where it
+    is not tested, opinions would tell the label, as those of ``DummyClassifier(strategy="prior")`` did.
 
     Parameters
     ----------
@@ -301,9 +303,34 @@ def folds_of_rows(vectors, codes):
     n_groups = np.bincount(pairs[:, 1])
     order = order[np.array([min(n_groups[list(classes_of[i])]) > 1 for i in order], dtype=bool)]
     n_folds = min(N_FOLDS, len(order))
-    tests = [np.flatnonzero(np.isin(group, order[fold::n_folds])) for fold in range(n_folds)]
-    folds = [(np.setdiff1d(np.arange(len(codes)), test), test) for test in tests]
+    dealt = [order[fold::n_folds] for fold in range(n_folds)]
+    spared, n_codes = _spare_evenly(dealt, classes_of), codes.max() + 1
+    folds = []
+    for groups, more in zip(dealt, spared):
+        tested = np.isin(group, groups)
+        spare = np.isin(group * n_codes + codes, [number * n_codes + code for number, code in more])
+        folds.append((np.flatnonzero(~tested & ~spare), np.flatnonzero(tested)))
     return [(train, test) for train, test in folds if len(np.unique(codes[train])) > 1]
+
+
+def _spare_evenly(dealt, classes_of):
+    """For each fold, pairs of group and class that it does not learn from either, so that all learn as many of each."""
+    held = []
+    for groups in dealt:
+        held.append({})
+        for group in groups.tolist():
+            for code in classes_of[group]:
+                held[-1].setdefault(code, []).append(group)
+    counts = {code: [len(some.get(code, ())) for some in held] for some in held for code in some}
+    most = {code: min(max(some), sum(some) - 1) for code, some in counts.items()}     # some are left to learn from
+    spared = []
+    for fold, own in enumerate(held):
+        others = held[fold + 1 :] + held[:fold]
+        spared.append([])
+        for code, count in most.items():
+            spare = [group for some in others for group in some.get(code, ())]
+            spared[-1] += [(group, code) for group in spare[: count - len(own.get(code, ()))]]
+    return spared
 
 
 def _append_opinions(opinions, more):

@@ -125,6 +125,27 @@ def test_a_memorising_prior_does_not_tell_what_it_memorised():
     assert (opinions.proba.argmax(axis=1) == noise).mean() < 0.7
 
 
+@pytest.mark.parametrize("counts", [[4, 4], [8, 8], [7, 9, 17], [6, 2], [5, 1], [3, 3, 3, 3]], ids=str)
+def test_a_prior_that_knows_only_how_frequent_classes_are_does_not_tell_labels(counts):
+    """Every copy has learnt from as many rows of each class; else a class was rarer where it was tested."""
+    codes = RNG.permutation(np.repeat(np.arange(len(counts)), counts))
+    rows = RNG.normal(size=(len(codes), 3))
+    assert len({tuple(np.bincount(codes[train])) for train, _ in folds_of_rows(rows, codes)}) == 1
+    opinions = cross_fit(DummyClassifier(strategy="prior"), rows, rows, codes, np.arange(len(counts)),
+                         np.ones(len(codes)))[1]
+    tested = np.array(counts)[codes] > 1
+    np.testing.assert_allclose(opinions.proba[tested], opinions.proba[tested][[0]].repeat(tested.sum(), 0))
+
+
+def test_equal_rows_of_several_classes_leave_every_class_somewhere_to_be_learnt():
+    """Where all rows of a class fall into one fold, the others do not forget it for the sake of equal numbers."""
+    for n_rows, n_values, n_classes, seed in ((14, 7, 3, 1936), (24, 14, 4, 516), (24, 14, 4, 1265), (14, 7, 3, 0)):
+        rng = np.random.default_rng(seed)
+        rows, codes = rng.integers(0, n_values, size=(n_rows, 1)), rng.integers(0, n_classes, size=n_rows)
+        learnt = {label for train, _ in folds_of_rows(rows, codes) for label in codes[train].tolist()}
+        assert learnt == set(codes.tolist())
+
+
 def test_copies_of_a_row_are_held_out_together():
     twice, codes = np.concatenate([X, X]), np.concatenate([CODES, CODES])
     for train, test in folds_of_rows(twice, codes):

@@ -201,15 +201,15 @@ def prompt_order(texts, salt):
     return sorted(range(len(texts)), key=digests.__getitem__)
 
 
-def count_that_fit(blocks, room):
+def count_that_fit(blocks, queries, room):
     """How many blocks, from the first, fit into a number of tokens.
 
     Every block counts as if it had the longest of the labels, so that the number does not tell labels.
 
     Parameters
     ----------
-    blocks : list of Block
-        In the order of the prompt.
+    blocks, queries : list of Block
+        With and without the labels, in the order of the prompt.
     room : int or None
         Most tokens. None means no limit.
 
@@ -220,10 +220,10 @@ def count_that_fit(blocks, room):
     """
     if room is None:
         return len(blocks)
-    label = max(len(block.ids) - block.end for block in blocks)
+    label = max(len(block.ids) - len(query.ids) for block, query in zip(blocks, queries))
     used = 0
-    for count, block in enumerate(blocks):
-        used += block.end + label
+    for count, query in enumerate(queries):
+        used += len(query.ids) + label
         if used > room:
             return count
     return len(blocks)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import clone
 
+from skicl._withholding import withheld_together
 from skicl.prompting._plans import fit_selector, plans_of
 from skicl.prompting._prompts import Demonstrations, Prompts, label_mass
 from skicl.prompting._readouts import ANCHORS, centroid_scores, neighbor_scores
@@ -243,12 +244,25 @@ class PromptedTask:
         return self._prompts.score_text(text)
 
     def _training_plans(self, numbers):
-        """Plans in which no training row is among its own demonstrations."""
+        """Plans in which no training row is among its own demonstrations, nor told by which of them is missing."""
         if self.plan_ is not None:
             plans = [self.plan_] * len(numbers)
         else:
             plans = self._plans([self._rows[i] for i in numbers])
-        return [tuple(one for one in plan if one != i) for i, plan in zip(numbers, plans)]
+        counts = {tuple(np.bincount(self._codes[list(plan)], minlength=len(self.recipe.words))) for plan in plans}
+        withheld = self._withheld if len(counts) == 1 else _itself
+        left_out = [set(withheld(i, plan)) for i, plan in zip(numbers, plans)]
+        return [tuple(one for one in plan if one not in some) for some, plan in zip(left_out, plans)]
+
+    def _withheld(self, i, plan):
+        """A demonstration and one of each other class: the rest has the same number of each class for all of them."""
+        if i not in plan:
+            return ()
+        order = np.random.RandomState(1).permutation(len(self._rows))
+        place = {int(row): number for number, row in enumerate(order)}
+        order = sorted(range(len(plan)), key=lambda number: place[plan[number]])
+        together = withheld_together([self._rows[j] for j in plan], self._codes[list(plan)].tolist(), order)
+        return [plan[number] for number in together[plan.index(i)]]
 
     def _training_rows(self, most):
         """Numbers of training rows to learn from: those that are no demonstrations first, by class in turn."""
@@ -290,3 +304,7 @@ class PromptedTask:
         rows = [self._rows[i] for i in numbers]
         log_proba, _ = self._plain(rows, self._training_plans(numbers))
         return calibrator.fit(log_proba, self._codes[numbers])
+
+
+def _itself(i, plan):
+    return (i,)

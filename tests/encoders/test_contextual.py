@@ -18,8 +18,9 @@ from encoders.tiny_language_models import (
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from text_battery import LABELS, TEXTS, TRANSFORMER_CHECKS, name_of
 
@@ -63,6 +64,12 @@ def encoder(model, **options):
     return ContextualEncoder(model, **{"device": "cpu", "window": LONG, **options})
 
 
+def left_out_with(one, texts, labels):
+    """For every text the texts that are left out when it is read, its own included."""
+    rows = one._choose(one._load(torch.device("cpu")).model, texts, list(map(str, labels)), 2)
+    return [{one.demonstrations_[i][0] for i in row.withheld} for row in rows]
+
+
 def prompts_by_hand(family, texts, labels, query, order):
     """The states of a query's text and cue after labelled texts, by transformers alone, one prompt in one piece."""
     network, tokenizer = make_network(family, positions=LONG), make_tokenizer(family)
@@ -90,8 +97,9 @@ def test_vectors_are_states_after_the_demonstrations(folders, family):
         np.testing.assert_allclose(vector, states.mean(0), **CLOSE)
     left_out = one.fit_transform(texts, labels)
     standing = encoder(folders[family], embedding="vanilla").fit_transform(texts, labels)
+    withheld = left_out_with(one, texts, labels)
     for i, text in enumerate(texts):
-        others = [j for j in order if j != i]
+        others = [j for j in order if texts[j] not in withheld[i]]
         before = order[: order.index(i)]
         np.testing.assert_allclose(left_out[i], prompts_by_hand(family, texts, labels, text, others).mean(0), **CLOSE)
         np.testing.assert_allclose(standing[i], prompts_by_hand(family, texts, labels, text, before).mean(0), **CLOSE)
@@ -108,10 +116,13 @@ def test_stream_is_the_language_model_encoder(folders, family):
 
 @each_family
 def test_left_out_rows_are_new_texts_for_an_encoder_of_the_others(folders, family):
-    """The law of leave-one-out: row i of fit_transform is transform of an encoder fitted without row i."""
-    vectors = encoder(folders[family]).fit_transform(TEXTS[:9], LABELS[:9])
+    """Row i of fit_transform is what transform gives after a fit without it and without a row of each other class."""
+    one = encoder(folders[family])
+    vectors, withheld = one.fit_transform(TEXTS[:9], LABELS[:9]), left_out_with(one, TEXTS[:9], LABELS[:9])
     for i in range(9):
-        others = [j for j in range(9) if j != i]
+        assert TEXTS[i] in withheld[i]
+        assert sorted(LABELS[TEXTS.index(text)] for text in withheld[i]) == ["card", "login", "refund"]
+        others = [j for j in range(9) if TEXTS[j] not in withheld[i]]
         fitted = encoder(folders[family]).fit([TEXTS[j] for j in others], [LABELS[j] for j in others])
         np.testing.assert_allclose(vectors[i], fitted.transform([TEXTS[i]])[0], **CLOSE)
 
@@ -199,24 +210,68 @@ def test_labels_of_any_type(folder, labels):
 # -- nothing leaks -------------------------------------------------------------------------------
 
 
+def relabelled(i):
+    """The labels, with another one of row i."""
+    labels = LABELS.copy()
+    labels[i] = {"card": "refund", "refund": "login", "login": "card"}[labels[i]]
+    return labels
+
+
 @each_family
-@with_context
-def test_no_row_sees_its_own_label(folders, family, embedding):
-    """Changing a label does not change that row; it does change others, and those of transform."""
-    one = encoder(folders[family], embedding=embedding)
+def test_no_row_sees_its_own_label(folders, family):
+    """Changing a label changes neither that row nor those before it; it does change others, and those of transform."""
+    one = encoder(folders[family], embedding="vanilla")
     before = one.fit_transform(TEXTS, LABELS)
     leaky = one.transform(TEXTS)
     looks_far_back = family not in WITH_WINDOW
     moved = np.zeros(len(TEXTS), dtype=bool)
     for i in range(0, len(TEXTS), 4):
-        labels = LABELS.copy()
-        labels[i] = {"card": "refund", "refund": "login", "login": "card"}[labels[i]]
-        after = one.fit_transform(TEXTS, labels)
+        after = one.fit_transform(TEXTS, relabelled(i))
         np.testing.assert_allclose(after[i], before[i], rtol=1e-5, atol=1e-5)
         moved |= np.abs(after - before).max(axis=1) > 1e-3
         if looks_far_back:
             assert np.abs(one.transform([TEXTS[i]])[0] - leaky[i]).max() > 1e-3
-    assert moved.all() if embedding == "loo" and looks_far_back else moved.any()
+    assert moved.any()
+
+
+@pytest.mark.parametrize("labels", [LABELS, ["card"] * 11 + ["refund"] * 7, ["card"] * 9 + ["refund"] * 8 + ["rare"]])
+def test_a_row_is_read_after_as_many_demonstrations_of_each_class_whatever_its_own_label_is(folder, labels):
+    one = encoder(folder)
+    shown = []
+    for withheld in left_out_with(one, TEXTS, labels):
+        shown.append(sorted(word for text, word in one.demonstrations_ if text not in withheld))
+    of_rare = {"rare"} & set(labels)
+    assert len({tuple(words) for words, label in zip(shown, labels) if label not in of_rare}) == 1
+    assert all(("rare" in words) == (label != "rare") for words, label in zip(shown, labels) if of_rare)
+    assert all(set(words) | {label} == set(labels) for words, label in zip(shown, labels))
+
+
+def test_equal_rows_get_equal_vectors_in_any_order_of_the_rows(folder):
+    texts, labels = [*TEXTS[:9], *TEXTS[:4]], [*LABELS[:9], *LABELS[:4]]
+    vectors = encoder(folder).fit_transform(texts, labels)
+    np.testing.assert_allclose(vectors[9:], vectors[:4], rtol=1e-5, atol=1e-5)
+    order = np.random.default_rng(0).permutation(13)
+    permuted = encoder(folder).fit_transform([texts[i] for i in order], np.array(labels)[order])
+    np.testing.assert_allclose(permuted, vectors[order], **CLOSE)
+
+
+@with_context
+def test_no_row_sees_its_own_label_through_tokens_that_join_it_to_the_cue(embedding):
+    """A tokenizer may write the end of the cue and the beginning of some labels as one token."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {piece: i for i, piece in enumerate(["a", "b", "c", ":", "x", ":x", "y"])}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[(":", "x")]))
+    model = (make_network("gpt_neox", positions=LONG), PreTrainedTokenizerFast(tokenizer_object=backend))
+    texts, labels = ["ab", "ba", "abc", "cab", "bca", "cc"], list("xyxyxy")
+    one = encoder(model, embedding=embedding, template="{text}:{label}", pooling="last")
+    vectors, withheld = one.fit_transform(texts, labels), left_out_with(one, texts, labels)
+    for i, text in enumerate(texts):
+        others = [j for j in range(6) if texts[j] not in withheld[i]]
+        if others:  # the first demonstration of "vanilla" stands alone
+            fitted = clone(one).fit([texts[j] for j in others], [labels[j] for j in others])
+            np.testing.assert_allclose(vectors[i], fitted.transform([text])[0], **CLOSE)
 
 
 @with_context
@@ -226,12 +281,15 @@ def test_no_row_sees_its_own_label_through_what_fits(folder, embedding):
     one = encoder(folder, embedding=embedding, window=260, label_words=words)
     with pytest.warns(UserWarning, match="do not fit"):
         before = one.fit_transform(TEXTS, LABELS)
+    kept = [text for text, _ in one.demonstrations_]
     for i in range(0, len(TEXTS), 3):
         labels = LABELS.copy()
         labels[i] = "login"
         with pytest.warns(UserWarning, match="do not fit"):
-            after = clone(one).fit_transform(TEXTS, labels)
-        np.testing.assert_allclose(after[i], before[i], rtol=1e-5, atol=1e-5)
+            after = one.fit_transform(TEXTS, labels)
+        assert [text for text, _ in one.demonstrations_] == kept
+        if embedding == "vanilla":
+            np.testing.assert_allclose(after[i], before[i], rtol=1e-5, atol=1e-5)
 
 
 @with_context
@@ -245,6 +303,27 @@ def test_random_labels_stay_at_chance(folder, embedding):
         scores += cross_val_score(pipeline, texts, labels, cv=4, error_score="raise").tolist()
     # 160 predictions: the standard error at chance is 0.04.
     assert abs(np.mean(scores) - 0.5) < 0.13
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox"])
+@pytest.mark.parametrize("counts", [(16, 16), (24, 8), (12, 10, 10)], ids=str)
+@with_context
+def test_vectors_do_not_tell_random_labels(folders, family, counts, embedding):
+    """Cross-validated on their own rows. With each row left out alone: 0.9 to 1.0, its label being once less there."""
+    scores, n_classes = [], len(counts)
+    words = "card refund login parcel bill lost late wrong money access code help please where when broken".split()
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=3000, class_weight="balanced"))
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        texts = [f"{' '.join(rng.choice(words, 4))} {i}" for i in range(sum(counts))]
+        labels = rng.permutation(np.repeat(["no", "yes", "perhaps"][:n_classes], counts))
+        one = encoder(folders[family], embedding=embedding, pooling="last", random_state=seed)
+        folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+        vectors = one.fit_transform(texts, labels)
+        scores.append(cross_val_score(model, vectors, labels, cv=folds, scoring="balanced_accuracy").mean())
+    # The standard error is at most 0.03. Below chance: rows that are read after the same prompt differ in their labels.
+    assert 1 / n_classes - 0.15 < np.mean(scores) < 1 / n_classes + 0.08
 
 
 def test_a_pipeline_encodes_training_rows_by_leave_one_out(folder):
@@ -374,12 +453,13 @@ def test_the_prompt_is_read_once_for_all_batches_and_calls(folder, runs):
     assert sum(size > 200 for size in runs) == 1
 
 
-def test_leave_one_out_costs_half_of_reading_every_prompt(folder, runs):
+def test_leave_one_out_reads_a_prompt_for_each_row_of_the_smallest_class(folder, runs):
     one = encoder(folder, random_state=8)
     one.fit_transform(TEXTS, LABELS)
     with_sharing = sum(runs)
     whole = len(one._prompt(one._load(torch.device("cpu")).model)[0])
-    assert with_sharing < 0.62 * whole * len(TEXTS)
+    assert 6 <= sum(size > 200 for size in runs) <= 8  # rows of two of the six prompts may be in two batches
+    assert with_sharing < 0.46 * whole * len(TEXTS)
 
 
 def test_vanilla_reads_one_prompt(folder, runs):

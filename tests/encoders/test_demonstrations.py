@@ -133,13 +133,15 @@ def test_equal_texts_stay_in_the_order_given():
 
 
 def test_count_that_fit_is_of_whole_blocks():
-    blocks = [Block((0,) * n, 0, n - 2) for n in (5, 6, 7, 4)]
-    assert [count_that_fit(blocks, room) for room in (0, 4, 5, 10, 11, 17, 18, 22, None)] == [0, 0, 1, 1, 2, 2, 3, 4, 4]
+    blocks, queries = ([Block((0,) * (n + more), 0, n) for n in (3, 4, 5, 2)] for more in (2, 0))
+    rooms = (0, 4, 5, 10, 11, 17, 18, 22, None)
+    assert [count_that_fit(blocks, queries, room) for room in rooms] == [0, 0, 1, 1, 2, 2, 3, 4, 4]
 
 
 def test_count_that_fit_does_not_depend_on_which_label_a_block_has():
     """Two blocks swap a long and a short label."""
-    one = [Block((0,) * 9, 0, 4), Block((0,) * 5, 0, 4), Block((0,) * 9, 0, 4)]
-    two = [Block((0,) * 5, 0, 4), Block((0,) * 9, 0, 4), Block((0,) * 9, 0, 4)]
+    queries = [Block((0,) * 4, 0, 4)] * 3
+    one, two = ([Block((0,) * n, 0, end) for n, end in some] for some in
+                ([(9, 4), (5, 4), (9, 4)], [(5, 3), (9, 4), (9, 4)]))     # a label may share a token with the cue
     for room in range(30):
-        assert count_that_fit(one, room) == count_that_fit(two, room)
+        assert count_that_fit(one, queries, room) == count_that_fit(two, queries, room)

@@ -76,6 +76,28 @@ def test_no_training_row_sees_its_own_label(selector):
     assert sorted(task._training_rows(99)) == list(range(len(ROWS)))
 
 
+@pytest.mark.parametrize("selector", [StratifiedDemonstrations(k=8), StratifiedDemonstrations(k=6),
+                                      NearestDemonstrations(k=6, per_class=True)])
+def test_what_a_training_row_is_read_after_does_not_tell_its_label(selector):
+    """As many demonstrations of each class for all; without the row alone, its class would be the rarer one."""
+    task = fitted(selector=selector)
+    plans = task._training_plans(list(range(len(ROWS))))
+    whole = [task.plan_] * len(ROWS) if task.plan_ is not None else task._plans(ROWS)
+    shown = {tuple(np.bincount(CODES[list(plan)])) for i, plan in enumerate(plans) if i in whole[i]}
+    assert len(shown) == 1
+    assert len(set(shown.pop())) == 1
+    assert all(plan == all_of_it for i, (plan, all_of_it) in enumerate(zip(plans, whole)) if i not in all_of_it)
+
+
+def test_demonstrations_that_vary_from_row_to_row_are_left_as_they_are():
+    """Their classes are as mixed as those of the neighbours; leaving out more of them would tell the label."""
+    task = fitted(selector=NearestDemonstrations(k=3))
+    whole = task._plans(ROWS)
+    assert len({tuple(np.bincount(CODES[list(plan)], minlength=2)) for plan in whole}) > 1
+    expected = [tuple(one for one in plan if one != i) for i, plan in enumerate(whole)]
+    assert task._training_plans(list(range(len(ROWS)))) == expected
+
+
 def test_shift_calibrations_take_off_what_they_read():
     plain = fitted()
     raw = plain.scores(model(), QUERIES).log_proba
