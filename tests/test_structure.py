@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "_validation": set(),
     "datasets": set(),
     "encoders": {"_file_digests", "_tensor_files"},
-    "evaluation": {"_row_selection", "datasets"},
+    "evaluation": {"_file_digests", "_row_selection", "datasets"},
     "finetuning": {"encoders"},
     "inspection": {"_row_selection", "datasets", "reasoning"},
     "pretraining": {"_tensor_files", "reasoning"},

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from pickle import PicklingError
@@ -347,6 +348,17 @@ class LiveModel:
     def __init__(self, model):
         self.model = model
         self.loaded = LoadedModel(model, live=True)
+
+    def checksum(self):
+        """A checksum of the weights as they are now.
+
+        Returns
+        -------
+        checksum : str
+            Of 32 hexadecimal digits; empty where the model is no torch module and holds none.
+        """
+        model = self.model[0] if isinstance(self.model, Sequence) else getattr(self.model, "network", self.model)
+        return weights_digest(self.loaded, model) if hasattr(model, "state_dict") else ""
 
     def __sklearn_clone__(self):
         return self
