@@ -223,7 +223,7 @@ def quick_digest(loaded, network):
 
 
 CHANGING = (
-    "The weights of a model in memory were changed while it was in use, several times. Encode when its training is "
+    "A model in memory was changed while it was in use, several times. Encode when its training is "
     "over, or set cache=None."
 )
 
