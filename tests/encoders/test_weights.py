@@ -17,7 +17,15 @@ from sklearn.base import clone
 
 import skicl.encoders
 from skicl.encoders import EmbeddingCache, LiveModel, _weights, clear_model_cache
-from skicl.encoders._weights import LoadedModel, own_memory, quick_digest, shared_model, weights_digest
+from skicl.encoders._resolution import folder_state
+from skicl.encoders._weights import (
+    LoadedModel,
+    own_memory,
+    quick_digest,
+    shared_from_folder,
+    shared_model,
+    weights_digest,
+)
 
 
 class Model:
@@ -315,6 +323,29 @@ def test_weights_that_are_one_stay_one():
     assert net.tied is net[0].weight
     assert net[0].weight.data_ptr() != place
     np.testing.assert_array_equal(net[0].weight.detach(), before)
+
+
+def test_a_model_of_the_hub_is_looked_for_again_when_its_files_have_changed(tmp_path):
+    finds, opens = [], []
+
+    def load():
+        return shared_from_folder(("a",), lambda: finds.append(1) or folder, lambda place: opens.append(place) or Model(),
+                                  folder_state)
+
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"first")
+    first = load()
+    assert load() is first
+    assert first.folder == folder
+    (folder / "weights").write_bytes(b"other")
+    os.utime(folder / "weights", (0, 0))
+    second = load()
+    assert second is not first
+    assert load() is second
+    assert (len(finds), opens) == (2, [folder] * 2)
+    shutil.rmtree(folder)           # somebody has tidied up the cache of the hub: what is in memory stays of use
+    assert load() is second
 
 
 TEXTS = ["my card is lost", "refund please", "no", "cannot log in"]
