@@ -328,9 +328,16 @@ def test_weights_that_are_one_stay_one():
 def test_a_model_of_the_hub_is_looked_for_again_when_its_files_have_changed(tmp_path):
     finds, opens = [], []
 
+    def find():
+        finds.append(1)
+        return folder
+
+    def open_folder(place):
+        opens.append(place)
+        return Model()
+
     def load():
-        return shared_from_folder(("a",), lambda: finds.append(1) or folder, lambda place: opens.append(place) or Model(),
-                                  folder_state)
+        return shared_from_folder(("a",), find, open_folder, folder_state)
 
     folder = tmp_path / "snapshot"
     folder.mkdir()
