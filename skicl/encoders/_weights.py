@@ -120,8 +120,9 @@ def shared_from_folder(key, find, open_folder, state):
     known = _LOADED.get(key)
     if known is not None and not known.folder.is_dir():     # of the cache of the hub, where others tidied up
         return known
-    unchanged = known is not None and known.version == state(known.folder)
-    folder = known.folder if unchanged else Path(find())
+    if known is not None and known.version == state(known.folder):
+        return known
+    folder = Path(find())
     loaded = shared_model(key, lambda: open_folder(folder), version=lambda: state(folder))
     loaded.folder = folder
     return loaded
