@@ -80,7 +80,11 @@ def shared_model(key, load, *, version=None):
     >>> shared_model(("example", "cpu"), lambda: object()) is first
     True
     """
-    state = version if callable(version) else lambda: version
+    return _shared(key, load, version if callable(version) else lambda: version)
+
+
+def _shared(key, load, state, folder=None):
+    """The model of a key and a state, loaded if it is not there, and again while the state changes."""
     now = state()
     loaded = _LOADED.get(key)
     if loaded is not None and loaded.version == now:
@@ -89,7 +93,7 @@ def shared_model(key, load, *, version=None):
         for _ in range(_TRIES):
             loaded = _LOADED.get(key)
             if loaded is None or loaded.version != now:
-                loaded = LoadedModel(load(), now)
+                loaded = LoadedModel(load(), now, folder=folder)
             before, now = now, state()
             if now == before:
                 _LOADED[key] = loaded
@@ -123,9 +127,7 @@ def shared_from_folder(key, find, open_folder, state):
     if known is not None and known.version == state(known.folder):
         return known
     folder = Path(find())
-    loaded = shared_model(key, lambda: open_folder(folder), version=lambda: state(folder))
-    loaded.folder = folder
-    return loaded
+    return _shared(key, lambda: open_folder(folder), lambda: state(folder), folder)
 
 
 def own_memory(module):
