@@ -77,6 +77,15 @@ def test_a_file_that_was_cut_short_or_grew_is_refused(saved):
             read_safetensors(saved)
 
 
+def test_a_lack_of_memory_is_not_reported_as_damage(saved, monkeypatch):
+    def full(data):
+        raise MemoryError
+
+    monkeypatch.setattr("safetensors.torch.load", full)
+    with pytest.raises(MemoryError):
+        read_safetensors(saved)
+
+
 def test_the_checksum_counts_everything_and_not_the_order():
     metadata = {"a": "1", "b": "2"}
     one = checksum_of(TENSORS, metadata)
