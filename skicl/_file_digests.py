@@ -2,7 +2,8 @@
 
 import os
 import time
-from hashlib import file_digest
+from hashlib import file_digest, sha256
+from pathlib import Path
 
 # A file whose last change is younger than this is read every time: its next change could carry the same time.
 SECONDS_TO_SETTLE = 3
@@ -63,6 +64,27 @@ def file_checksum(path):
             _KNOWN[state] = checksum
         return checksum
     raise OSError(f"{os.fspath(path)!r} changed while it was read, {READINGS} times. Wait until it is complete.")
+
+
+def content_checksum(path):
+    """The sha256 of the content of a file, or of all files in a folder but for hidden ones.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file or folder.
+
+    Returns
+    -------
+    checksum : str
+        Of 64 hexadecimal digits.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return file_checksum(path)
+    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    found = [f"{file}\0{file_checksum(path / file)}\0" for file in files if not file.startswith(".")]
+    return sha256("".join(found).encode(errors="surrogateescape")).hexdigest()
 
 
 def file_state(path):

@@ -142,6 +142,10 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
     whose memory of a prompt cannot be taken apart (recurrent and mixed ones) read every prompt from its beginning: the
     results are the same.
 
+    If the weights of the model have changed since ``fit``, by training or in its files, prompts are read anew; where
+    a calibration or ``normalize="pmi"`` was estimated with the old ones, predictions are refused. NaN is an error but
+    for rows that the verbalizer abstains from.
+
     A pickle holds the labelled rows and no weights. A model in memory cannot be pickled. With ``n_jobs``, threads
     share one model and take turns; every process loads its own. On one device ``n_jobs=1`` is as fast: rows are
     batched.

@@ -71,6 +71,8 @@ def read_safetensors(path):
     try:
         tensors = load(data)
         metadata = dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {})
+    except MemoryError:
+        raise
     except Exception as error:      # each kind of damage has its own class of error
         raise ValueError(f"{str(path)!r} is not a complete .safetensors file ({error}). It may be truncated, damaged "
                          "or of another kind; copy or download it again.") from error

@@ -450,6 +450,8 @@ def short_form(value, length=60):
     """
     text = repr(value)
     return text if len(text) <= length else text[: length - 3] + "..."
+class NotFiniteError(ValueError):
+    """A result is NaN or infinite; for callers who know the cause better."""
 
 
 def check_finite(values, what, cause, positions=None):
@@ -468,24 +470,24 @@ def check_finite(values, what, cause, positions=None):
 
     Raises
     ------
-    ValueError
-        If a number is NaN or infinite. The message counts the rows and names the first.
+    NotFiniteError
+        If a number is NaN or infinite; it is a ValueError. The message counts the rows and names the first.
 
     Examples
     --------
     >>> from skicl._validation import check_finite
-    >>> check_finite([[0.5, 0.5], [0.1, 0.9]], "probabilities", "The weights may be damaged.")
-    >>> check_finite([[0.5, 0.5], [float("nan"), 0.9]], "probabilities", "The weights may be damaged.")
+    >>> check_finite([[0.5, 0.5], [0.1, 0.9]], "probabilities", "Look there.")
+    >>> check_finite([[0.5, 0.5], [float("nan"), 0.9]], "probabilities", "Look there.")
     Traceback (most recent call last):
     ...
-    ValueError: The probabilities of 1 of 2 rows, first at position 1, are NaN or infinite. The weights may be damaged.
+    skicl._validation.NotFiniteError: The probabilities of 1 of 2 rows, first at position 1, are NaN or infinite. ...
     """
     finite = np.isfinite(np.atleast_1d(values))
     if finite.all():
         return
     bad = np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))
     first = min(bad if positions is None else (positions[i] for i in bad))
-    raise ValueError(
+    raise NotFiniteError(
         f"The {what} of {len(bad)} of {len(finite)} rows, first at position {first}, are NaN or infinite. {cause}"
     )
 

@@ -1,4 +1,5 @@
 import copy
+import os
 import pickle
 import random
 import warnings
@@ -12,6 +13,7 @@ import scipy.sparse
 import torch
 from encoders.argument_names import MANNERS, CountsTokens, forget_past, rename_past
 from prompting.tiny_causal_models import FAMILIES, pair_of, save_pair
+from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
@@ -742,3 +744,74 @@ def test_a_searching_selector_of_the_user_finds_better_demonstrations():
 def test_words_that_are_almost_right_are_answered_with_the_right_one(parameter, word, meant):
     with pytest.raises(ValueError, match=rf"{word}.* Did you mean '{meant}'"):
         ICLClassifier(**{"model": "skicl-tiny", parameter: word}).fit(["a", "b"], [0, 1])
+
+
+# -- weights that change --------------------------------------------------------------------------
+
+ESTIMATED = {
+    "calibration": {"calibration": "contextual"},
+    "normalize": {"verbalizer": Verbalizer(normalize="pmi", domain_prompt="It is about")},
+}
+
+
+@pytest.mark.parametrize("readout", ["label_words", "hidden_centroid"])
+def test_a_live_model_that_was_changed_is_read_anew(readout):
+    """What it had made of the prompt is not mixed with what it makes of the queries now."""
+    network, tokenizer = pair_of("llama")
+    classifier = ICLClassifier((network, tokenizer), demonstrations=4, readout=readout).fit(TRAIN, Y)
+    before = classifier.predict_proba(QUERIES)
+    for weight in network.parameters():
+        if weight.dim() > 1:
+            weight.data = weight.data.flip(0)
+    after = classifier.predict_proba(QUERIES)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, clone(classifier).fit(TRAIN, Y).predict_proba(QUERIES), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("parameters", ESTIMATED.values(), ids=ESTIMATED)
+def test_what_was_estimated_with_other_weights_is_refused(parameters):
+    network, tokenizer = pair_of("llama")
+    classifier = ICLClassifier((network, tokenizer), demonstrations=4, **parameters).fit(TRAIN, Y)
+    before = classifier.predict_proba(QUERIES)
+    weight = network.get_input_embeddings().weight
+    kept, weight.data = weight.data, weight.data.flip(0)
+    with pytest.raises(ValueError, match="`model` has other weights than when this classifier was fitted"):
+        classifier.predict_proba(QUERIES)
+    weight.data = kept
+    np.testing.assert_allclose(classifier.predict_proba(QUERIES), before, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_a_folder_that_was_overwritten_in_place_is_read_anew_or_refused(pickled, tmp_path):
+    save_pair("llama", tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    fitted = {name: ICLClassifier(str(tmp_path / "model"), demonstrations=4, device="cpu", **parameters).fit(TRAIN, Y)
+              for name, parameters in {"plain": {}, **ESTIMATED}.items()}
+    before = fitted["plain"].predict_proba(QUERIES)
+    stat, tensors = weights.stat(), load_file(weights)
+    exchanged = {name: tensor.flip(0).contiguous() for name, tensor in tensors.items()}
+    save_file(exchanged, tmp_path / "new", {"format": "pt"})
+    with weights.open("r+b") as file:
+        file.write((tmp_path / "new").read_bytes())
+    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns - 10**9))
+    assert weights.stat().st_size == stat.st_size
+    if pickled:
+        fitted = pickle.loads(pickle.dumps(fitted))
+    plain = fitted.pop("plain")
+    after = plain.predict_proba(QUERIES)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, clone(plain).fit(TRAIN, Y).predict_proba(QUERIES), rtol=1e-4, atol=1e-6)
+    for classifier in fitted.values():
+        with pytest.raises(ValueError, match="other weights than when this classifier was fitted"):
+            classifier.predict(QUERIES)
+
+
+def test_weights_that_are_nan_are_named_and_abstentions_stay():
+    network, tokenizer = pair_of("llama")
+    verbalizer = Verbalizer(min_mass=0.999, low_mass="nan")
+    classifier = ICLClassifier((network, tokenizer), demonstrations=4, verbalizer=verbalizer).fit(TRAIN, Y)
+    assert np.isnan(classifier.predict_proba(QUERIES)).all()
+    network.get_output_embeddings().weight.data[:] = torch.nan
+    for method in ("predict", "predict_proba", "decision_function", "label_mass"):
+        with pytest.raises(ValueError, match=r"are NaN or infinite\. The weights of the model may be damaged"):
+            getattr(classifier, method)(QUERIES)

@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "_withholding": set(),
     "datasets": set(),
     "encoders": {"_file_digests", "_tensor_files", "_withholding"},
-    "evaluation": {"_row_selection", "datasets"},
+    "evaluation": {"_file_digests", "_row_selection", "datasets"},
     "finetuning": {"_fitted", "encoders"},
     "inspection": {"_row_selection", "datasets", "reasoning"},
     "pretraining": {"_tensor_files", "reasoning"},

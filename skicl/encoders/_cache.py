@@ -404,7 +404,7 @@ def _encode_unclaimed(store, keys, missing, rows, encode, still_valid):
         except KeysOutdated:
             raise
         except BaseException:       # an error or an interrupt: what was done until then is kept
-            with suppress(KeysOutdated):
+            with suppress(Exception):
                 keep()
             raise
         finally:

@@ -20,6 +20,8 @@ BUNDLED_MODELS = {"skicl-tiny": Path(__file__).parent / "weights" / "skicl-tiny"
 
 SECONDS_TO_REACH_THE_HUB = 5
 INSTALL_LINE = 'pip install "skicl[offline]"'
+# What a trainer leaves in the folder of a model; it may be many times as large.
+_OF_TRAINING = ("checkpoint-", "optimizer.", "scheduler.", "rng_state", "training_args.")
 _OTHER_FORMATS = (".onnx", ".h5", ".msgpack", ".ot", ".tflite", ".gguf", ".mlmodel", ".xml", ".pb")
 
 
@@ -140,7 +142,8 @@ def _places(folder):
 def _files_of_model(folder):
     """Names of the files that a model may be loaded from, without copies of the weights in other formats."""
     files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return sorted(wanted_files([file.as_posix() for file in files if not file.parts[0].startswith(".")]))
+    files = [file.as_posix() for file in files if not any(part.startswith((".", *_OF_TRAINING)) for part in file.parts)]
+    return sorted(wanted_files(files))
 
 
 def _checksum_or_state(path):

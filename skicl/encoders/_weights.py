@@ -1,6 +1,7 @@
 """The one cache of loaded models of this process, and the handle of a model that the user loaded."""
 
 import json
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from pickle import PicklingError
@@ -79,7 +80,11 @@ def shared_model(key, load, *, version=None):
     >>> shared_model(("example", "cpu"), lambda: object()) is first
     True
     """
-    state = version if callable(version) else lambda: version
+    return _shared(key, load, version if callable(version) else lambda: version)
+
+
+def _shared(key, load, state, folder=None):
+    """The model of a key and a state, loaded if it is not there, and again while the state changes."""
     now = state()
     loaded = _LOADED.get(key)
     if _is_current(loaded, now):
@@ -88,7 +93,7 @@ def shared_model(key, load, *, version=None):
         for _ in range(_TRIES):
             loaded = _LOADED.get(key)
             if not _is_current(loaded, now):
-                loaded = LoadedModel(load(), now)
+                loaded = LoadedModel(load(), now, folder=folder)
             before, now = now, state()
             if now == before:
                 _LOADED[key] = loaded
@@ -122,13 +127,14 @@ def shared_from_folder(key, find, open_folder, state):
         The model, its lock and its folder.
     """
     known = _LOADED.get(key)
+    if known is not None and known.lock.interrupted:        # by a fork, as in `_is_current`
+        known = None
     if known is not None and not known.folder.is_dir():     # of the cache of the hub, where others tidied up
         return known
-    unchanged = known is not None and known.version == state(known.folder)
-    folder = known.folder if unchanged else Path(find())
-    loaded = shared_model(key, lambda: open_folder(folder), version=lambda: state(folder))
-    loaded.folder = folder
-    return loaded
+    if known is not None and known.version == state(known.folder):
+        return known
+    folder = Path(find())
+    return _shared(key, lambda: open_folder(folder), lambda: state(folder), folder)
 
 
 def own_memory(module):
@@ -227,7 +233,7 @@ def quick_digest(loaded, network):
 
 
 CHANGING = (
-    "The weights of a model in memory were changed while it was in use, several times. Encode when its training is "
+    "A model in memory was changed while it was in use, several times. Encode when its training is "
     "over, or set cache=None."
 )
 
@@ -352,6 +358,17 @@ class LiveModel:
     def __init__(self, model):
         self.model = model
         self.loaded = LoadedModel(model, live=True)
+
+    def checksum(self):
+        """A checksum of the weights as they are now.
+
+        Returns
+        -------
+        checksum : str
+            Of 32 hexadecimal digits; empty where the model is no torch module and holds none.
+        """
+        model = self.model[0] if isinstance(self.model, Sequence) else getattr(self.model, "network", self.model)
+        return weights_digest(self.loaded, model) if hasattr(model, "state_dict") else ""
 
     def __sklearn_clone__(self):
         return self

@@ -9,6 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 
+from skicl._file_digests import content_checksum
+
 # Parameters of an encoder that change how fast a vector is made and not what is in it.
 _OF_SPEED = frozenset({"batch_size", "cache", "device", "n_jobs", "verbose"})
 
@@ -76,11 +78,17 @@ def describe_encoder(encoder):
     -------
     str
         Its class and parameters; of parameters that are functions or classes their name, of other objects their class.
+        Of a `model` in a folder or in memory a checksum.
     """
     if encoder is None:
         return ""
     parameters = encoder.get_params(deep=False) if hasattr(encoder, "get_params") else {}
     shown = [f"{name}={_describe(value)}" for name, value in sorted(parameters.items()) if name not in _OF_SPEED]
+    model = parameters.get("model")
+    if hasattr(model, "checksum"):  # in memory
+        shown.append(f"checksum={model.checksum()}")
+    elif isinstance(model, str | os.PathLike) and os.path.isdir(model):  # its files may be others tomorrow
+        shown.append(f"checksum={content_checksum(model)}")
     return f"{type(encoder).__module__}.{type(encoder).__qualname__}({', '.join(shown)})"
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skicl._validation import resolve_device
+from skicl._validation import NotFiniteError, resolve_device
 from skicl.encoders._pipelining import progress_bar
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._weights import LiveModel, weights_digest
@@ -208,7 +208,7 @@ def _with_head(task):
                 yield _cross_entropy(head.logits(found), codes[batch], weights[batch])
 
         def validate():
-            return _log_loss(head.head(), own._vectors(loaded, task.held_out.texts), task.held_out)
+            return _log_loss(head.head(), _vectors(own, loaded, task.held_out.texts), task.held_out)
 
         groups = [
             {"params": [weight for weight in module.parameters() if weight.requires_grad], "lr": task.learning_rate},
@@ -221,7 +221,7 @@ def _with_head(task):
         adapters = adapter_weights(transformer_of(loaded))
         changes = {name: (None, weight.detach().cpu().numpy().copy()) for name, weight in adapters.items()}
     freeze(module)
-    _check_finite(head.head().log_proba(own._vectors(loaded, rows.texts[: task.batch_size])))
+    _check_finite(head.head().log_proba(_vectors(own, loaded, rows.texts[: task.batch_size])))
     return Tuned(own, head.head(), changes, digest, history)
 
 
@@ -254,7 +254,7 @@ def _contrastive(task):
     everything = rows if task.held_out is None else Rows(
         rows.texts + task.held_out.texts, *(np.concatenate(pair) for pair in zip(rows[1:], task.held_out[1:]))
     )
-    vectors = own._vectors(loaded, everything.texts)
+    vectors = _vectors(own, loaded, everything.texts)
     _check_finite(vectors)
     head = logistic_head(vectors, everything.codes, everything.weights, task.n_classes)
     return Tuned(own, head, changes, digest, history)
@@ -269,7 +269,7 @@ def _pair_validation(task, own, loaded):
     weights, same = _as_tensor(held_out.weights[left] * held_out.weights[right]), torch.tensor(same).float()
 
     def validate():
-        vectors = torch.tensor(own._vectors(loaded, held_out.texts))
+        vectors = torch.tensor(_vectors(own, loaded, held_out.texts))
         return cosine_pair_loss(vectors[left], vectors[right], same, weights).item()
 
     return validate
@@ -280,6 +280,14 @@ def _trained(task, groups, losses, validate):
     total = task.course.n_epochs * task.course.steps_per_epoch
     with progress_bar(total, f"FineTuneClassifier, {task.method}", task.verbose) as bar:
         return train(groups, losses, task.course, validate=validate if task.held_out else None, bar=bar)
+
+
+def _vectors(own, loaded, texts):
+    """Vectors of the model that is being trained."""
+    try:
+        return own._vectors(loaded, texts)
+    except NotFiniteError as error:
+        raise ValueError(DIVERGED.format("what the trained model computes")) from error
 
 
 def _check_finite(values):

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
+from skicl.encoders import EmbeddingCache
 from skicl.encoders._base import (
     SMALLEST_BATCH,
     BaseEncoder,
@@ -11,6 +12,7 @@ from skicl.encoders._base import (
     distinct_digests,
     read_unicode,
 )
+from skicl.encoders._cache import content_digest, keys_of
 
 
 class CountingEncoder(BaseEncoder):
@@ -153,3 +155,34 @@ def test_nothing_to_encode_is_refused(monkeypatch):
     monkeypatch.setattr(CountingEncoder, "_read", lambda self, X: list(X))
     with pytest.raises(ValueError, match="`X` is empty: found 0 items while a minimum of 1 is required"):
         CountingEncoder().fit_transform([])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("cached", [False, True])
+def test_vectors_that_are_not_finite_are_refused_and_not_kept(wrong, cached, monkeypatch):
+    """The message counts rows as the user gave them, whatever their order in batches and whatever is equal."""
+
+    def encode(self, model, batch):
+        return np.array([[wrong if text == "bad" else 1.0, 2.0] for text in batch], dtype=np.float32)
+
+    monkeypatch.setattr(CountingEncoder, "_encode", encode)
+    monkeypatch.setattr(CountingEncoder, "_fingerprint", lambda self, model: ("counting",), raising=False)
+    encoder, cache = CountingEncoder(), EmbeddingCache()
+    if cached:
+        monkeypatch.setattr(CountingEncoder, "cache", cache, raising=False)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"vectors .* first at position 3, are NaN or infinite\. .*float16"):
+            encoder.fit_transform(["a", "a", "longest of all", "bad", "bad", "b"])
+    assert encoder.fit_transform(["a", "b"]).shape == (2, 2)
+    if cached:
+        keys = keys_of([content_digest(b"bad")], ("counting",))
+        assert not cache.open().find(keys)
+
+
+def test_a_vector_that_an_earlier_version_kept_is_checked_too(monkeypatch):
+    cache = EmbeddingCache()
+    monkeypatch.setattr(CountingEncoder, "_fingerprint", lambda self, model: ("counting",), raising=False)
+    monkeypatch.setattr(CountingEncoder, "cache", cache, raising=False)
+    cache.open().put(keys_of([content_digest(b"a")], ("counting",)), np.full((1, 2), np.nan, dtype=np.float32))
+    with pytest.raises(ValueError, match="vectors of 1 of 1 rows, first at position 0, are NaN"):
+        CountingEncoder().fit_transform(["a"])

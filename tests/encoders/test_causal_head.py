@@ -1,10 +1,13 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from prompting.tiny_causal_models import FAMILIES, network_of, pair_of, save_pair
+from safetensors.torch import load_file, save_file
 
-from skicl.encoders import LanguageModelEncoder, LiveModel, clear_model_cache
+from skicl.encoders import LanguageModelEncoder, LiveModel, _causal_head, clear_model_cache
 from skicl.encoders._causal_head import load_causal_model, put_head_on
 from skicl.encoders._networks import load_language_model
 
@@ -119,3 +122,45 @@ def test_the_format_is_that_of_the_body(tmp_path):
     folder = save_pair("gpt_neox", tmp_path / "model")
     whole = load_causal_model(folder, None, CPU, "bfloat16").model.whole
     assert {parameter.dtype for parameter in whole.parameters()} == {torch.bfloat16}
+
+
+def save_heads(tmp_path):
+    """The weights of two models that differ in everything, and a folder that holds the first."""
+    folders = [Path(save_pair("llama", tmp_path / f"model{seed}")) for seed in (0, 1)]
+    weights = [folder / "model.safetensors" for folder in folders]
+    tensors = {name: tensor.flip(0).contiguous() for name, tensor in load_file(weights[0]).items()}
+    save_file(tensors, weights[1], {"format": "pt"})
+    return weights, shutil.copytree(folders[0], tmp_path / "model")
+
+
+def test_a_head_does_not_change_with_its_file(tmp_path):
+    (_, other), folder = save_heads(tmp_path)
+    loaded = load_causal_model(str(folder), None, CPU, None)
+    before = logits_of(loaded.model.whole)
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.write(other.read_bytes())
+    assert torch.equal(logits_of(loaded.model.whole), before)
+    after = logits_of(load_causal_model(str(folder), None, CPU, None).model.whole)
+    assert not torch.allclose(after, before, atol=1e-2)
+
+
+def test_a_head_is_never_put_on_another_body(tmp_path, monkeypatch):
+    """The files change after the body was loaded and before its head is asked for, or while it is read."""
+    (first, other), folder = save_heads(tmp_path)
+    shutil.copyfile(other, folder / "model.safetensors")
+    expected = logits_of(load_causal_model(str(folder), None, CPU, None).model.whole)
+    for change in ("before", "while"):
+        shutil.copyfile(first, folder / "model.safetensors")
+        clear_model_cache()
+        LanguageModelEncoder(str(folder), device="cpu").fit(["a text"])         # the body alone
+        if change == "before":
+            shutil.copyfile(other, folder / "model.safetensors")
+        else:
+            original = _causal_head.put_head_on
+
+            def put(network, place, name, original=original):
+                shutil.copyfile(other, folder / "model.safetensors")
+                return original(network, place, name)
+
+            monkeypatch.setattr(_causal_head, "put_head_on", put)
+        torch.testing.assert_close(logits_of(load_causal_model(str(folder), None, CPU, None).model.whole), expected)

@@ -144,3 +144,30 @@ def test_networks_that_ignore_the_past_are_found_out():
     model = LanguageModel(forget_past(make_network("llama")), make_tokenizer("llama"))
     with pytest.warns(UserWarning, match="LlamaModel reads every prompt from its beginning .* differs by "):
         assert not shares_past(model)
+
+
+def exchange_rows(network):
+    weight = network.get_input_embeddings().weight
+    weight.data = weight.data.flip(0)
+
+
+def exchange_rows_in_place(network):
+    values = network.get_input_embeddings().weight.detach().numpy()
+    values[:] = values[::-1].copy()
+
+
+@pytest.mark.parametrize("change", [exchange_rows, exchange_rows_in_place], ids=lambda change: change.__name__)
+def test_a_change_that_no_counter_of_pytorch_sees_is_noticed(change):
+    """In memory that was freed new weights may lie at the old address, with the old number of their version."""
+    model = LanguageModel(make_network("llama"), make_tokenizer("llama"))
+    before = read_prompt(model, PROMPT, (2,)).states
+    change(model.network)
+    after = read_prompt(model, PROMPT, (2,)).states
+    torch.testing.assert_close(after, from_scratch(model, PROMPT, (2,)), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(after, before, atol=1e-3)
+
+
+def test_weights_that_nobody_else_has_are_not_looked_at(monkeypatch):
+    model = LanguageModel(make_network("llama"), make_tokenizer("llama"))
+    monkeypatch.setattr(_prompt_reading, "state_of", lambda part: pytest.fail("looked at"))
+    assert read_prompt(model, PROMPT, (2,), live=False) is read_prompt(model, PROMPT, (2,), live=False)

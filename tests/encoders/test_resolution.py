@@ -135,7 +135,8 @@ def test_files_that_no_model_is_loaded_from_do_not_count(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     version = folder_version(tmp_path)
     (tmp_path / ".git").mkdir()
-    for name in (".git/index", "model.onnx", "pytorch_model.bin"):
+    (tmp_path / "checkpoint-500").mkdir()
+    for name in (".git/index", "model.onnx", "pytorch_model.bin", "checkpoint-500/model.safetensors", "optimizer.pt"):
         (tmp_path / name).write_bytes(b"something")
     assert folder_version(tmp_path) == version
 

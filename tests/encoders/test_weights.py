@@ -1,17 +1,32 @@
 import copy
 import gc
+import json
 import os
 import pickle
+import shutil
 import threading
 import time
 import weakref
+from pathlib import Path
 
+import numpy as np
 import pytest
+from encoders.tiny_language_models import make_network, make_tokenizer, save_tiny_model
+from encoders.tiny_vision_audio import build_audio_model, build_image_model, some_images, some_recordings
 from forked_process import in_child
 from sklearn.base import clone
 
-from skicl.encoders import LiveModel, _weights, clear_model_cache
-from skicl.encoders._weights import LoadedModel, shared_model, weights_digest
+import skicl.encoders
+from skicl.encoders import EmbeddingCache, LiveModel, _weights, clear_model_cache
+from skicl.encoders._resolution import folder_state
+from skicl.encoders._weights import (
+    LoadedModel,
+    own_memory,
+    quick_digest,
+    shared_from_folder,
+    shared_model,
+    weights_digest,
+)
 
 
 class Model:
@@ -233,3 +248,346 @@ def test_a_child_waits_for_no_thread_of_its_parent_and_takes_nothing_half_done()
         for thread in threads:
             thread.join()
     assert shared_model(("fork", "used"), object) is used
+
+
+def test_each_part_of_a_model_has_its_own_checksum(tiny_folder):
+    """Whoever asks first for the network alone must not decide what the network with its tokenizer is called."""
+    from transformers import AutoTokenizer
+
+    net, tokenizer = network(), AutoTokenizer.from_pretrained(tiny_folder)
+    first, second = LoadedModel(net), LoadedModel(net)
+    alone, both = weights_digest(first, net), weights_digest(first, net, tokenizer)
+    assert (weights_digest(second, net, tokenizer), weights_digest(second, net)) == (both, alone)
+    assert both != alone
+
+
+def exchange_rows(net):
+    net[0].weight.data[[0, 1]] = net[0].weight.data[[1, 0]]
+
+
+def exchange_two_numbers_through_numpy(net):
+    values = net[0].weight.detach().numpy()
+    values[0, 0], values[1, 2] = values[1, 2], values[0, 0].copy()
+
+
+def flip_two_signs(net):
+    net[0].weight.data[0, 0] *= -1
+    net[0].weight.data[0, 1] *= -1
+
+
+def put_other_numbers(net):
+    net[0].weight.data = net[0].weight.data.flip(1)
+
+
+def exchange_two_layers(net):
+    net[2].weight.data, net[2].bias.data = net[2].bias.data, net[2].weight.data
+
+
+CHANGES = [exchange_rows, exchange_two_numbers_through_numpy, flip_two_signs, put_other_numbers, exchange_two_layers]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("digest_of", [weights_digest, quick_digest], ids=lambda one: one.__name__)
+def test_no_change_of_a_live_model_escapes_its_checksum(change, digest_of):
+    net = network()
+    loaded = LoadedModel(net, live=True)
+    before, kept = digest_of(loaded, net), copy.deepcopy(net.state_dict())
+    change(net)
+    assert digest_of(loaded, net) == digest_of(LoadedModel(net), net) != before
+    net.load_state_dict(kept)
+    assert digest_of(loaded, net) == before
+
+
+def test_no_change_of_a_live_tokenizer_escapes_its_checksum(tiny_folder):
+    from tokenizers import normalizers
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    loaded = LoadedModel(tokenizer, live=True)
+    before = weights_digest(loaded, tokenizer)
+    tokenizer(["a card", "refund"], padding="max_length", truncation=True, max_length=7)
+    assert weights_digest(loaded, tokenizer) == before
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("a", "b")
+    assert weights_digest(loaded, tokenizer) != before
+
+
+def test_a_model_that_is_trained_meanwhile_gets_no_checksum_of_another_state(monkeypatch):
+    net, trained = network(), []
+    loaded, original = LoadedModel(net, live=True), _weights._contents
+
+    def contents(part):
+        yield from original(part)
+        if len(trained) < 2:        # after what is digested, before it is kept
+            trained.append(net[0].bias.data.add_(1))
+
+    monkeypatch.setattr(_weights, "_contents", contents)
+    assert weights_digest(loaded, net) == digest(net)
+    trained.clear()
+    monkeypatch.setattr(_weights, "_contents", lambda part: original(net[0].bias.data.add_(1) is not None and part))
+    with pytest.raises(RuntimeError, match="changed while it was in use"):
+        weights_digest(LoadedModel(net, live=True), net)
+
+
+def test_the_adapter_that_is_active_counts():
+    peft = pytest.importorskip("peft")
+    net = peft.inject_adapter_in_model(peft.LoraConfig(target_modules=["0"], r=2, init_lora_weights=False), network())
+    loaded = LoadedModel(net, live=True)
+    before = weights_digest(loaded, net)
+    net[0].enable_adapters(False)
+    without = weights_digest(loaded, net)
+    net[0].enable_adapters(True)
+    assert weights_digest(loaded, net) == before != without
+    net[0].set_scale("default", 3.0)
+    assert weights_digest(loaded, net) != before
+
+
+# -- files that change ----------------------------------------------------------------------------
+
+
+def test_a_model_whose_files_change_while_it_is_loaded_is_loaded_again():
+    states = iter([1, 2, 2])
+    loads = []
+    loaded = shared_model(("a",), lambda: loads.append(1) or len(loads), version=lambda: next(states))
+    assert (loaded.model, loaded.version) == (2, 2)
+    ever_new = iter(range(100))
+    with pytest.raises(OSError, match="changed while it was loaded, 5 times"):
+        shared_model(("b",), Model, version=lambda: next(ever_new))
+
+
+def test_weights_that_are_one_stay_one():
+    net = network()
+    net.tied = net[0].weight
+    place, before = net[0].weight.data_ptr(), net[0].weight.detach().clone()
+    assert own_memory(net) is net
+    assert net.tied is net[0].weight
+    assert net[0].weight.data_ptr() != place
+    np.testing.assert_array_equal(net[0].weight.detach(), before)
+
+
+def test_a_model_of_the_hub_is_looked_for_again_when_its_files_have_changed(tmp_path):
+    finds, opens = [], []
+
+    def find():
+        finds.append(1)
+        return folder
+
+    def open_folder(place):
+        opens.append(place)
+        return Model()
+
+    def load():
+        return shared_from_folder(("a",), find, open_folder, folder_state)
+
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"first")
+    first = load()
+    assert load() is first
+    assert first.folder == folder
+    (folder / "weights").write_bytes(b"other")
+    os.utime(folder / "weights", (0, 0))
+    second = load()
+    assert second is not first
+    assert load() is second
+    assert (len(finds), opens) == (2, [folder] * 2)
+    shutil.rmtree(folder)           # somebody has tidied up the cache of the hub: what is in memory stays of use
+    assert load() is second
+
+
+TEXTS = ["my card is lost", "refund please", "no", "cannot log in"]
+ENCODERS = {
+    "SentenceEncoder": (None, TEXTS, {}),
+    "LanguageModelEncoder": (lambda folder, seed: save_tiny_model("llama", folder, seed=seed), TEXTS, {}),
+    "ContextualEncoder": (lambda folder, seed: save_tiny_model("gpt2", folder, seed=seed), TEXTS, {}),
+    "ImageEncoder": (lambda folder, seed: build_image_model("vit", folder, seed), some_images(4), {}),
+    "AudioEncoder": (
+        lambda folder, seed: build_audio_model("wav2vec2 base", folder, seed), some_recordings(4),
+        {"sampling_rate": 16000},
+    ),
+}
+
+
+@pytest.fixture(params=ENCODERS)
+def exchanged(request, tmp_path, tiny_folder, other_tiny_folder):
+    """An encoder of a folder, its items, and a function that overwrites the weights there by the first or the second.
+
+    As ``cp -p`` does: in place, with files of one size whose time is the same and lies in the past.
+    """
+    build, items, options = ENCODERS[request.param]
+    if build is None:
+        sources = [Path(tiny_folder), Path(other_tiny_folder)]
+    else:
+        sources = [Path(build(tmp_path / f"source{seed}", seed)) for seed in (0, 1)]
+    folder = shutil.copytree(sources[0], tmp_path / "model")
+
+    def overwrite(number):
+        source, file = sources[number] / "model.safetensors", folder / "model.safetensors"
+        before = file.stat()
+        shutil.copyfile(source, file)
+        os.utime(file, ns=(10**18, 10**18))
+        assert (file.stat().st_size, file.stat().st_ino) == (before.st_size, before.st_ino)
+
+    overwrite(0)
+    encoder = getattr(skicl.encoders, request.param)(str(folder), device="cpu", batch_size=2, **options)
+    return encoder, items, overwrite
+
+
+def vectors_of(encoder, items):
+    """As another process would compute them that keeps nothing."""
+    clear_model_cache()
+    found = clone(encoder).set_params(cache=None).fit_transform(items, [0, 1, 0, 1][: len(items)])
+    clear_model_cache()
+    return found
+
+
+def test_a_cache_never_returns_vectors_of_weights_that_were_overwritten(exchanged, tmp_path):
+    """Neither from the cache nor into it: the old weights come back, and so do their vectors alone."""
+    encoder, items, overwrite = exchanged
+    encoder.set_params(cache=EmbeddingCache(tmp_path / "cache"))
+    y = [0, 1, 0, 1]
+    expected = []
+    for number in (0, 1):
+        overwrite(number)
+        expected.append(vectors_of(encoder, items))
+    assert not np.allclose(*expected, atol=1e-2)
+    for number, n_known in [(0, 2), (1, 3), (0, 4), (1, 4)]:    # some items are new each time
+        overwrite(number)
+        if isinstance(encoder, skicl.encoders.ContextualEncoder):
+            n_known = 4             # the vector of a demonstration depends on the others
+        found = clone(encoder).fit_transform(items[:n_known], y[:n_known])
+        np.testing.assert_allclose(found, expected[number][:n_known], rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_in_use_does_not_change_with_its_file(exchanged, tmp_path, monkeypatch):
+    """A process that has the old weights goes on with them, and writes them down under their own name."""
+    encoder, items, overwrite = exchanged
+    encoder.set_params(cache=EmbeddingCache(tmp_path / "cache"))
+    y, original, batches = [0, 1, 0, 1], type(encoder)._encode, []
+    expected = [vectors_of(encoder, items)]
+    overwrite(1)
+    expected.append(vectors_of(encoder, items))
+    overwrite(0)
+
+    def encode(self, model, batch):
+        if not batches:
+            overwrite(1)
+        batches.append(batch)
+        return original(self, model, batch)
+
+    monkeypatch.setattr(type(encoder), "_encode", encode)
+    np.testing.assert_allclose(clone(encoder).fit_transform(items, y), expected[0], rtol=1e-4, atol=1e-5)
+    assert batches
+    monkeypatch.undo()
+    for number in (1, 0):
+        overwrite(number)
+        clear_model_cache()         # another process, with the same folder of vectors
+        np.testing.assert_allclose(clone(encoder).fit_transform(items, y), expected[number], rtol=1e-4, atol=1e-5)
+
+
+def test_an_encoder_says_so_when_its_files_have_changed_since_fit(exchanged):
+    encoder, items, overwrite = exchanged
+    y = [0, 1, 0, 1]
+    fitted = encoder.fit(items, y)
+    fitted.transform(items)         # without a warning
+    overwrite(1)
+    for one in (fitted, pickle.loads(pickle.dumps(fitted))):
+        with pytest.warns(UserWarning, match=r"The files of `model`=.*model' have changed since .* was fitted"):
+            found = one.transform(items)
+    np.testing.assert_allclose(found, clone(encoder).fit(items, y).transform(items), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "1_Pooling/config.json", "sentence_bert_config.json"])
+def test_other_files_of_a_model_are_noticed_too(name, tiny_folder, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    encoder = skicl.encoders.SentenceEncoder(folder, device="cpu", cache=EmbeddingCache())
+    before = encoder.fit_transform(TEXTS)
+    file = folder / name
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if name == "tokenizer.json":
+        vocabulary = content["model"]["vocab"]
+        vocabulary["r"], vocabulary["##e"] = vocabulary["##e"], vocabulary["r"]
+    elif name == "1_Pooling/config.json":
+        content |= {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+    else:
+        content["max_seq_length"] = 9
+    stat = file.stat()
+    file.write_text(json.dumps(content), encoding="utf-8")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns - 10**9))
+    after = clone(encoder).fit_transform(TEXTS)
+    assert not np.allclose(after, before, atol=1e-3)
+    np.testing.assert_allclose(after, vectors_of(encoder, TEXTS), rtol=1e-4, atol=1e-5)
+
+
+# -- live models ----------------------------------------------------------------------------------
+
+
+def live_encoder(kind, tiny_model):
+    if kind == "SentenceEncoder":
+        return skicl.encoders.SentenceEncoder(tiny_model, batch_size=1), tiny_model
+    net = make_network("llama")
+    return getattr(skicl.encoders, kind)((net, make_tokenizer("llama")), batch_size=1), net
+
+
+@pytest.mark.parametrize("kind", ["SentenceEncoder", "LanguageModelEncoder", "ContextualEncoder"])
+def test_rows_exchanged_in_a_live_model_give_new_vectors(kind, tiny_model):
+    encoder, net = live_encoder(kind, tiny_model)
+    cached = clone(encoder).set_params(cache=EmbeddingCache())
+    before = cached.fit_transform(TEXTS, [0, 1, 0, 1])
+    weight = max(net.parameters(), key=lambda parameter: parameter.numel())
+    weight.data[5:] = weight.data[5:].flip(0)
+    after = clone(cached).fit_transform(TEXTS, [0, 1, 0, 1])
+    assert not np.allclose(after, before, atol=1e-3)
+    np.testing.assert_allclose(after, clone(encoder).fit_transform(TEXTS, [0, 1, 0, 1]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 100.0])
+def test_weights_that_change_while_texts_are_encoded_are_not_stored_under_the_old_name(
+    tiny_model, monkeypatch, seconds
+):
+    """Checked after the last batch at the latest; the call begins anew."""
+    monkeypatch.setattr("skicl.encoders._cache.SECONDS_BETWEEN_CHECKS", seconds)
+    plain, cache = skicl.encoders.SentenceEncoder(tiny_model, batch_size=1), EmbeddingCache()
+    original, calls = skicl.encoders.SentenceEncoder._encode, []
+    weight = tiny_model[0].auto_model.embeddings.word_embeddings.weight
+    before, old = weight.data.clone(), plain.fit_transform(TEXTS)
+
+    def encode(self, model, batch):
+        calls.append(batch)
+        if len(calls) == 2:
+            weight.data = before.flip(0)
+        return original(self, model, batch)
+
+    monkeypatch.setattr(skicl.encoders.SentenceEncoder, "_encode", encode)
+    encoder = clone(plain).set_params(cache=cache)
+    found = encoder.fit_transform(TEXTS)
+    assert len(calls) > len(TEXTS)
+    monkeypatch.undo()
+    np.testing.assert_allclose(found, plain.fit_transform(TEXTS), rtol=1e-4, atol=1e-5)
+    weight.data = before
+    np.testing.assert_allclose(encoder.fit_transform(TEXTS), old, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_that_change_all_the_time_are_refused_with_a_cache(tiny_model, monkeypatch):
+    original = skicl.encoders.SentenceEncoder._encode
+    weight = tiny_model[0].auto_model.embeddings.word_embeddings.weight
+
+    def encode(self, model, batch):
+        weight.data *= 1.01
+        return original(self, model, batch)
+
+    monkeypatch.setattr(skicl.encoders.SentenceEncoder, "_encode", encode)
+    cache = EmbeddingCache()
+    with pytest.raises(RuntimeError, match=r"changed while it was in use.*cache=None"):
+        skicl.encoders.SentenceEncoder(tiny_model, cache=cache).fit_transform(TEXTS)
+    assert cache.stats.n_items == 0
+
+
+def test_the_checksum_of_a_handle_is_that_of_its_weights(tiny_model):
+    pair = (make_network("llama"), make_tokenizer("llama"))
+    wrapped = skicl.encoders.LanguageModelEncoder(pair).model
+    assert LiveModel(pair).checksum() == wrapped.checksum() != LiveModel(tiny_model).checksum()
+    assert LiveModel(object()).checksum() == ""
+    before = wrapped.checksum()
+    weight = next(pair[0].parameters())
+    weight.data = weight.data.flip(0)
+    assert wrapped.checksum() != before

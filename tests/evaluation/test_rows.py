@@ -74,3 +74,27 @@ def test_parameters_that_are_objects_are_told_apart(one, other):
     assert first == describe_encoder(FunctionTransformer(kw_args=one))
     assert describe_encoder(FunctionTransformer(one)) != describe_encoder(FunctionTransformer(other))
     assert "0x" not in first
+
+
+def test_a_model_in_a_folder_or_in_memory_is_described_by_its_content(tiny_folder, tiny_model, tmp_path):
+    """A run that is resumed after the model was exchanged must not go on with the old records."""
+    import shutil
+
+    import torch
+
+    from skicl import SentenceEncoder
+
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    before = describe_encoder(SentenceEncoder(folder))
+    assert describe_encoder(SentenceEncoder(folder)) == before
+    weights = folder / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-4] + content[-8:-4])
+    assert describe_encoder(SentenceEncoder(folder)) != before
+    live = SentenceEncoder(tiny_model)
+    before = describe_encoder(live)
+    assert describe_encoder(SentenceEncoder(tiny_model)) == before
+    with torch.no_grad():
+        weight = max(tiny_model.parameters(), key=torch.numel)
+        weight.copy_(weight.flip(0))
+    assert describe_encoder(live) != before

@@ -1,10 +1,13 @@
 """FineTuneClassifier: the battery of text classifiers, and the laws of fine-tuning."""
 
+import os
 import pickle
+import shutil
 import sys
 import threading
 import warnings
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from text_battery import CLASSIFIER_CHECKS, LABELS, TEXTS, check_pickle, name_of
 
 from skicl import SentenceEncoder
-from skicl.encoders import LanguageModelEncoder, clear_model_cache
+from skicl.encoders import EmbeddingCache, LanguageModelEncoder, clear_model_cache
 from skicl.finetuning import FineTuneClassifier, LoRASettings
 from skicl.finetuning import _methods as methods_module
 from skicl.finetuning._classifier import split_rows
@@ -509,3 +512,70 @@ def test_two_rows_duplicates_and_empty_texts(method, tiny_folder):
 def test_words_that_are_almost_right_are_answered_with_the_right_one(parameter, word, meant):
     with pytest.raises(ValueError, match=rf"{word}.* Did you mean '{meant}'"):
         FineTuneClassifier(**{parameter: word}).fit(["a", "b"], [0, 1])
+
+
+# -- weights that change --------------------------------------------------------------------------
+
+
+def exchange_rows(network):
+    weight = max(network.parameters(), key=lambda parameter: parameter.numel())
+    weight.data[5:] = weight.data[5:].flip(0)
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_a_model_in_memory_that_was_changed_after_fit(method):
+    """Refused where its weights are used; what has its own goes on as before."""
+    network = make_network("bert")
+    encoder = LanguageModelEncoder((network, make_tokenizer("bert")))
+    trained = FineTuneClassifier(encoder, method=method, epochs=1, random_state=0).fit(TEXTS, LABELS)
+    before = trained.predict_proba(TEXTS)
+    exchange_rows(network)
+    if method in ("full", "contrastive"):
+        np.testing.assert_allclose(trained.predict_proba(TEXTS), before, rtol=1e-4, atol=1e-6)
+    else:
+        with pytest.raises(ValueError, match="other weights than when this classifier was fitted"):
+            trained.predict_proba(TEXTS)
+        exchange_rows(network)
+        np.testing.assert_allclose(trained.predict_proba(TEXTS), before, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_files_that_were_overwritten_in_place_after_fit(method, tiny_folder, other_tiny_folder, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    trained = tuner(str(folder), method).fit(TEXTS, LABELS)
+    before = trained.predict_proba(TEXTS)
+    data = pickle.dumps(trained)
+    shutil.copyfile(Path(other_tiny_folder) / "model.safetensors", folder / "model.safetensors")
+    os.utime(folder / "model.safetensors", (0, 0))
+    if method == "last_layer":
+        with pytest.raises(ValueError, match="other weights than when this classifier was fitted"):
+            trained.predict_proba(TEXTS)
+    else:
+        np.testing.assert_allclose(trained.predict_proba(TEXTS), before, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="other weights than when this classifier was fitted"):
+        pickle.loads(data).predict_proba(TEXTS)
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_a_cache_of_the_encoder_is_no_other_model(method, tiny_folder):
+    """Whether the encoder or the classifier asks first for a checksum."""
+    encoder = SentenceEncoder(tiny_folder, device="cpu", cache=EmbeddingCache())
+    trained = tuner(tiny_folder, method).set_params(encoder=encoder)
+    clear_model_cache()
+    expected = trained.fit(TEXTS, LABELS).predict_proba(TEXTS)
+    clear_model_cache()
+    found = pickle.loads(pickle.dumps(trained)).predict_proba(TEXTS)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    clear_model_cache()
+    encoder.fit_transform(["another text"])
+    found = pickle.loads(pickle.dumps(trained)).predict_proba(TEXTS)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_numbers_that_are_nan_are_named(method, tiny_folder):
+    trained = tuner(tiny_folder, method).fit(TEXTS, LABELS)
+    trained._learnt.head.coef[:] = np.nan
+    for name in ("predict", "predict_proba", "decision_function"):
+        with pytest.raises(ValueError, match=r"are NaN or infinite\. The weights of the model may be damaged"):
+            getattr(trained, name)(TEXTS)

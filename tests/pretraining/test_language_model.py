@@ -125,3 +125,14 @@ def test_bad_priors_and_tokenizers_are_refused():
         train_language_model(network, tokenizer, EpisodePrior)
     with pytest.raises(TypeError, match="`tokenizer` must be a fast one"):
         train_language_model(network, object(), EpisodePrior())
+
+
+def test_a_byte_that_changes_in_a_state_is_noticed(tmp_path):
+    network, tokenizer = tiny_language_model(**SMALL)
+    state = tmp_path / "run.safetensors"
+    train_language_model(network, tokenizer, EpisodePrior(), schedule=SCHEDULE, state=state, stop_after=1)
+    sound = state.read_bytes()
+    for i in (4, 40, len(sound) // 3, len(sound) - 1):
+        state.write_bytes(sound[:i] + bytes([sound[i] ^ 1]) + sound[i + 1 :])
+        with pytest.raises(ValueError, match=r"run\.safetensors' is (damaged|not a complete)"):
+            train_language_model(network, tokenizer, EpisodePrior(), schedule=SCHEDULE, state=state)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from skicl._tensor_files import CHECKSUM, read_safetensors
 from skicl.pretraining import EmbeddingPrior, Schedule, pretrain
-from skicl.pretraining._loop import task_loss
+from skicl.pretraining._loop import WITHOUT_CHECKSUM, task_loss
 from skicl.reasoning import EquivariantConfig, load_reasoner, read_card
 
 CONFIG = EquivariantConfig(n_channels=8, n_values=4, n_logits=2, n_hidden=8, n_layers=2, n_landmarks=16)
@@ -119,3 +121,26 @@ def test_a_prior_that_no_run_can_use_is_refused_before_any_step(tmp_path, prior)
     with pytest.raises(TypeError, match="`prior`"):
         run(tmp_path / "run", prior=prior)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_byte_that_changes_in_a_state_is_noticed(tmp_path):
+    run(tmp_path / "run", stop_after=2)
+    path = tmp_path / "run.state.safetensors"
+    sound = path.read_bytes()
+    for i in (4, 40, len(sound) // 3, len(sound) - 1):
+        path.write_bytes(sound[:i] + bytes([sound[i] ^ 1]) + sound[i + 1 :])
+        with pytest.raises(ValueError, match=r"run\.state\.safetensors' is (damaged|not a complete)"):
+            run(tmp_path / "run")
+    path.write_bytes(sound)
+    run(tmp_path / "run")
+
+
+def test_a_state_of_an_earlier_version_is_continued_with_a_warning(tmp_path):
+    run(tmp_path / "run", stop_after=2)
+    path = tmp_path / "run.state.safetensors"
+    tensors, metadata = read_safetensors(path)
+    del metadata[CHECKSUM]
+    save_file(tensors, path, {**metadata, "format": WITHOUT_CHECKSUM})
+    with pytest.warns(UserWarning, match="was saved by an earlier version"):
+        continued = run(tmp_path / "run")
+    assert torch.equal(weights(continued), weights(run(tmp_path / "whole")))

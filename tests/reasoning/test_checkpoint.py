@@ -7,6 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from skicl import TartClassifier
+from skicl._tensor_files import CHECKSUM, read_safetensors
 from skicl.reasoning import (
     EquivariantConfig,
     EquivariantReasoner,
@@ -15,7 +17,7 @@ from skicl.reasoning import (
     read_card,
     save_reasoner,
 )
-from skicl.reasoning._checkpoint import BUNDLED
+from skicl.reasoning._checkpoint import BUNDLED, FORMAT, WITHOUT_CHECKSUM
 
 SMALL = EquivariantConfig(n_channels=8, n_values=4, n_logits=2, n_hidden=8, n_layers=1)
 
@@ -72,6 +74,39 @@ def test_a_pickle_is_refused_and_not_executed(tmp_path):
         load_reasoner(path)
 
 
+@pytest.mark.parametrize("name", bundled_reasoners())
+def test_bundled_reasoners_carry_a_checksum(name):
+    path = BUNDLED / f"{name}.safetensors"
+    assert read_safetensors(path)[1]["format"] == FORMAT
+    assert CHECKSUM in read_safetensors(path)[1]
+    load_reasoner(name)
+
+
+@pytest.mark.parametrize("name", bundled_reasoners())
+def test_a_byte_that_changes_in_a_bundled_reasoner_is_noticed(name, tmp_path):
+    sound, path = (BUNDLED / f"{name}.safetensors").read_bytes(), tmp_path / "damaged.safetensors"
+    header = int.from_bytes(sound[:8], "little")
+    for i in [*range(0, header, header // 30), header + 8, header + 99, len(sound) // 2, len(sound) - 1]:
+        path.write_bytes(sound[:i] + bytes([sound[i] ^ 16]) + sound[i + 1 :])
+        with pytest.raises(ValueError, match=r"damaged\.safetensors' is (damaged|not a complete)"):
+            load_reasoner(path)
+        with pytest.raises(ValueError, match=r"damaged\.safetensors' is (damaged|not a complete)"):
+            TartClassifier(reasoner=str(path), device="cpu").fit([[0.0], [1.0]], [0, 1])
+
+
+def test_a_reasoner_of_an_earlier_version_is_loaded_with_a_warning(saved):
+    path, reasoner = saved
+    tensors, header = read_safetensors(path)
+    save_file(tensors, path, {**{k: v for k, v in header.items() if k != CHECKSUM}, "format": WITHOUT_CHECKSUM})
+    with pytest.warns(UserWarning, match=r"small\.safetensors' was saved by an earlier version"):
+        loaded = load_reasoner(path)
+    assert all(torch.equal(a, b) for a, b in zip(reasoner.state_dict().values(), loaded.state_dict().values()))
+    save_file(tensors, path, {k: v for k, v in header.items() if k != CHECKSUM})
+    with pytest.raises(ValueError, match="its header lacks the checksum"):
+        load_reasoner(path)
+
+
+@pytest.mark.filterwarnings("ignore:.*without a checksum")
 def test_weights_that_do_not_fit_are_refused(saved):
     path, _ = saved
     tensors = load_file(path)
@@ -85,6 +120,7 @@ def test_weights_that_do_not_fit_are_refused(saved):
         save_file({k: v.contiguous() for k, v in weights.items()}, path, header)
         with pytest.raises(ValueError, match="do not fit"):
             load_reasoner(path)
+    # Files of an earlier version, without a checksum.
     save_file(tensors, path, {**header, "architecture": "recurrent"})
     with pytest.raises(ValueError, match="architecture 'recurrent', which this version"):
         load_reasoner(path)
