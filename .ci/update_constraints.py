@@ -82,11 +82,16 @@ def extras(oldest):
     return sorted(set(project()["project"]["optional-dependencies"]) - ({"docs"} if oldest else set()))
 
 
+def requirements(oldest):
+    """Lines of pyproject.toml that a set is made for."""
+    declared = project()["project"]
+    optional = (line for extra in extras(oldest) for line in declared["optional-dependencies"][extra])
+    return [*declared["dependencies"], *optional]
+
+
 def floors():
     """``{package: version}`` of all requirements, at their floors."""
-    declared = project()["project"]
-    lines = [*declared["dependencies"], *(line for extra in extras(True) for line in declared["optional-dependencies"][extra])]
-    return {canonicalize_name(name): version for name, version in (line.split(">=") for line in lines)}
+    return {canonicalize_name(name): version for name, version in (line.split(">=") for line in requirements(True))}
 
 
 def environments():
@@ -97,12 +102,12 @@ def environments():
                    "implementation_name": "cpython", "platform_python_implementation": "CPython", **system}
 
 
-def reachable(requirements, requirements_of, everywhere):
-    """``{package: requirements}`` of all that requirements lead to in any of some environments.
+def reachable(lines, requirements_of, everywhere):
+    """``{package: requirements}`` of all that lines of requirements lead to in any of some environments.
 
     `requirements_of` gives the lines of a package by its name, or None where it is not known.
     """
-    found, waiting = {}, [(Requirement(line), "") for line in requirements]
+    found, waiting = {}, [(Requirement(line), "") for line in lines]
     seen = set()
     while waiting:
         requirement, extra = waiting.pop()
@@ -129,7 +134,7 @@ def would_install(arguments, constraints):
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report",
                    str(report), "-c", str(file), *arguments]
         if subprocess.run(command, check=False, cwd=ROOT).returncode:
-            sys.exit(f"pip finds no set for: {' '.join(arguments)}\nHold a package back in HELD if a pin is the reason.")
+            sys.exit(f"pip finds no set for {' '.join(arguments)}.\nIf a pin is the reason, hold it back in HELD.")
         parts = json.loads(report.read_text(encoding="utf-8"))["install"]
     return {canonicalize_name(part["metadata"]["name"]): part["metadata"] for part in parts}
 
@@ -142,18 +147,16 @@ def resolve(oldest, torch):
     known = would_install([chosen, *backend], fixed)
     # In rounds, since what another system needs may need something else.
     while missing := elsewhere(known, oldest):
-        lines = [f"{name}{','.join(filter(None, (str(one.specifier) for one in some)))}" for name, some in missing.items()]
+        lines = [name + ",".join(str(one.specifier) for one in some if one.specifier) for name, some in missing.items()]
         known = {**would_install(["--no-deps", *lines], {}), **known}
     versions = {name: metadata["version"].split("+")[0] for name, metadata in known.items()}
     return {name: versions[name] for name in sorted(versions) if name != "skicl" and not OF_CUDA.match(name)}
 
 
 def elsewhere(known, oldest):
-    """``{package: requirements}`` of what only another Python or system needs; leaves if what is known does not do."""
-    declared = project()["project"]
-    lines = [*declared["dependencies"], *(line for extra in extras(oldest) for line in declared["optional-dependencies"][extra])]
+    """``{package: requirements}`` of what only another Python or system needs; ends if what is known does not do."""
     everywhere = [one for one in environments() if not oldest or one["python_version"] == pythons()[0]]
-    found = reachable(lines, lambda name: known.get(name, {}).get("requires_dist"), everywhere)
+    found = reachable(requirements(oldest), lambda name: known.get(name, {}).get("requires_dist"), everywhere)
     wrong = [f"{one}: got {known[name]['version']}" for name, some in found.items() if name in known
              for one in some if not one.specifier.contains(known[name]["version"].split("+")[0], prereleases=True)]
     if wrong:
@@ -166,7 +169,8 @@ def check_wheels(pins):
     some = [f"{name}=={version}" for name, version in pins.items() if name != "torch"]
     for python in pythons():
         with tempfile.TemporaryDirectory() as folder:
-            would_install(["--no-deps", "--only-binary", ":all:", "--python-version", python, "--target", folder, *some], {})
+            only = ["--only-binary", ":all:", "--python-version", python, "--target", folder]
+            would_install(["--no-deps", *only, *some], {})
         print(f"Python {python}: wheels for all of {len(some)} pins")
 
 
