@@ -175,5 +175,6 @@ def test_the_walk_finds_what_needs_what():
 def test_stages_of_the_workflows_use_the_pins_that_they_are_named_after():
     jobs = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8").split("\n  latest:")[1]
     latest, oldest = jobs.split("\n  oldest:")
+    assert "pip install" in latest
     assert "constraints" not in latest
     assert "-c .ci/constraints-oldest.txt" in oldest.split("\n  offline:")[0]
