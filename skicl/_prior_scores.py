@@ -86,13 +86,14 @@ def is_ready(prior):
     """
     if prior is None:
         return False
-    if not hasattr(prior, "predict_proba") or not hasattr(prior, "fit"):
+    # What is no estimator of scikit-learn's kind can be asked, but not cloned.
+    if not all(hasattr(prior, name) for name in ("predict_proba", "fit", "get_params")):
         return True
     try:
         check_is_fitted(prior)
     except NotFittedError:
         return False
-    except (AttributeError, TypeError):     # no estimator of scikit-learn's kind: it can be asked, but not cloned
+    except (AttributeError, TypeError):     # it has no tags
         return True
     return True
 

@@ -550,9 +550,9 @@ def test_forty_queries_cost_their_own_tokens_under_every_name():
 def test_reading_everything_again_is_said_once_with_the_reason(change):
     network, tokenizer = pair_of("gpt2")
     classifier = ICLClassifier((change(network), tokenizer), demonstrations=4)
-    with pytest.warns(UserWarning, match=r"GPT2LMHeadModel reads every prompt .*: (it does not take|what it reads)") as one:
+    with pytest.warns(UserWarning, match=r"GPT2LMHeadModel reads every .*: (it does not take|what it reads)") as caught:
         classifier.fit(TRAIN, Y)
-    assert len(one) == 1
+    assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         classifier.predict(QUERIES[:2])

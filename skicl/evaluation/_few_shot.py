@@ -136,8 +136,8 @@ def few_shot_curve(
     >>> curve = few_shot_curve(estimators, X, y, k=[6, 48], n_repeats=2)
     >>> [(record["estimator"], record["k"], record["repeat"]) for record in curve][:3]
     [('lr', 6, 0), ('nb', 6, 0), ('lr', 6, 1)]
-    >>> curve.frame().groupby(["estimator", "k"])["accuracy"].mean().min() > 0.8
-    np.True_
+    >>> bool(curve.frame().groupby(["estimator", "k"])["accuracy"].mean().min() > 0.8)
+    True
     """
     _check_estimators(estimators, raw)
     X, X_test = (part.tocsr() if hasattr(part, "tocsr") else part for part in (X, X_test))

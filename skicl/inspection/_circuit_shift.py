@@ -145,8 +145,8 @@ def circuit_shift(base, other, *, nulls=None, share=0.8, size=None, n_bootstrap=
     >>> base, same = state(np.eye(2), 0), state(np.eye(2), 1)
     >>> moved = state(np.eye(2)[::-1], 2)
     >>> shift = circuit_shift(base, moved, nulls={"again": same}, random_state=0)
-    >>> shift.values[0, 0]
-    np.float64(1.0)
+    >>> float(shift.values[0, 0])
+    1.0
     >>> shift.above[0].tolist(), shift.null_names
     ([True, True, True], ('split half', 'again'))
     """

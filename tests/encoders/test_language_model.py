@@ -55,7 +55,8 @@ def states_one_by_one(family, text, layer, seed=0):
     ids = tokens["input_ids"] or [tokenizer.bos_token_id]
     with torch.inference_mode():
         output = network(input_ids=torch.tensor([ids]), output_hidden_states=True)
-    return output.hidden_states[layer][0], ids
+    # Some versions of transformers list the last states of some families as they are before the last normalisation.
+    return (output.last_hidden_state if layer == -1 else output.hidden_states[layer])[0], ids
 
 
 # -- what the vectors are ------------------------------------------------------------------------

@@ -100,7 +100,9 @@ def make_network(family, *, seed=0, positions=POSITIONS, head=False):
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if weight.dim() > 1:
-                weight.normal_(0.0, 1.0 if "embed" in name or "wte" in name else 0.3, generator=generator)
+                # A head is called embed_out in some versions of transformers.
+                wide = ("embed" in name and "embed_out" not in name) or "wte" in name
+                weight.normal_(0.0, 1.0 if wide else 0.3, generator=generator)
     return network
 
 
