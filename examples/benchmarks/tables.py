@@ -21,10 +21,12 @@ OF_HALVES = ("accuracy", "log_loss", "ece")
 
 
 def read_records(path):
-    """Records of a results file, numbers as numbers."""
+    """Records of a results file, numbers as numbers; without their checksums."""
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     whole, text = {"k", "repeat", "n_classes", "n_queries"}, {"dataset", "task", "estimator"}
+    for row in rows:
+        row.pop("checksum", None)
     return [
         {name: v if name in text else int(v) if name in whole else float(v) for name, v in row.items()}
         for row in rows
