@@ -23,13 +23,15 @@ Tables are CSV files whose first row names the columns; spreadsheets save them a
 """
 
 
-def main(argv=None):
+def main(argv=None, *, interrupts=()):
     """Run the command line.
 
     Parameters
     ----------
     argv : list of str, default=None
         Arguments after the name of the program. None: those of the process.
+    interrupts : collection, default=()
+        Where the caller notes interrupts: while it is not empty, any error is taken for the consequence of one.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def main(argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except BaseException as error:
-        if not _is_interrupt(error):
+        if not (interrupts or _is_interrupt(error)):
             raise
         print(f"\n{_PROGRAM} {arguments.command}: interrupted, nothing is half-written", file=sys.stderr)
         return 130

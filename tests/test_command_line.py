@@ -65,6 +65,19 @@ def test_the_process_writes_what_the_function_writes(folder, tiny_folder, capsys
     assert Path("out.csv").read_bytes() == expected
 
 
+def test_an_interrupt_that_an_import_hides_is_known_from_its_signal(folder, monkeypatch, capsys):
+    """numpy 1 makes an ImportError of its own of it, which does not lead back to the interrupt."""
+
+    def hidden(arguments):
+        raise ImportError("could not import module 'datetime'")
+
+    monkeypatch.setattr(skicl._command_line, "classify", hidden)
+    with pytest.raises(ImportError):
+        main(classify())
+    assert main(classify(), interrupts=[signal.SIGINT]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_the_process_stops_at_once_when_interrupted(folder, tiny_folder):
     # Where the tests run in the background of a shell, interrupts would be ignored.

@@ -125,7 +125,7 @@ def _try_to_share(model):
 
     def difference():
         states = read_on(model, _read(model, first[:4], layers, True), 3, [first[4:]], layers)[0]
-        return (states - whole).abs().max() / whole.abs().max()
+        return (states - whole).abs().max() / whole.abs().max().clamp(min=1e-30)
 
     return model.reads_on(model.network, difference, _ROUNDING[model.network.dtype.itemsize < 4])
 

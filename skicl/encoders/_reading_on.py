@@ -138,5 +138,7 @@ def keeps_chosen_logits(network, tokens):
             raise
         except Exception:       # mostly a TypeError: no such argument
             return False
-    same_shape = chosen.shape == plain[:, :2].shape
-    return same_shape and torch.allclose(chosen.float(), plain[:, :2].float(), rtol=1e-2, atol=1e-2)
+    if chosen.shape != plain[:, :2].shape:
+        return False
+    # Half formats round with the shape of a matrix; logits of another place differ by as much as there is.
+    return bool((chosen - plain[:, :2]).abs().max() <= 0.05 * plain.abs().max())

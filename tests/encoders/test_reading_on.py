@@ -86,9 +86,10 @@ def test_a_model_warns_once_and_names_itself_and_the_reason():
         warn_of_reading_again(model.network, "for a reason")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("family", CAUSAL)
-def test_heads_read_where_they_are_asked_to(family):
-    assert keeps_chosen_logits(make_network(family, head=True), SOME)
+def test_heads_read_where_they_are_asked_to(family, dtype):
+    assert keeps_chosen_logits(make_network(family, head=True).to(dtype), SOME)
 
 
 @pytest.mark.parametrize("manner", ["ignored", "refused", "elsewhere"])
