@@ -245,7 +245,7 @@ def _as_numbers(value):
     try:
         array = np.asarray(value)
         return array.astype(np.float64) if array.dtype.kind in "fiu" else None
-    except Exception:       # ragged lists
+    except (TypeError, ValueError, RuntimeError):       # ragged lists, tensors of other devices
         return None
 
 

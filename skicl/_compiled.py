@@ -15,6 +15,7 @@ from skicl._prior_scores import Opinions, log_scores
 from skicl._reach import Reach, pull_in, take_reach
 from skicl._scaling import column_scaling
 from skicl._side_scores import Guide, side_scores, take_guide
+from skicl._validation import check_finite
 from skicl.reasoning import Evidence, Reasoner
 
 # Rows of the context are processed so many (row, class) pairs at a time, to bound memory.
@@ -149,7 +150,10 @@ class CompiledContext:
         with torch.inference_mode():
             logits = [self.network.score(self.context, *self.read.queries(X[batch], _some(opinions, batch))).cpu()
                       for batch in _batches(len(X), size)]
-            return normalise(torch.cat(logits, 1))[0].numpy()
+            log_proba = normalise(torch.cat(logits, 1))[0].numpy()
+        check_finite(log_proba, "probabilities", "The weights of the reasoner may be damaged: load them again, or fit "
+                                                 "with another `reasoner`.")
+        return log_proba
 
     def log_proba_without(self, left_out, X, opinions, batch_size):
         """Log-probabilities (Q, n_left_out, C) of queries, by contexts that each lack one of the rows."""

@@ -5,13 +5,13 @@ import threading
 
 
 class ProcessLock:
-    """A reentrant lock of the threads of one process; a forked process begins with a free one.
+    """A reentrant lock for the threads of each process; a forked process begins with a free one.
 
     Examples
     --------
     >>> from skicl._process_lock import ProcessLock
     >>> lock = ProcessLock()
-    >>> with lock, lock:
+    >>> with lock.own():
     ...     lock.interrupted
     False
     """
@@ -20,28 +20,12 @@ class ProcessLock:
         self._locks = {os.getpid(): threading.RLock()}
         self._interrupted_in = None
 
-    @property
-    def interrupted(self):
-        """Whether another thread held it when this process was forked, and left its work half done here."""
-        self._own()
-        return self._interrupted_in == os.getpid()
+    def own(self):
+        """The lock of this process.
 
-    def acquire(self, blocking=True, timeout=-1):
-        """As :meth:`threading.Lock.acquire`."""
-        return self._own().acquire(blocking, timeout)
-
-    def release(self):
-        """As :meth:`threading.Lock.release`."""
-        self._own().release()
-
-    def __enter__(self):
-        self._own().acquire()
-        return self
-
-    def __exit__(self, *error):
-        self._own().release()
-
-    def _own(self):
+        A lock of Python itself, for ``with``: no interrupt can come between taking it and the block. It could in methods
+        written in Python, and then nobody would give the lock back.
+        """
         process = os.getpid()
         lock = self._locks.get(process)
         if lock is not None:
@@ -52,3 +36,9 @@ class ProcessLock:
             else:
                 self._interrupted_in = process
         return self._locks.setdefault(process, threading.RLock())
+
+    @property
+    def interrupted(self):
+        """Whether another thread held it when this process was forked, and left its work half done here."""
+        self.own()
+        return self._interrupted_in == os.getpid()

@@ -41,7 +41,6 @@ from skicl._labels import (
 from skicl._prior_scores import Consulted, ask, check_prior, consult, is_ready, log_scores
 from skicl._row_selection import count_rows
 from skicl._validation import (
-    check_finite,
     did_you_mean,
     is_text,
     read_container,
@@ -599,12 +598,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         if learnt.rows is None:
             opinions = None if learnt.consulted.prior is None else ask(learnt.consulted.prior, X, None, learnt.classes)
             numbers = None if learnt.names is None else self._numbers(learnt, X)
-            log_proba = normalise(torch.from_numpy(_guess(learnt, numbers, opinions))).numpy()
-        else:
-            log_proba = learnt.made(self._compile).log_proba(*self._read_queries(learnt, X), self.batch_size)
-        check_finite(log_proba, "probabilities", "The weights of the reasoner may be damaged: load them again, or fit "
-                                                 "with another `reasoner`.")
-        return log_proba
+            return normalise(torch.from_numpy(_guess(learnt, numbers, opinions))).numpy()
+        return learnt.made(self._compile).log_proba(*self._read_queries(learnt, X), self.batch_size)
 
     def _read_queries(self, learnt, X):
         """Queries as numbers, and what the prior thinks of them."""

@@ -2,9 +2,8 @@
 
 import json
 import os
-import tempfile
+import threading
 import warnings
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,18 +29,15 @@ def save_atomically(path, tensors, metadata):
     path = Path(path)
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     data = save(tensors, {**metadata, CHECKSUM: checksum_of(tensors, metadata)})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_safetensors(path):

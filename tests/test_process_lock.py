@@ -21,7 +21,7 @@ def held_elsewhere(lock):
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with lock:
+        with lock.own():
             held.set()
             done.wait()
 
@@ -33,14 +33,14 @@ def held_elsewhere(lock):
 
 def test_one_thread_at_a_time_and_the_same_again():
     lock = ProcessLock()
-    with lock, lock:
-        thread = threading.Thread(target=lambda: taken.append(lock.acquire(blocking=False)))
+    with lock.own(), lock.own():
+        thread = threading.Thread(target=lambda: taken.append(lock.own().acquire(blocking=False)))
         taken = []
         thread.start()
         thread.join()
     assert taken == [False]
-    assert lock.acquire(timeout=1)
-    lock.release()
+    assert lock.own().acquire(timeout=1)
+    lock.own().release()
 
 
 @forks
@@ -49,7 +49,7 @@ def test_a_child_does_not_wait_for_a_thread_that_it_does_not_have():
     thread, done = held_elsewhere(lock)
 
     def ask():
-        with lock:
+        with lock.own():
             return 7 if lock.interrupted else 8
 
     try:
@@ -70,7 +70,7 @@ def test_threads_of_a_child_share_one_lock():
 
         def work():
             for _ in range(200):
-                with lock:
+                with lock.own():
                     seen = counts[0]
                     time.sleep(0)
                     counts[0] = seen + 1

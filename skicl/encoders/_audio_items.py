@@ -155,6 +155,8 @@ def waveform(item, rate, seconds=None):
             samples, _ = _read_file(samples)
         except ImportError:
             raise
+        except MemoryError:
+            raise
         except Exception as error:  # every format of files has its own kinds of damage and of errors
             raise _unreadable(item.where, item.source, error) from error
     if seconds is not None:
@@ -217,6 +219,8 @@ def _checked(source, sampling_rate, where):
     try:
         n_times, rate = _file_length(source)
     except ImportError:
+        raise
+    except MemoryError:
         raise
     except Exception as error:  # no recording, no permission, an unknown kind of compression
         raise _unreadable(where, source, error) from error

@@ -155,7 +155,7 @@ class EmbeddingCache:
         process = os.getpid()  # a forked process must not use the locks of its parent
         if self._opened is None or self._opened[0] != process:
             key = (process, self.folder or self._name, self.max_bytes)
-            with _OPENING:
+            with _OPENING.own():
                 store = _STORES.get(key)
                 if store is None:
                     store = _STORES[key] = self._make()
@@ -191,7 +191,7 @@ class EmbeddingCache:
 
 def clear_shared_memory():
     """Forget the vectors of all caches in memory that encoders of this process share: ``cache=True`` or a number."""
-    with _OPENING:
+    with _OPENING.own():
         shared = [store for (_, place, _), store in _KEPT.items() if place == _SHARED]
     for store in shared:
         store.clear()

@@ -133,6 +133,8 @@ def rgb_pixels(item):
         opened = nullcontext(item.source) if isinstance(item.source, Image.Image) else _opened(item.source)
         with opened as image:
             return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+    except MemoryError:
+        raise
     except Exception as error:  # every format of files has its own kinds of damage and of errors
         raise _unreadable(item.where, item.source, error) from error
 
@@ -203,6 +205,8 @@ def _checked(source, where):
     try:
         with _opened(source):
             return ImageItem(source, where)
+    except MemoryError:
+        raise
     except Exception as error:  # no image, no permission, more pixels than Pillow allows
         raise _unreadable(where, source, error) from error
 

@@ -34,7 +34,7 @@ class LoadedModel:
         Where it was loaded from.
     """
 
-    __slots__ = ("digests", "folder", "live", "lock", "model", "version")
+    __slots__ = ("_lock", "digests", "folder", "live", "model", "version")
 
     def __init__(self, model, version=None, *, live=False, folder=None):
         self.model = model
@@ -42,7 +42,17 @@ class LoadedModel:
         self.live = live
         self.folder = folder
         self.digests = {}
-        self.lock = ProcessLock()
+        self._lock = ProcessLock()
+
+    @property
+    def lock(self):
+        """The lock to hold while using the model."""
+        return self._lock.own()
+
+    @property
+    def interrupted(self):
+        """Whether a thread of the process that forked this one was using the model and left it half-way."""
+        return self._lock.interrupted
 
 
 def shared_model(key, load, *, version=None):
@@ -89,7 +99,7 @@ def _shared(key, load, state, folder=None):
     loaded = _LOADED.get(key)
     if _is_current(loaded, now):
         return loaded
-    with _LOADING:
+    with _LOADING.own():
         for _ in range(_TRIES):
             loaded = _LOADED.get(key)
             if not _is_current(loaded, now):
@@ -104,7 +114,7 @@ def _shared(key, load, state, folder=None):
 
 def _is_current(loaded, version):
     """Whether a model is there, of this version, and not left half-way by a thread of the process that forked."""
-    return loaded is not None and loaded.version == version and not loaded.lock.interrupted
+    return loaded is not None and loaded.version == version and not loaded.interrupted
 
 
 def shared_from_folder(key, find, open_folder, state):
@@ -127,7 +137,7 @@ def shared_from_folder(key, find, open_folder, state):
         The model, its lock and its folder.
     """
     known = _LOADED.get(key)
-    if known is not None and known.lock.interrupted:        # by a fork, as in `_is_current`
+    if known is not None and known.interrupted:        # by a fork, as in `_is_current`
         known = None
     if known is not None and not known.folder.is_dir():     # of the cache of the hub, where others tidied up
         return known
@@ -321,7 +331,7 @@ def clear_model_cache():
     >>> from skicl.encoders import clear_model_cache
     >>> clear_model_cache()
     """
-    with _LOADING:
+    with _LOADING.own():
         _LOADED.clear()
 
 

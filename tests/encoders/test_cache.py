@@ -443,7 +443,7 @@ def test_a_path_that_nobody_may_look_at_is_no_error_yet(monkeypatch):
 
     monkeypatch.setattr(os, "stat", refuse)
     monkeypatch.setattr(Path, "stat", refuse)
-    assert EmbeddingCache("/root/secret/cache").folder == Path("/root/secret/cache").absolute()
+    assert EmbeddingCache("/forbidden/cache").folder == Path("/forbidden/cache").absolute()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -455,7 +455,7 @@ def test_a_child_waits_for_no_thread_that_uses_the_cache_of_its_parent(tmp_path,
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with _OPENING, store._mutex, store.claims._mutex:
+        with _OPENING.own(), store._mutex, store.claims._mutex:
             held.set()
             done.wait()
 
