@@ -16,10 +16,10 @@ from batteries.estimators import (
     alike,
     all_alike,
     answers_of,
-    each_subject,
     folder_of,
     sentences,
     subject_named,
+    subjects_of,
     tart,
     together,
 )
@@ -37,7 +37,8 @@ from skicl.reasoning import CausalConfig, CausalReasoner, load_reasoner, save_re
 
 FEW = {"n_even": 8, "n_last": 6}
 MANY = {"n_even": 16, "n_last": 24}
-MAY_BECOME_UNFITTED = {"FineTuneClassifier"}
+# Fitted in milliseconds: interrupted at many steps in the slow part.
+QUICK = ("TartClassifier", "TartClassifier, class_texts")
 
 
 class State:
@@ -97,7 +98,7 @@ def check_one_state(estimator, states, *, may_be_unfitted, when):
     assert kinds[0] == kinds[1], f"interrupted {when}, its pickle is of another state"
 
 
-def check_interrupts(subject, start, change, before, after, amount, *, may_be_unfitted=False, rows=None):
+def check_interrupts(subject, start, change, before, after, amount, *, rows=None):
     """Interrupt a change of what ``start()`` makes at many steps; look at the outcome each time.
 
     A clone of the last one is fitted on ``rows``, those of the subject if there are none.
@@ -110,7 +111,7 @@ def check_interrupts(subject, start, change, before, after, amount, *, may_be_un
         estimator, error = start(), ERRORS[number % len(ERRORS)]
         came, *_ = run(lambda one=estimator: change(one), at=step, error=error)
         when = f"by {error.__name__} at step {step} of {n_steps}" if came else "in vain"
-        check_one_state(estimator, states, may_be_unfitted=may_be_unfitted or before is None, when=when)
+        check_one_state(estimator, states, may_be_unfitted=before is None, when=when)
         if number % 8 == 0:
             change(estimator)
             assert after.differs_from(estimator) is None, f"interrupted {when}, it cannot be fitted again"
@@ -134,28 +135,36 @@ def warmed(subject, rows):
     return start
 
 
+def each_case(wanted=lambda subject: True):
+    """Subjects and numbers of steps: few for all of them, many for the quick ones."""
+    cases = []
+    for subject in filter(wanted, subjects_of("interrupts")):
+        marks = [pytest.mark.slow] if subject.is_variant else []
+        cases.append(pytest.param(subject, FEW, id=f"{subject.name}-few", marks=marks))
+        if subject.name in QUICK:
+            cases.append(pytest.param(subject, MANY, id=f"{subject.name}-many", marks=pytest.mark.slow))
+    return pytest.mark.parametrize(("subject", "amount"), cases)
+
+
 AMOUNTS = pytest.mark.parametrize("amount", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"])
 
 
-@AMOUNTS
-@each_subject("interrupts")
+@each_case()
 def test_an_interrupted_first_fit_leaves_it_unfitted_or_fitted(subject, amount):
     X, y, new = subject.rows
     check_interrupts(subject, subject.make, lambda one: one.fit(X, y), None, new, amount)
 
 
-@AMOUNTS
-@each_subject("interrupts")
+@each_case()
 def test_an_interrupted_refit_leaves_the_old_or_the_new_state(subject, amount):
-    start, lenient = warmed(subject, subject.rows), subject.cls.__name__ in MAY_BECOME_UNFITTED
+    start = warmed(subject, subject.rows)
     for number, rows in enumerate(subject.others.values()):
         some = amount if number == 0 or amount is MANY else {"n_even": 2, "n_last": 3}
         check_interrupts(subject, start, lambda one, rows=rows: one.fit(rows.X, rows.y), subject.rows.new, rows.new,
-                         some, may_be_unfitted=lenient)
+                         some)
 
 
-@AMOUNTS
-@each_subject("interrupts", lambda subject: hasattr(subject.cls, "partial_fit"))
+@each_case(lambda subject: hasattr(subject.cls, "partial_fit"))
 def test_an_interrupted_partial_fit_leaves_the_old_or_the_new_context(subject, amount):
     X, y, new = subject.rows
     half = 2 * len(X) // 3
@@ -163,8 +172,7 @@ def test_an_interrupted_partial_fit_leaves_the_old_or_the_new_context(subject, a
     check_interrupts(subject, start, lambda one: one.partial_fit(X[half:], y[half:]), new, new, amount)
 
 
-@AMOUNTS
-@each_subject("interrupts", lambda subject: subject.is_encoder)
+@each_case(lambda subject: subject.is_encoder)
 def test_an_interrupted_fit_transform_leaves_the_old_or_the_new_state(subject, amount):
     start = warmed(subject, subject.rows)
     for rows in subject.others.values():
@@ -172,8 +180,7 @@ def test_an_interrupted_fit_transform_leaves_the_old_or_the_new_state(subject, a
                          rows.new, amount)
 
 
-@AMOUNTS
-@each_subject("interrupts")
+@each_case()
 def test_an_interrupted_answer_changes_nothing(subject, amount):
     """Also the first of a loaded estimator, which reads its rows anew."""
     trained, new = subject.fitted(), subject.rows.new
