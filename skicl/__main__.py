@@ -3,23 +3,14 @@
 import signal
 import sys
 
-from skicl._command_line import main
+from skicl._command_line import main, noted_interrupts
 
 if __name__ == "__main__":
     # A polite termination runs the clean-up of the temporary output file, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # Class names may hold characters that a narrow console cannot show: escape them instead of failing.
     sys.stdout.reconfigure(errors="backslashreplace")
-    # An interrupt that hits an import may come out as an ImportError that does not tell: what came in is noted.
-    interrupts = []
-
-    def note_interrupt(number, frame):
-        interrupts.append(number)
-        signal.default_int_handler(number, frame)
-
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:       # in the background it may be ignored
-        signal.signal(signal.SIGINT, note_interrupt)
-    code = main(interrupts=interrupts)
+    code = main(interrupts=noted_interrupts())
     # The result is there, or the error reported: an interrupt of the shutdown shall not change the exit code.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 
 import skicl
@@ -66,6 +67,22 @@ def main(argv=None, *, interrupts=()):
         print(f"\n{_PROGRAM} {arguments.command}: interrupted, nothing is half-written", file=sys.stderr)
         return 130
     return 0
+
+
+def noted_interrupts():
+    """A list to which the signal of every interrupt is added from now on.
+
+    An interrupt that hits an import may come out as an ImportError that does not tell.
+    """
+    interrupts = []
+
+    def note(number, frame):
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:       # in the background it may be ignored
+        signal.signal(signal.SIGINT, note)
+    return interrupts
 
 
 def _is_interrupt(error):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import skicl
-from skicl._command_line import main
+from skicl._command_line import main, noted_interrupts
 
 LABELLED = """message,intent
 where is my parcel,delivery
@@ -63,6 +63,17 @@ def test_the_process_writes_what_the_function_writes(folder, tiny_folder, capsys
     assert (process.returncode, err) == (0, "")
     assert "out.csv: 1 rows written" in out
     assert Path("out.csv").read_bytes() == expected
+
+
+def test_interrupts_are_noted_and_still_interrupt():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        interrupts = noted_interrupts()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert interrupts == [signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_that_an_import_hides_is_known_from_its_signal(folder, monkeypatch, capsys):

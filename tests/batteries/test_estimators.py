@@ -57,8 +57,8 @@ def test_every_kind_has_a_battery_that_runs_over_the_list(kind):
     met = set()
     for test in vars(importlib.import_module(f"batteries.test_{kind}")).values():
         for mark in getattr(test, "pytestmark", []):
-            if mark.name == "parametrize" and mark.args[0] == "subject":
-                met |= {param.id for param in mark.args[1]}
+            if mark.name == "parametrize" and mark.args[0] in ("subject", ("subject", "amount")):
+                met |= {param.values[0].name for param in mark.args[1]}
     assert met == {subject.name for subject in subjects_of(kind)}
 
 

@@ -36,7 +36,7 @@ from skicl.evaluation._results import ResultsFile
 from skicl.reasoning import CausalConfig, CausalReasoner, load_reasoner, save_reasoner
 
 FEW = {"n_even": 8, "n_last": 6}
-MANY = {"n_even": 16, "n_last": 24}
+MANY = {"n_even": 50, "n_last": 100}
 # Fitted in milliseconds: interrupted at many steps in the slow part.
 QUICK = ("TartClassifier", "TartClassifier, class_texts")
 
