@@ -23,8 +23,8 @@ class ProcessLock:
     def own(self):
         """The lock of this process.
 
-        A lock of Python itself, for ``with``: no interrupt can come between taking it and the block. It could in methods
-        written in Python, and then nobody would give the lock back.
+        A lock of Python itself, for ``with``: no interrupt can come between taking it and the block. In methods written
+        in Python it could, and then nobody would give the lock back.
         """
         process = os.getpid()
         lock = self._locks.get(process)
