@@ -286,12 +286,12 @@ def _one_dimensional(y, parameter):
             raise ValueError(f"`{parameter}` is a table of shape {tuple(y.shape)}. {_ONE_LABEL}")
         _warn_of_a_column(parameter)
         y = y.iloc[:, 0] if hasattr(y, "iloc") else y.to_series() if hasattr(y, "to_series") else y.columns[0]
-    for name in ("to_pylist", "to_list"):                       # pyarrow, polars, pandas: labels one by one
-        if hasattr(y, name):
-            dtype = getattr(y, "dtype", None)
-            return np.asarray(y) if isinstance(dtype, np.dtype) and dtype.kind in "biuf" else getattr(y, name)()
-    if hasattr(y, "tolist") and not isinstance(getattr(y, "dtype", None), np.dtype):       # extension arrays, tensors
-        y = y.tolist()
+    if hasattr(y, "to_pylist"):                                 # of pyarrow
+        return y.to_pylist()
+    dtype = getattr(y, "dtype", None)
+    is_numeric = isinstance(dtype, np.dtype) and dtype.kind in "biuf"
+    if not is_numeric and not isinstance(y, np.ndarray):        # labels one by one, each of the type that it has
+        y = y.tolist() if hasattr(y, "tolist") else y.to_list() if hasattr(y, "to_list") else y
     if isinstance(y, Sequence) and not hasattr(y, "dtype"):
         return _of_a_sequence(list(y), parameter)
     array = np.asanyarray(y)
