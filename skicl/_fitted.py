@@ -25,6 +25,11 @@ class FittedState:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
 
+def update_at_once(estimator, learnt):
+    """Set attributes of an estimator, a dict, in one step; its other attributes stay."""
+    estimator.__dict__ = vars(estimator) | learnt
+
+
 def exchange_fitted(estimator, learnt):
     """Replace all that an estimator has learnt (names that end in "_", and those given) by ``learnt``, a dict."""
     kept = {name: value for name, value in vars(estimator).items() if name.startswith("_") or not name.endswith("_")}

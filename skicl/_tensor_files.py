@@ -3,11 +3,12 @@
 import json
 import os
 import threading
-import warnings
 from hashlib import sha256
 from pathlib import Path
 
 import torch
+
+from skicl._validation import warn_user
 
 # Key of the checksum in the header of a file, and of those of the files beside it.
 CHECKSUM = "checksum"
@@ -119,8 +120,8 @@ def has_format(path, metadata, expected, earlier):
     if found == expected and CHECKSUM not in metadata:
         raise ValueError(f"{str(path)!r} is damaged: its header lacks the checksum. Copy or download it again.")
     if found == earlier and CHECKSUM not in metadata:
-        warnings.warn(f"{str(path)!r} was saved by an earlier version of skicl, without a checksum, so nobody can tell "
-                      "whether it is damaged. Load it and save it again.", stacklevel=4)
+        warn_user(f"{str(path)!r} was saved by an earlier version of skicl, without a checksum, so nobody can tell "
+                  "whether it is damaged. Load it and save it again.")
     return found in (expected, earlier)
 
 

@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
+from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted, update_at_once
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +70,12 @@ def test_a_state_of_another_form_is_refused():
     for state in ({"classes_": [0, 1]}, {"classes_": [0, 1], "_learnt": ("full", None)}):
         with pytest.raises(ValueError, match=r"pickle of a LogisticRegression .* Fit the LogisticRegression again"):
             check_loaded(LogisticRegression(), state)
+
+
+def test_attributes_that_are_set_at_once_leave_the_others():
+    model = LogisticRegression(C=3.0)
+    model.old_ = 1
+    before = vars(model)
+    update_at_once(model, {"old_": 2, "new_": 3})
+    assert before["old_"] == 1
+    assert (model.C, model.old_, model.new_) == (3.0, 2, 3)

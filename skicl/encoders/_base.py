@@ -1,6 +1,5 @@
 """What all encoders share: batches, order, duplicates, the cache, and the contract with scikit-learn."""
 
-import warnings
 from abc import ABC, abstractmethod
 from contextlib import closing, suppress
 from numbers import Integral
@@ -9,7 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._validation import check_finite, check_texts, list_items, position_of, resolve_device
+from skicl._fitted import update_at_once
+from skicl._validation import check_finite, check_texts, list_items, position_of, resolve_device, warn_user
 from skicl.encoders._cache import KeysOutdated, Rows, cached_vectors, content_digest, keys_of, resolve_cache
 from skicl.encoders._pipelining import progress_bar, work_ahead
 from skicl.encoders._precision import check_dtype
@@ -93,8 +93,8 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
             If the model is not on this machine and the hub cannot be reached.
         """
         items, model = self._begin(X)
-        self.n_features_out_ = self._vectors(model, [min(items, key=self._size)]).shape[1]
-        self._fitted_version = version_of(model)
+        n_features = self._vectors(model, [min(items, key=self._size)]).shape[1]
+        update_at_once(self, {"n_features_out_": n_features, "_fitted_version": version_of(model)})
         return self
 
     def fit_transform(self, X, y=None):
@@ -125,8 +125,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         items, model = self._begin(X)
         self._inspect(model, items)
         vectors = self._vectors(model, items)
-        self.n_features_out_ = vectors.shape[1]
-        self._fitted_version = version_of(model)
+        update_at_once(self, {"n_features_out_": vectors.shape[1], "_fitted_version": version_of(model)})
         return vectors
 
     def transform(self, X):
@@ -241,10 +240,9 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         """Say so if the files of the model are not those of ``fit``."""
         before, now = getattr(self, "_fitted_version", None), version_of(model)
         if before is not None and now is not None and before != now:
-            warnings.warn(
+            warn_user(
                 f"The files of `model`={self.model!r} have changed since {type(self).__name__} was fitted. What was "
-                "fitted on its vectors, such as a classifier, does not fit to the new ones: fit all of it again.",
-                stacklevel=4,
+                "fitted on its vectors, such as a classifier, does not fit to the new ones: fit all of it again."
             )
 
     def _vectors(self, model, items):

@@ -5,7 +5,7 @@ name and no signature is trusted: a name is right if keys and values are in the 
 right if its results are those of reading everything at once.
 """
 
-import warnings
+from skicl._validation import warn_user
 
 # Names of the argument, newest first: a network that knows the newest may complain about an older one.
 NAMES = ("cache", "past_key_values")
@@ -103,11 +103,10 @@ def warn_of_reading_again(network, reason):
     UserWarning
         Always.
     """
-    warnings.warn(
+    warn_user(
         f"{type(network).__name__} reads every prompt from its beginning instead of reading once what prompts share: "
         f"{reason}. The results are the same, but take many times as long. Networks with a recurrent state cannot do "
-        "otherwise; with any other, try the newest or the pinned version of transformers.",
-        stacklevel=4,
+        "otherwise; with any other, try the newest or the pinned version of transformers."
     )
 
 

@@ -137,12 +137,10 @@ def shared_from_folder(key, find, open_folder, state):
         The model, its lock and its folder.
     """
     known = _LOADED.get(key)
-    if known is not None and known.interrupted:        # by a fork, as in `_is_current`
-        known = None
-    if known is not None and not known.folder.is_dir():     # of the cache of the hub, where others tidied up
-        return known
-    if known is not None and known.version == state(known.folder):
-        return known
+    if known is not None and not known.interrupted:
+        # A folder may be gone: of the cache of the hub, where others tidied up.
+        if not known.folder.is_dir() or known.version == state(known.folder):
+            return known
     folder = Path(find())
     return _shared(key, lambda: open_folder(folder), lambda: state(folder), folder)
 

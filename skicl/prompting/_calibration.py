@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skicl._fitted import update_at_once
 from skicl._validation import did_you_mean
 
 
@@ -368,7 +369,7 @@ class AffineCalibration(BaseCalibration):
 
         found = minimize(loss, start, jac=True, method="L-BFGS-B").x
         # At once, or not at all.
-        self.__dict__ = vars(self) | {"scale_": found[:n_classes], "bias_": found[n_classes:]}
+        update_at_once(self, {"scale_": found[:n_classes], "bias_": found[n_classes:]})
         return self
 
     def transform(self, log_proba):

@@ -12,6 +12,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skicl._fitted import update_at_once
 from skicl._labels import read_all_labels
 from skicl._validation import did_you_mean
 from skicl.prompting._selectors import check_count
@@ -88,8 +89,7 @@ class NearestDemonstrations(BaseEstimator):
             raise ValueError(f"`per_class` must be True or False, got {self.per_class!r}.")
         encoder, vectors = fit_vectors(self.encoder, X)
         codes = np.unique(read_all_labels(y), return_inverse=True)[1]
-        # At once, or not at all.
-        self.__dict__ = vars(self) | {"encoder_": encoder, "_vectors": vectors, "_codes": codes}
+        update_at_once(self, {"encoder_": encoder, "_vectors": vectors, "_codes": codes})
         return self
 
     def select(self, X):
@@ -177,7 +177,7 @@ class DiverseDemonstrations(BaseEstimator):
         if isinstance(trade_off, bool) or not isinstance(trade_off, Real) or not 0 <= trade_off <= 1:
             raise ValueError(f"`trade_off` must be a number from 0 to 1, got {trade_off!r}.")
         encoder, vectors = fit_vectors(self.encoder, X)
-        self.__dict__ = vars(self) | {"encoder_": encoder, "_vectors": vectors}     # at once, or not at all
+        update_at_once(self, {"encoder_": encoder, "_vectors": vectors})
         return self
 
     def select(self, X):
@@ -275,7 +275,7 @@ class VoteKDemonstrations(BaseEstimator):
         encoder, vectors = fit_vectors(self.encoder, X)
         random = check_random_state(self.random_state)
         indices = vote_k(_dense(vectors @ vectors.T), self.k, self.n_neighbors, self.rho, random)
-        self.__dict__ = vars(self) | {"encoder_": encoder, "indices_": indices}     # at once, or not at all
+        update_at_once(self, {"encoder_": encoder, "indices_": indices})
         return self
 
     def select(self, X):
