@@ -4,6 +4,7 @@ A fitted model or a function is asked as it is. A model that is not fitted is cr
 the probabilities of a copy that has not seen it, and queries those of one that has seen all.
 """
 
+from contextlib import contextmanager
 from inspect import isclass
 from typing import NamedTuple
 
@@ -120,9 +121,12 @@ def ask(prior, X, n_rows, classes):
     ------
     ValueError
         If what comes back are no probabilities of these rows and classes.
+    ValueError, TypeError
+        If the prior refuses the rows.
     """
     name = _name(prior)
-    proba = np.asarray(prior.predict_proba(X) if hasattr(prior, "predict_proba") else prior(X))
+    with _blamed(prior):
+        proba = np.asarray(prior.predict_proba(X) if hasattr(prior, "predict_proba") else prior(X))
     columns = np.asarray(getattr(prior, "classes_", classes))
     if proba.ndim != 2 or proba.dtype.kind not in "fiu" or (n_rows is not None and len(proba) != n_rows):
         raise ValueError(f"`prior` {name} gave an array of shape {proba.shape} and type {proba.dtype}"
@@ -250,7 +254,8 @@ def cross_fit(prior, X, vectors, codes, classes, weight):
 
     def fitted(rows):
         weights = {"sample_weight": weight[rows]} if passes_weights else {}
-        return clone(prior).fit(take_rows(X, rows), classes[codes[rows]], **weights)
+        with _blamed(prior):
+            return clone(prior).fit(take_rows(X, rows), classes[codes[rows]], **weights)
 
     passes_weights = (weight[seen] != 1).any() and has_fit_parameter(prior, "sample_weight")
     proba = np.full((len(codes), len(classes)), 1 / len(classes))
@@ -348,6 +353,18 @@ def _fill(proba, rows, model, X, classes):
         opinions = ask(model, take_rows(X, rows), len(rows), classes)
         proba[rows] = 0.0
         proba[np.ix_(rows, np.searchsorted(classes, opinions.classes))] = opinions.proba
+
+
+@contextmanager
+def _blamed(prior):
+    """Say whose error it is where a prior refuses its rows."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"`prior` {_name(prior)} could not use the rows ({type(error).__name__}: {error}). It gets `X` as "
+                   "it was given: put what it needs before it, in a pipeline, or give `X` in a form that it takes."
+                   ) from error
 
 
 def _name(prior):

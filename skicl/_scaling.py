@@ -9,8 +9,13 @@ DISPARITY = 10.0
 def column_ranges(X):
     """Largest minus smallest value of every column, without the columns that are constant."""
     ranges = X.max(axis=0) - X.min(axis=0)
-    noise = 16 * np.finfo(X.dtype).eps * np.abs(X).max(axis=0)
-    return ranges[ranges > noise]
+    return ranges[ranges > _ranges_of_constants(X)]
+
+
+def _ranges_of_constants(X):
+    """The largest range that a constant column may have: rounding, or numbers too small to divide by."""
+    precision = np.finfo(X.dtype)
+    return np.maximum(16 * precision.eps * np.abs(X).max(axis=0), precision.tiny)
 
 
 def has_mixed_units(X):
@@ -58,10 +63,10 @@ def column_scaling(X, weight, standardize):
     shift = np.average(rows, axis=0, weights=weight[weight > 0])
     if standardize is False or (standardize == "auto" and not has_mixed_units(rows)):
         largest = np.abs(rows - shift).max()
-        return shift, np.full(X.shape[1], largest if largest > 0 else 1.0), False
+        return shift, np.full(X.shape[1], largest if largest > np.finfo(X.dtype).tiny else 1.0), False
     # Deviations over the range first: their squares neither overflow nor vanish.
     ranges = rows.max(axis=0) - rows.min(axis=0)
-    constant = ranges <= 16 * np.finfo(X.dtype).eps * np.abs(rows).max(axis=0)
+    constant = ranges <= _ranges_of_constants(rows)
     ranges = np.where(constant, 1.0, ranges)
     deviation = np.sqrt(np.average(((rows - shift) / ranges) ** 2, axis=0, weights=weight[weight > 0])) * ranges
     return shift, np.where(constant, 1.0, deviation), True

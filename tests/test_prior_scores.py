@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
@@ -12,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
+from skicl import TartClassifier
 from skicl._prior_scores import (
     FLOOR,
     N_FOLDS,
@@ -267,3 +269,19 @@ def test_a_function_needs_all_classes_from_the_start():
     part = consult(even, X[:12], X[:12], CODES[:12] % 2, CLASSES[:2], ONES[:12], None)
     with pytest.raises(ValueError, match="List classes that have no row yet in `classes`"):
         consult(even, X[12:], X, CODES, CLASSES, ONES, part)
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, NotFittedError])
+def test_an_error_of_a_prior_is_told_from_ours(error):
+    def unable(rows):
+        raise error("no such loop")
+
+    kind = TypeError if error is TypeError else ValueError
+    with pytest.raises(kind, match=rf"`prior` unable could not use the rows \({error.__name__}: no such loop\)"):
+        ask(unable, np.zeros((2, 1)), 2, np.array(["a", "b"]))
+
+
+def test_a_prior_that_cannot_be_fitted_is_named():
+    rows, marks = np.arange(8.0)[:, None], np.arange(8) % 2
+    with pytest.raises(ValueError, match=r"`prior` MultinomialNB could not use the rows \(ValueError: Negative values"):
+        TartClassifier(prior=MultinomialNB()).fit(rows - 4, marks)

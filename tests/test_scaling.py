@@ -51,3 +51,18 @@ def test_constant_columns_and_extreme_numbers_stay_finite():
     scaled = (X - shift) / factor
     np.testing.assert_allclose(scaled[:, :2].std(axis=0), 1)
     np.testing.assert_allclose(scaled[:, 2], 0, atol=1e-15)
+
+
+@pytest.mark.parametrize("standardize", ["auto", True, False])
+@pytest.mark.parametrize("smallest", [5e-324, 1e-310, 1e-307])
+def test_numbers_too_small_to_divide_by_give_finite_rows(standardize, smallest):
+    """Subnormal numbers have few digits or one: a deviation of them may round to zero."""
+    for X in (
+        np.array([[1e-310, smallest, 0.0], *[[0.0] * 3] * 4]),
+        np.array([[0.0, 1.0, smallest], [smallest] * 3, [smallest, 1.0, smallest]]),
+        np.full((3, 2), smallest),
+    ):
+        shift, factor, _ = column_scaling(X, np.ones(len(X)), standardize)
+        assert (factor > 0).all()
+        assert np.isfinite((X - shift) / factor).all()
+        assert np.abs((X - shift) / factor).max() <= len(X)

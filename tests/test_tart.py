@@ -188,6 +188,16 @@ def test_degenerate_contexts_give_finite_probabilities(X):
     assert ((proba > 0) & (proba < 1)).all()
 
 
+@pytest.mark.parametrize("X", [
+    [[1e-310, 5e-324, 0.0], *[[0.0] * 3] * 4],
+    [[0.0, 1.0, 5e-324, 5e-324], *[[5e-324] * 4] * 3, [5e-324, 1.0, 0.0, 0.0]],
+])
+def test_subnormal_numbers_give_finite_probabilities(X):
+    for classifier in (TartClassifier(), TartClassifier(standardize=True), TartClassifier(reasoner="tart-paper")):
+        proba = classifier.fit(np.array(X), [0, 1, 0, 1, 0]).predict_proba(X)
+        np.testing.assert_allclose(proba.sum(axis=1), 1)
+
+
 def test_equal_rows_give_the_frequencies_of_the_classes():
     proba = TartClassifier().fit(np.ones((40, 6)), ["a"] * 10 + ["b"] * 30).predict_proba(np.ones((1, 6)))
     np.testing.assert_allclose(proba[0], [0.25, 0.75], atol=0.1)
