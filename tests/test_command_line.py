@@ -66,12 +66,15 @@ def test_the_process_writes_what_the_function_writes(folder, tiny_folder, capsys
 
 
 def test_interrupts_are_noted_and_still_interrupt():
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         interrupts = noted_interrupts()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         assert interrupts == [signal.SIGINT]
+        signal.signal(signal.SIGINT, signal.SIG_IGN)        # as a shell does for what runs in the background
+        assert noted_interrupts() == []
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
 
