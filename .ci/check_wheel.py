@@ -1,6 +1,6 @@
 """Check a built wheel against the source tree: size, modules, weights, data set, licence, nothing else.
 
-    python .ci/check_wheel.py dist/skicl-0.1.0-py3-none-any.whl .
+python .ci/check_wheel.py dist/skicl-0.1.0-py3-none-any.whl .
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Print the fenced code block that follows the marker ``<!-- NAME -->`` in a Markdown file.
 
-    python .ci/readme_block.py README.md tests
+python .ci/readme_block.py README.md tests
 """
 
 import re

@@ -98,8 +98,14 @@ def environments():
     """What markers are compared with, for every Python and system."""
     for python in pythons():
         for system in SYSTEMS:
-            yield {"python_version": python, "python_full_version": f"{python}.9", "extra": "",
-                   "implementation_name": "cpython", "platform_python_implementation": "CPython", **system}
+            yield {
+                "python_version": python,
+                "python_full_version": f"{python}.9",
+                "extra": "",
+                "implementation_name": "cpython",
+                "platform_python_implementation": "CPython",
+                **system,
+            }
 
 
 def reachable(lines, requirements_of, everywhere):
@@ -131,8 +137,20 @@ def would_install(arguments, constraints):
         file = Path(folder) / "constraints.txt"
         file.write_text("".join(f"{name}=={version}\n" for name, version in constraints.items()), encoding="utf-8")
         report = Path(folder) / "report.json"
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report",
-                   str(report), "-c", str(file), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--dry-run",
+            "--ignore-installed",
+            "--report",
+            str(report),
+            "-c",
+            str(file),
+            *arguments,
+        ]
         if subprocess.run(command, check=False, cwd=ROOT).returncode:
             sys.exit(f"pip finds no set for {' '.join(arguments)}.\nIf a pin is the reason, hold it back in HELD.")
         parts = json.loads(report.read_text(encoding="utf-8"))["install"]
@@ -157,8 +175,13 @@ def elsewhere(known, oldest):
     """``{package: requirements}`` of what only another Python or system needs; ends if what is known does not do."""
     everywhere = [one for one in environments() if not oldest or one["python_version"] == pythons()[0]]
     found = reachable(requirements(oldest), lambda name: known.get(name, {}).get("requires_dist"), everywhere)
-    wrong = [f"{one}: got {known[name]['version']}" for name, some in found.items() if name in known
-             for one in some if not one.specifier.contains(known[name]["version"].split("+")[0], prereleases=True)]
+    wrong = [
+        f"{one}: got {known[name]['version']}"
+        for name, some in found.items()
+        if name in known
+        for one in some
+        if not one.specifier.contains(known[name]["version"].split("+")[0], prereleases=True)
+    ]
     if wrong:
         sys.exit("Elsewhere this set does not do:\n" + "\n".join(wrong))
     return {name: some for name, some in found.items() if name not in known}
@@ -186,8 +209,11 @@ def main():
     if not options.oldest:
         check_wheels(pins)
         path = ROOT / "pyproject.toml"
-        text = re.sub(r'requires = \["setuptools[^"]*"\]', f'requires = ["setuptools=={pins["setuptools"]}"]',
-                      path.read_text(encoding="utf-8"))
+        text = re.sub(
+            r'requires = \["setuptools[^"]*"\]',
+            f'requires = ["setuptools=={pins["setuptools"]}"]',
+            path.read_text(encoding="utf-8"),
+        )
         path.write_text(text, encoding="utf-8")
     head = HEADS[options.oldest].format(date=date.today(), python=sys.version.split()[0])
     file.write_text(head + "".join(f"{name}=={version}\n" for name, version in pins.items()), encoding="utf-8")

@@ -63,9 +63,7 @@ def compare(vectors, y):
             probabilities = classifier.predict_proba(vectors[rest])
             seconds = time.perf_counter() - start
             predicted = classifier.classes_[probabilities.argmax(axis=1)]
-            scores[name].append(
-                (accuracy_score(y[rest], predicted), log_loss(y[rest], probabilities), seconds)
-            )
+            scores[name].append((accuracy_score(y[rest], predicted), log_loss(y[rest], probabilities), seconds))
     return scores
 
 
@@ -82,9 +80,7 @@ def main():
 
     scores = compare(SentenceEncoder().fit_transform(messages), y)
     n_labelled = LABELLED_PER_CLASS * n_classes
-    print(
-        f"\n{n_labelled} labelled messages, scores on the other {len(y) - n_labelled}, mean of {REPEATS} draws:\n"
-    )
+    print(f"\n{n_labelled} labelled messages, scores on the other {len(y) - n_labelled}, mean of {REPEATS} draws:\n")
     print(f"  {'':<28}{'accuracy':>10}{'log-loss':>10}{'seconds':>10}")
     for name, rows in scores.items():
         accuracy, loss, seconds = np.mean(rows, axis=0)

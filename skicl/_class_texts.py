@@ -44,8 +44,10 @@ def _check_form(class_texts):
     vectors = _as_numbers(class_texts)
     if vectors is None or vectors.ndim != 2:
         given = repr(class_texts) if isinstance(class_texts, str) else f"a {type(class_texts).__name__}"
-        raise ValueError("`class_texts` must be None, 'labels', a dict from labels to texts or vectors, or an array of "
-                         f"shape (n_classes, n_features), got {given}.{did_you_mean(class_texts, ['labels'])}")
+        raise ValueError(
+            "`class_texts` must be None, 'labels', a dict from labels to texts or vectors, or an array of "
+            f"shape (n_classes, n_features), got {given}.{did_you_mean(class_texts, ['labels'])}"
+        )
     _check_finite(vectors, "")
 
 
@@ -95,17 +97,21 @@ def class_entries(class_texts, classes):
     if isinstance(class_texts, Mapping):
         missing = [label for label in labels if label not in class_texts]
         if missing:
-            raise ValueError(f"`class_texts` has no entry for the classes {missing[:5]}. Give every class a text or a "
-                             "vector.")
+            raise ValueError(
+                f"`class_texts` has no entry for the classes {missing[:5]}. Give every class a text or a vector."
+            )
         extra = [label for label in class_texts if label not in labels]
         if extra:
-            raise ValueError(f"`class_texts` names classes that `classes` does not list: {extra[:5]}. "
-                             f"The classes are {labels[:10]}.")
+            raise ValueError(
+                f"`class_texts` names classes that `classes` does not list: {extra[:5]}. The classes are {labels[:10]}."
+            )
         return [_entry((label, class_texts[label])) for label in labels]
     vectors = _as_numbers(class_texts)
     if len(vectors) != len(labels):
-        raise ValueError(f"`class_texts` has {len(vectors)} rows, and there are {len(labels)} classes: {labels[:10]}. "
-                         "Give one vector for each class, in sorted order; list classes without a row in `classes`.")
+        raise ValueError(
+            f"`class_texts` has {len(vectors)} rows, and there are {len(labels)} classes: {labels[:10]}. "
+            "Give one vector for each class, in sorted order; list classes without a row in `classes`."
+        )
     return [vector[None] for vector in vectors]
 
 
@@ -207,14 +213,18 @@ def nearest_name(X, vectors):
 
 
 def _no_texts(encoder, reason):
-    return (f"`class_texts` holds texts, which are embedded by `encoder`, and `encoder` {type(encoder).__name__} does "
-            f"not read a list of texts ({reason}). Give `class_texts` one vector for each class, in the coordinates of "
-            "its output, or use an encoder of texts.")
+    return (
+        f"`class_texts` holds texts, which are embedded by `encoder`, and `encoder` {type(encoder).__name__} does "
+        f"not read a list of texts ({reason}). Give `class_texts` one vector for each class, in the coordinates of "
+        "its output, or use an encoder of texts."
+    )
 
 
 def _different_widths(widths):
-    return (f"`class_texts` and the rows have vectors of different numbers of features: {widths}. Make all of them "
-            "with the same encoder.")
+    return (
+        f"`class_texts` and the rows have vectors of different numbers of features: {widths}. Make all of them "
+        "with the same encoder."
+    )
 
 
 def _unit(rows):
@@ -234,8 +244,9 @@ def _entry(item):
         return tuple(str(text) for text in value)
     vectors = _as_numbers(value)
     if vectors is None or vectors.ndim not in (1, 2) or not vectors.size:
-        raise ValueError(f"`class_texts` holds {value!r:.60} for the class {label!r}: expected a text, a list of texts "
-                         "or a vector.")
+        raise ValueError(
+            f"`class_texts` holds {value!r:.60} for the class {label!r}: expected a text, a list of texts or a vector."
+        )
     _check_finite(vectors, f" for the class {label!r}")
     return np.atleast_2d(vectors)
 
@@ -245,7 +256,7 @@ def _as_numbers(value):
     try:
         array = np.asarray(value)
         return array.astype(np.float64) if array.dtype.kind in "fiu" else None
-    except (TypeError, ValueError, RuntimeError):       # ragged lists, tensors of other devices
+    except (TypeError, ValueError, RuntimeError):  # ragged lists, tensors of other devices
         return None
 
 

@@ -60,19 +60,24 @@ def read_columns(estimator, X, *args, **options):
 def _dense(X, name):
     """``X`` as something that numpy can read, unless it is sparse or no collection at all."""
     if isinstance(X, str):
-        raise ValueError(f"`X` is a bare string ({short_form(X)}): expected a collection. Wrap a single text in a "
-                         "list: [X].")
+        raise ValueError(
+            f"`X` is a bare string ({short_form(X)}): expected a collection. Wrap a single text in a list: [X]."
+        )
     X = read_container(X)
     torch = sys.modules.get("torch")
     tensor = torch is not None and isinstance(X, torch.Tensor)
     frame = hasattr(X, "columns") and any("Sparse" in str(dtype) for dtype in getattr(X, "dtypes", ()))
     if issparse(X) or frame or (tensor and X.layout != torch.strided):
         kind = "a frame with sparse columns" if frame else f"sparse ({type(X).__name__})"
-        raise TypeError(f"`X` is {kind}: {name} needs dense rows. Reduce them by a TruncatedSVD before it in a "
-                        "pipeline, or convert a small table to a dense one (`toarray`).")
+        raise TypeError(
+            f"`X` is {kind}: {name} needs dense rows. Reduce them by a TruncatedSVD before it in a "
+            "pipeline, or convert a small table to a dense one (`toarray`)."
+        )
     if np.ma.is_masked(X):
-        raise ValueError("`X` is a masked array, and what is masked would be read. Fill these values in: "
-                         "X.filled(value), or X.filled(numpy.nan) and a SimpleImputer in a pipeline.")
+        raise ValueError(
+            "`X` is a masked array, and what is masked would be read. Fill these values in: "
+            "X.filled(value), or X.filled(numpy.nan) and a SimpleImputer in a pipeline."
+        )
     if tensor:
         X = X.detach().cpu()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
@@ -89,9 +94,11 @@ def _refuse_dates(X):
         temporal = getattr(dtype, "is_temporal", None)
         if getattr(dtype, "kind", "") in ("m", "M") or (callable(temporal) and temporal()):
             where = "" if column is None else f" in column {column!r}"
-            raise TypeError(f"`X` holds dates or durations ({dtype}){where}: expected numbers. Turn them into numbers "
-                            "that mean something, such as days since a fixed day: (dates - start) / "
-                            "numpy.timedelta64(1, 'D').")
+            raise TypeError(
+                f"`X` holds dates or durations ({dtype}){where}: expected numbers. Turn them into numbers "
+                "that mean something, such as days since a fixed day: (dates - start) / "
+                "numpy.timedelta64(1, 'D')."
+            )
 
 
 def _explained(X, error, name):
@@ -100,18 +107,22 @@ def _explained(X, error, name):
     if "could not convert string to float" in text and ("float: b" in text or "np.bytes_" in text):
         return ValueError("`X` holds bytes where numbers or texts were expected. Decode texts first: item.decode().")
     if "could not convert string to float" in text:
-        return ValueError("`X` holds strings where numbers were expected. Give texts as one list, array or column to "
-                          "both fit and predict; for a table with several columns pass `encoder`, for instance a "
-                          f"ColumnTransformer. ({error})")
+        return ValueError(
+            "`X` holds strings where numbers were expected. Give texts as one list, array or column to "
+            "both fit and predict; for a table with several columns pass `encoder`, for instance a "
+            f"ColumnTransformer. ({error})"
+        )
     if "contains NaN" in text or "contains infinity" in text:
         return _not_finite(X, name)
     if "Expected 2D array" in text or "Expected a 2-dimensional container" in text:
         return _one_dimensional(X)
     shape = getattr(X, "shape", ())
     if len(shape) > 2:
-        return ValueError(f"`X` is an array of shape {tuple(shape)}: expected one row for each sample, (n_samples, "
-                          "n_features). Flatten what belongs to a sample, X.reshape(len(X), -1), or let an encoder "
-                          f"read it, {_IMAGES}.")
+        return ValueError(
+            f"`X` is an array of shape {tuple(shape)}: expected one row for each sample, (n_samples, "
+            "n_features). Flatten what belongs to a sample, X.reshape(len(X), -1), or let an encoder "
+            f"read it, {_IMAGES}."
+        )
     if isinstance(X, list | tuple):
         return _uneven(X) or _no_number(X, error)
     return _no_number(X, error)
@@ -120,17 +131,21 @@ def _explained(X, error, name):
 def _not_finite(X, name):
     array = check_array(X, dtype=np.float64, ensure_all_finite=False)
     wrong = np.argwhere(~np.isfinite(array))
-    if not len(wrong):      # too large for float32
+    if not len(wrong):  # too large for float32
         return None
     row, column = wrong[0].tolist()
     where = position_of(row, getattr(X, "index", None))
     where += f", column {X.columns[column]!r}" if hasattr(X, "columns") else f", column {column}"
     more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     if not np.isnan(array[row, column]):
-        return ValueError(f"`X` contains infinity ({array[row, column]}) at {where}{more}. Drop the row, or "
-                          "replace the value by a finite one.")
-    return ValueError(f"`X` contains NaN, a missing value, at {where}{more}. Drop the row, or fill the value in, for "
-                      f"instance by a SimpleImputer before {name} in a pipeline.")
+        return ValueError(
+            f"`X` contains infinity ({array[row, column]}) at {where}{more}. Drop the row, or "
+            "replace the value by a finite one."
+        )
+    return ValueError(
+        f"`X` contains NaN, a missing value, at {where}{more}. Drop the row, or fill the value in, for "
+        f"instance by a SimpleImputer before {name} in a pipeline."
+    )
 
 
 def _one_dimensional(X):
@@ -140,17 +155,25 @@ def _one_dimensional(X):
     if item is None:
         return ValueError(f"`X` is a collection of {len(items)} missing values: {expected}. Drop these rows.")
     if isinstance(item, bytes):
-        return ValueError(f"`X` is a collection of bytes: {expected}. Decode texts first, [item.decode() for item in "
-                          f"X]; of media files pass the encoder, {_IMAGES}.")
+        return ValueError(
+            f"`X` is a collection of bytes: {expected}. Decode texts first, [item.decode() for item in "
+            f"X]; of media files pass the encoder, {_IMAGES}."
+        )
     if _is_media(item):
-        return ValueError(f"`X` is a collection of objects of type {type(item).__name__}: {expected}. Pass the encoder "
-                          f"that reads them, {_IMAGES}.")
+        return ValueError(
+            f"`X` is a collection of objects of type {type(item).__name__}: {expected}. Pass the encoder "
+            f"that reads them, {_IMAGES}."
+        )
     if isinstance(item, date | timedelta | np.datetime64 | np.timedelta64):
-        return TypeError(f"`X` is a collection of dates or durations ({type(item).__name__}): {expected}. Turn them "
-                         "into numbers that mean something, such as days since a fixed day, or into texts.")
+        return TypeError(
+            f"`X` is a collection of dates or durations ({type(item).__name__}): {expected}. Turn them "
+            "into numbers that mean something, such as days since a fixed day, or into texts."
+        )
     what = "numbers" if isinstance(item, Number | np.bool_) else f"objects of type {type(item).__name__}"
-    return ValueError(f"`X` is a 1D array or list of {what}: {expected}. Reshape your data: "
-                      "numpy.reshape(X, (-1, 1)) if it is one feature of many samples, (1, -1) if it is one sample.")
+    return ValueError(
+        f"`X` is a 1D array or list of {what}: {expected}. Reshape your data: "
+        "numpy.reshape(X, (-1, 1)) if it is one feature of many samples, (1, -1) if it is one sample."
+    )
 
 
 def _uneven(rows):
@@ -160,8 +183,10 @@ def _uneven(rows):
     if other is None:
         return None
     names = ["no row" if length is None else f"{length} values" for length in (lengths[0], lengths[other])]
-    return ValueError(f"`X` has rows of different lengths: {names[0]} at position 0 and {names[1]} at position "
-                      f"{other}. Give every row one value for each feature.")
+    return ValueError(
+        f"`X` has rows of different lengths: {names[0]} at position 0 and {names[1]} at position "
+        f"{other}. Give every row one value for each feature."
+    )
 
 
 def _no_number(X, error):
@@ -179,9 +204,11 @@ def _no_number(X, error):
             where = position_of(place[0], getattr(X, "index", None))
             if len(place) == 2:
                 where += f", column {X.columns[place[1]]!r}" if hasattr(X, "columns") else f", column {place[1]}"
-            return TypeError(f"`X` has a value of type {type(value).__name__} ({short_form(value)}) at {where}: "
-                             "expected numbers. Convert it, or pass an `encoder` that reads such values, for instance "
-                             f"a ColumnTransformer. ({error})")
+            return TypeError(
+                f"`X` has a value of type {type(value).__name__} ({short_form(value)}) at {where}: "
+                "expected numbers. Convert it, or pass an `encoder` that reads such values, for instance "
+                f"a ColumnTransformer. ({error})"
+            )
     if isinstance(error, OverflowError):
         return ValueError(f"`X` holds an integer that is too large for a float. Divide the column. ({error})")
     return None

@@ -80,7 +80,7 @@ def noted_interrupts():
         interrupts.append(number)
         signal.default_int_handler(number, frame)
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:       # in the background it may be ignored
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # in the background it may be ignored
         signal.signal(signal.SIGINT, note)
     return interrupts
 
@@ -93,9 +93,7 @@ def _is_interrupt(error):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog=_PROGRAM, description="In-context learning for text.", allow_abbrev=False
-    )
+    parser = argparse.ArgumentParser(prog=_PROGRAM, description="In-context learning for text.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"skicl {skicl.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser(
@@ -114,9 +112,7 @@ def _parser():
 def _add_table_options(parser):
     tables = parser.add_argument_group("tables")
     tables.add_argument("--train", metavar="FILE", required=True, help="table of labelled texts")
-    tables.add_argument(
-        "--text-column", metavar="NAME", required=True, help="column of the texts, in all tables"
-    )
+    tables.add_argument("--text-column", metavar="NAME", required=True, help="column of the texts, in all tables")
     tables.add_argument("--label-column", metavar="NAME", required=True, help="column of the labels")
     tables.add_argument("--predict", metavar="FILE", help="table of texts to classify; needs --out")
     tables.add_argument(
@@ -154,9 +150,7 @@ def _add_task_options(parser):
         action="store_true",
         help="cross-validated scores on --train, against logistic regression",
     )
-    task.add_argument(
-        "--folds", metavar="N", type=_integer(2), default=5, help="folds of --evaluate (default: 5)"
-    )
+    task.add_argument("--folds", metavar="N", type=_integer(2), default=5, help="folds of --evaluate (default: 5)")
     task.add_argument(
         "--seed",
         metavar="N",
@@ -177,12 +171,8 @@ def _add_task_options(parser):
         default=64,
         help="texts encoded at a time (default: 64)",
     )
-    task.add_argument(
-        "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the fastest there is)"
-    )
-    task.add_argument(
-        "--no-progress", action="store_true", help="no progress bars (none without a terminal either)"
-    )
+    task.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the fastest there is)")
+    task.add_argument("--no-progress", action="store_true", help="no progress bars (none without a terminal either)")
     task.add_argument("--quiet", action="store_true", help="print errors and the scores of --evaluate only")
 
 
@@ -198,9 +188,7 @@ def _delimiter(value):
 def _integer(least):
     def parse(value):
         if not (value.isascii() and value.isdigit() and least <= int(value) < 2**32):
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {least} to 2**32 - 1, got {value!r}"
-            )
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to 2**32 - 1, got {value!r}")
         return int(value)
 
     return parse

@@ -66,9 +66,7 @@ def _check_options(arguments):
         given, missing = ("--predict", "--out") if arguments.predict else ("--out", "--predict")
         raise TableError(f"{given} needs {missing} FILE as well.")
     if arguments.text_column == arguments.label_column:
-        raise TableError(
-            f"--text-column and --label-column are both {arguments.text_column!r}: name two columns."
-        )
+        raise TableError(f"--text-column and --label-column are both {arguments.text_column!r}: name two columns.")
     if arguments.encoding:
         check_encoding(arguments.encoding)
     if arguments.out:
@@ -89,9 +87,7 @@ def _check_endings(arguments):
 
 
 def _read(path, arguments):
-    return read_table(
-        path, delimiter=arguments.delimiter, encoding=arguments.encoding, quotes=not arguments.no_quotes
-    )
+    return read_table(path, delimiter=arguments.delimiter, encoding=arguments.encoding, quotes=not arguments.no_quotes)
 
 
 def _read_labelled(arguments):
@@ -101,20 +97,13 @@ def _read_labelled(arguments):
     labels = [label.strip() for label in table.column(arguments.label_column, "--label-column")]
     blank = [not any(cell.strip() for cell in cells) for cells in table.rows]
     empty = {
-        name: [
-            number
-            for number, cell, skip in zip(table.numbers, column, blank)
-            if not skip and not cell.strip()
-        ]
+        name: [number for number, cell, skip in zip(table.numbers, column, blank) if not skip and not cell.strip()]
         for name, column in ((arguments.text_column, texts), (arguments.label_column, labels))
     }
-    found = " and ".join(
-        f"{len(rows)} in {name!r} ({show_rows(rows)})" for name, rows in empty.items() if rows
-    )
+    found = " and ".join(f"{len(rows)} in {name!r} ({show_rows(rows)})" for name, rows in empty.items() if rows)
     if found and not arguments.skip_empty:
         raise TableError(
-            f"{table.path} has empty cells: {found}. Fill them in, or pass --skip-empty to leave these "
-            "rows out."
+            f"{table.path} has empty cells: {found}. Fill them in, or pass --skip-empty to leave these rows out."
         )
     keep = [i for i in range(len(texts)) if texts[i].strip() and labels[i]]
     texts, labels = [texts[i] for i in keep], [labels[i] for i in keep]
@@ -147,8 +136,7 @@ def _read_new(arguments, classes):
     clash = [name for name in _new_columns(arguments.label_column, sorted(classes)) if name in table.header]
     if clash:
         raise TableError(
-            f"{table.path} already has the column {clash[0]!r}, which is to be added to --out. Rename or "
-            "remove it."
+            f"{table.path} already has the column {clash[0]!r}, which is to be added to --out. Rename or remove it."
         )
     empty = [number for number, text in zip(table.numbers, texts) if not text.strip()]
     if len(empty) == len(texts):
@@ -157,8 +145,7 @@ def _read_new(arguments, classes):
     if empty:
         _note(
             arguments,
-            f"rows of {table.path} without a text, whose predictions stay empty: {len(empty)} "
-            f"({show_rows(empty)})",
+            f"rows of {table.path} without a text, whose predictions stay empty: {len(empty)} ({show_rows(empty)})",
         )
     return table
 
@@ -338,9 +325,7 @@ def _show_scores(scores):
         sign = "+" if name == "difference" else ""
         cells = (f"{m:{sign}.3f} +- {s:.3f}" for m, s in zip(values.mean(axis=0), values.std(axis=0, ddof=1)))
         shown.append(f"  {name:<{width}}  " + "".join(f"{cell:<20}" for cell in cells))
-    shown.append(
-        "Accuracy: higher is better. Log-loss and ECE (expected calibration error): lower is better."
-    )
+    shown.append("Accuracy: higher is better. Log-loss and ECE (expected calibration error): lower is better.")
     shown.append("Seconds: fit and predict, per fold, without the encoding of the texts.")
     return "\n".join(line.rstrip() for line in shown)
 

@@ -110,7 +110,7 @@ class CompiledContext:
 
     rows: ContextRows
     network: Reasoner
-    rule: Any           # how columns were scaled in the end: the parameter `standardize`, or False
+    rule: Any  # how columns were scaled in the end: the parameter `standardize`, or False
     read: ReadRows
     context: Any
 
@@ -148,11 +148,16 @@ class CompiledContext:
         """Log-probabilities (Q, C) of queries."""
         size = min(batch_size, max(1, QUERIES_AT_A_TIME // len(self.rows.classes)))
         with torch.inference_mode():
-            logits = [self.network.score(self.context, *self.read.queries(X[batch], _some(opinions, batch))).cpu()
-                      for batch in _batches(len(X), size)]
+            logits = [
+                self.network.score(self.context, *self.read.queries(X[batch], _some(opinions, batch))).cpu()
+                for batch in _batches(len(X), size)
+            ]
             log_proba = normalise(torch.cat(logits, 1))[0].numpy()
-        check_finite(log_proba, "probabilities", "The weights of the reasoner may be damaged: load them again, or fit "
-                                                 "with another `reasoner`.")
+        check_finite(
+            log_proba,
+            "probabilities",
+            "The weights of the reasoner may be damaged: load them again, or fit with another `reasoner`.",
+        )
         return log_proba
 
     def log_proba_without(self, left_out, X, opinions, batch_size):
@@ -182,7 +187,7 @@ def read_rows(rows, rule, device):
         names = None if rows.names is None else torch.from_numpy(coordinates.scaled(rows.names)).to(seen)
         guide = take_guide(seen, torch.from_numpy(weight).to(seen), names, opinions)
         side = side_scores(guide, seen, opinions)[None]
-    codes = torch.from_numpy(rows.codes.copy())         # an array that was mapped from a file is read-only
+    codes = torch.from_numpy(rows.codes.copy())  # an array that was mapped from a file is read-only
     weights = torch.from_numpy(weight)[None].to(device)
     evidence = Evidence(seen[None], codes[None].to(device), len(rows.classes), weights, side)
     return ReadRows(coordinates, guide, evidence, rows.classes)

@@ -50,8 +50,10 @@ def read_container(X, *, parameter="X", one="sample", expected="a collection wit
         raise TypeError(f"`{parameter}` is of type {type(X).__name__}: expected {expected}. {advice}")
     shape = getattr(X, "shape", None)
     if shape == ():
-        raise ValueError(f"`{parameter}` is a single value, an array of shape (): expected {one}s in shape "
-                         "(n_samples,) or (n_samples, 1). Put a single one into a list.")
+        raise ValueError(
+            f"`{parameter}` is a single value, an array of shape (): expected {one}s in shape "
+            "(n_samples,) or (n_samples, 1). Put a single one into a list."
+        )
     if shape == (0,) or (shape is None and not isinstance(X, str) and not len(X)):
         raise ValueError(f"`{parameter}` is empty: found 0 {one}s while a minimum of 1 is required.")
     if isinstance(X, list | tuple) and _is_of_arrow(X[0]) and hasattr(X[0], "as_py"):
@@ -68,8 +70,10 @@ def _advice(X, parameter):
     if isinstance(X, Set):
         return "It has no order, so nobody knows which row is which: pass a list."
     if isinstance(X, Mapping) and not hasattr(X, "shape"):  # a sparse matrix of one kind is a dict
-        return (f"Pass the rows as a list, list({parameter}.values()), or columns as a frame, "
-                f"pandas.DataFrame({parameter}).")
+        return (
+            f"Pass the rows as a list, list({parameter}.values()), or columns as a frame, "
+            f"pandas.DataFrame({parameter})."
+        )
     if hasattr(X, "collect_schema") and not hasattr(X, "shape"):
         return f"It is a query that has not been run: run it first, {parameter}.collect()."
     if not (hasattr(X, "__len__") or hasattr(X, "shape")):
@@ -89,5 +93,7 @@ def _from_arrow(X, parameter):
         return X.to_pandas()
     if X.num_columns == 1:
         return X.column(0).to_pylist()
-    raise TypeError(f"`{parameter}` is a {type(X).__name__} of pyarrow with {X.num_columns} columns, which is read "
-                    "through pandas, and pandas is not installed. Install it with: pip install pandas")
+    raise TypeError(
+        f"`{parameter}` is a {type(X).__name__} of pyarrow with {X.num_columns} columns, which is read "
+        "through pandas, and pandas is not installed. Install it with: pip install pandas"
+    )

@@ -63,8 +63,10 @@ def fit_encode(encoder, X, labels, labelled):
     if not learns_from_labels(encoder):
         return _fit_transform(encoder, X, None)
     if not labelled.any():
-        raise ValueError(f"`encoder` {type(encoder).__name__} learns from labels, and no row has one. Label some rows, "
-                         "or wrap a fitted encoder in a FrozenEstimator.")
+        raise ValueError(
+            f"`encoder` {type(encoder).__name__} learns from labels, and no row has one. Label some rows, "
+            "or wrap a fitted encoder in a FrozenEstimator."
+        )
     rows, others = np.flatnonzero(labelled), np.flatnonzero(~labelled)
     known = check_encoded(encoder, _fit_transform(encoder, take_rows(X, rows), labels))
     unknown = check_encoded(encoder, encoder.transform(take_rows(X, others)))
@@ -87,8 +89,10 @@ def fit_on_texts(encoder, texts):
         check_is_fitted(encoder)
     except NotFittedError:
         if not texts or learns_from_labels(encoder):
-            raise ValueError(f"`encoder` {type(encoder).__name__} is not fitted, and there are no rows to fit it on. "
-                             "Wrap a fitted one in a FrozenEstimator, or give rows.") from None
+            raise ValueError(
+                f"`encoder` {type(encoder).__name__} is not fitted, and there are no rows to fit it on. "
+                "Wrap a fitted one in a FrozenEstimator, or give rows."
+            ) from None
         encoder.fit(texts)
 
 
@@ -134,12 +138,14 @@ def check_encoded(encoder, X):
         In float64 or float32.
     """
     if hasattr(X, "toarray"):
-        raise TypeError(f"`encoder` {type(encoder).__name__} gave a sparse matrix; TartClassifier needs dense "
-                        "vectors. Add a TruncatedSVD after it in a pipeline.")
+        raise TypeError(
+            f"`encoder` {type(encoder).__name__} gave a sparse matrix; TartClassifier needs dense "
+            "vectors. Add a TruncatedSVD after it in a pipeline."
+        )
     return check_array(X, dtype=[np.float64, np.float32], input_name=f"the output of {type(encoder).__name__}")
 
 
 def _fit_transform(encoder, X, y):
     if hasattr(encoder, "fit_transform"):
         return encoder.fit_transform(X, y)
-    return encoder.fit(X, y).transform(X)       # FrozenEstimator
+    return encoder.fit(X, y).transform(X)  # FrozenEstimator

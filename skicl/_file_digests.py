@@ -56,7 +56,7 @@ def file_checksum(path):
             if known is not None:
                 return known
             checksum = file_digest(file, "sha256").hexdigest()
-            if _state(os.fstat(file.fileno())) != state:    # written to meanwhile
+            if _state(os.fstat(file.fileno())) != state:  # written to meanwhile
                 continue
         if _KEEPS_TIME_OF_CHANGE and now - state[-1] > SECONDS_TO_SETTLE * 10**9:
             if len(_KNOWN) >= MOST_KNOWN:

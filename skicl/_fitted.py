@@ -40,8 +40,10 @@ def check_loaded(estimator, state):
     """Refuse the state of a fitted estimator that was pickled before it was one value."""
     if "classes_" in state and not isinstance(state.get("_learnt"), FittedState):
         name = type(estimator).__name__
-        raise ValueError(f"This pickle of a {name} was written by an earlier development version of skicl, which "
-                         f"stored what it had learnt in another form. Fit the {name} again.")
+        raise ValueError(
+            f"This pickle of a {name} was written by an earlier development version of skicl, which "
+            f"stored what it had learnt in another form. Fit the {name} again."
+        )
 
 
 def blank(estimator):

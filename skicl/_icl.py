@@ -179,9 +179,24 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
     array(['delivery'], dtype='<U8')
     """
 
-    def __init__(self, model, *, template=None, verbalizer=None, demonstrations=None, calibration=None,
-                 readout="label_words", ensemble=None, classes=None, window=None, revision=None, batch_size=16,
-                 device=None, dtype=None, verbose=False):
+    def __init__(
+        self,
+        model,
+        *,
+        template=None,
+        verbalizer=None,
+        demonstrations=None,
+        calibration=None,
+        readout="label_words",
+        ensemble=None,
+        classes=None,
+        window=None,
+        revision=None,
+        batch_size=16,
+        device=None,
+        dtype=None,
+        verbose=False,
+    ):
         self.model = model
         self.template = template
         self.verbalizer = verbalizer
@@ -239,8 +254,16 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         word_classes = [0, 1] if multilabel else classes.tolist()
         if multilabel and verbalizer.words is None:
             verbalizer = Verbalizer(**{**verbalizer.get_params(), "words": {0: "no", 1: "yes"}})
-        recipe = Recipe(template, verbalizer, verbalizer.words_of(word_classes), selector, calibrator, self.readout,
-                        window=self.window, batch_size=self.batch_size)
+        recipe = Recipe(
+            template,
+            verbalizer,
+            verbalizer.words_of(word_classes),
+            selector,
+            calibrator,
+            self.readout,
+            window=self.window,
+            batch_size=self.batch_size,
+        )
         ensemble = PromptEnsemble(self.ensemble) if isinstance(self.ensemble, Integral) else self.ensemble
         recipes = [recipe] if ensemble is None else ensemble.members(recipe, word_classes)
         for member in recipes:
@@ -438,15 +461,19 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         check_one_label_a_row(len(records.rows), len(matrix))
         names = np.arange(matrix.shape[1]) if self.classes is None else np.asarray(self.classes)
         if names.shape != (matrix.shape[1],):
-            raise ValueError(f"`classes` has shape {names.shape}, and `y` has {matrix.shape[1]} columns. Give one name "
-                             "for each column.")
+            raise ValueError(
+                f"`classes` has shape {names.shape}, and `y` has {matrix.shape[1]} columns. Give one name "
+                "for each column."
+            )
         return names, matrix, True
 
     def _enough(self, classes):
         if len(classes) < 2:
-            raise ValueError(f"The number of classes has to be greater than one; got {len(classes)} class "
-                             f"({classes.tolist()}). Add labelled rows of another class, or list the classes in "
-                             "`classes`.")
+            raise ValueError(
+                f"The number of classes has to be greater than one; got {len(classes)} class "
+                f"({classes.tolist()}). Add labelled rows of another class, or list the classes in "
+                "`classes`."
+            )
         return classes
 
     def _load(self):
@@ -494,7 +521,7 @@ def _read(columns, X, *, reset):
         if hasattr(X, "columns") and X.shape[1] > 1 and (reset or is_table):
             validate_data(columns, X, skip_check_array=True, reset=reset)
         return read_records(X)
-    if not (reset or is_table):             # fitted on texts, which are one column
+    if not (reset or is_table):  # fitted on texts, which are one column
         columns = blank(columns)
         columns.n_features_in_ = 1
     array = read_columns(columns, X, reset=reset, dtype=None)
@@ -517,7 +544,7 @@ def _weights_of(loaded):
 def _follow(learnt, loaded):
     """Forget what was read with other weights; refuse if something was estimated with others. The lock is held."""
     now, tasks = _weights_of(loaded), list(chain(*learnt.questions))
-    same_format = now[0] == learnt.weights[0]       # in another one a change of weights cannot be told
+    same_format = now[0] == learnt.weights[0]  # in another one a change of weights cannot be told
     if any(task.is_estimated for task in tasks) and same_format and now != learnt.weights:
         raise ValueError(
             "`model` has other weights than when this classifier was fitted, so what `calibration` or `normalize` "

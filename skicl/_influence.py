@@ -8,7 +8,7 @@ from skicl.reasoning import Evidence
 # Contexts that lack a row are read together while their rows hold at most so many numbers: more do not fit the cache
 # of a processor, and are no faster. An accelerator needs more to be busy.
 NUMBERS_AT_A_TIME = {"cpu": 2**20, "cuda": 2**26}
-NUMBERS_OF_A_PAIR = 32      # what a (row, class) pair holds, about, beside the features of the row
+NUMBERS_OF_A_PAIR = 32  # what a (row, class) pair holds, about, beside the features of the row
 
 
 def chosen_rows(rows, n_context):
@@ -35,8 +35,10 @@ def chosen_rows(rows, n_context):
         return np.arange(n_context)
     chosen = np.asarray(rows)
     if chosen.ndim != 1 or (len(chosen) and chosen.dtype.kind not in "iu"):
-        raise ValueError(f"`rows` must be a list of row numbers, got {chosen.dtype} of shape {chosen.shape}. Turn a "
-                         "mask into numbers with numpy.flatnonzero.")
+        raise ValueError(
+            f"`rows` must be a list of row numbers, got {chosen.dtype} of shape {chosen.shape}. Turn a "
+            "mask into numbers with numpy.flatnonzero."
+        )
     outside = [row for row in chosen.tolist() if not 0 <= row < n_context]
     if outside:
         raise ValueError(f"`rows` holds {outside[:5]}; the context has the rows 0 to {n_context - 1}.")

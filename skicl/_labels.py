@@ -39,8 +39,8 @@ def read_labels(y, *, marks=(), parameter="y"):
     Labels(values=array(['a', 'b'], dtype='<U1'), labelled=array([ True, False,  True]))
     """
     items = _one_dimensional(y, parameter)
-    if isinstance(items, np.ndarray):                           # of numbers
-        labelled = items == items                               # NaN is not
+    if isinstance(items, np.ndarray):  # of numbers
+        labelled = items == items  # NaN is not
         for mark in marks:
             labelled &= ~_equal_numbers(items, mark)
         values = items[labelled]
@@ -49,12 +49,16 @@ def read_labels(y, *, marks=(), parameter="y"):
         kept = [label for label, known in zip(items, labelled) if known]
         values = _of_one_type(kept, _holds_objects(y), parameter)
     if values.dtype.kind == "f" and np.isinf(values).any():
-        raise ValueError(f"Input {parameter} contains infinity or a value too large for {values.dtype!r}: "
-                         f"`{parameter}` must hold labels, such as strings or integers.")
+        raise ValueError(
+            f"Input {parameter} contains infinity or a value too large for {values.dtype!r}: "
+            f"`{parameter}` must hold labels, such as strings or integers."
+        )
     if values.dtype.kind == "f" and (values != np.trunc(values)).any():
         first = values[values != np.trunc(values)][0]
-        raise ValueError(f"Unknown label type: continuous. `{parameter}` holds {first}: expected classes, such as "
-                         "strings or integers, not the numbers of a regression.")
+        raise ValueError(
+            f"Unknown label type: continuous. `{parameter}` holds {first}: expected classes, such as "
+            "strings or integers, not the numbers of a regression."
+        )
     return Labels(values, labelled)
 
 
@@ -72,8 +76,10 @@ def marks_of(missing_label, declared):
     if missing_label is None:
         return () if declared is None or UNLABELLED in declared.tolist() else (UNLABELLED,)
     if declared is not None and _is_mark(missing_label, declared.tolist()):
-        raise ValueError(f"`missing_label` is {missing_label!r}, and the label space lists it too: "
-                         f"{declared.tolist()[:10]}. A value is a label or marks rows without one, not both.")
+        raise ValueError(
+            f"`missing_label` is {missing_label!r}, and the label space lists it too: "
+            f"{declared.tolist()[:10]}. A value is a label or marks rows without one, not both."
+        )
     return (missing_label,)
 
 
@@ -81,9 +87,11 @@ def check_missing_label(missing_label):
     """Refuse a mark that is no label."""
     usable = isinstance(missing_label, str | Real | np.bool_) and not is_missing(missing_label)
     if not (missing_label is None or usable):
-        raise TypeError("`missing_label` must be None, a number or a string, such as -1 for the convention of "
-                        f"sklearn.semi_supervised, got {missing_label!r}. None and NaN always mark rows without a "
-                        "label.")
+        raise TypeError(
+            "`missing_label` must be None, a number or a string, such as -1 for the convention of "
+            f"sklearn.semi_supervised, got {missing_label!r}. None and NaN always mark rows without a "
+            "label."
+        )
 
 
 def accuracy(classifier, X, y, sample_weight):
@@ -95,8 +103,9 @@ def accuracy(classifier, X, y, sample_weight):
 def check_one_label_a_row(n_rows, n_labels):
     """Refuse rows and labels of different number."""
     if n_rows != n_labels:
-        raise ValueError(f"`X` and `y` need one entry for every row, got {n_rows} and {n_labels}: "
-                         "inconsistent numbers of rows.")
+        raise ValueError(
+            f"`X` and `y` need one entry for every row, got {n_rows} and {n_labels}: inconsistent numbers of rows."
+        )
 
 
 def label_space(classes, parameter="classes"):
@@ -115,8 +124,9 @@ def label_space(classes, parameter="classes"):
         raise ValueError(f"`{parameter}` is empty: expected a list of all labels.")
     values, labelled = read_labels(listed, parameter=parameter)
     if not labelled.all():
-        raise ValueError(f"`{parameter}` lists a missing label. None marks rows without a label in `y`; leave it out "
-                         "here.")
+        raise ValueError(
+            f"`{parameter}` lists a missing label. None marks rows without a label in `y`; leave it out here."
+        )
     return np.unique(values)
 
 
@@ -134,8 +144,10 @@ def check_known(labels, declared, parameter):
     """
     extra = sorted(set(np.unique(labels).tolist()) - set(declared.tolist()), key=str)
     if extra:
-        raise ValueError(f"`y` holds labels that `{parameter}` does not list: {extra[:5]}. List every label when you "
-                         "first list any, or leave the list out.")
+        raise ValueError(
+            f"`y` holds labels that `{parameter}` does not list: {extra[:5]}. List every label when you "
+            "first list any, or leave the list out."
+        )
 
 
 def append_labels(labels, more):
@@ -155,8 +167,10 @@ def append_labels(labels, more):
         return more if len(more) else labels
     kinds = {labels.dtype.kind, more.dtype.kind}
     if len(kinds) == 2 and kinds not in ({"O", "U"}, {"i", "u"}):
-        raise ValueError(f"`y` holds labels of another kind than before: {more.tolist()[:3]}, the classes are "
-                         f"{np.unique(labels).tolist()[:3]}. Use labels of one type.")
+        raise ValueError(
+            f"`y` holds labels of another kind than before: {more.tolist()[:3]}, the classes are "
+            f"{np.unique(labels).tolist()[:3]}. Use labels of one type."
+        )
     return np.concatenate([labels, more])
 
 
@@ -180,11 +194,13 @@ def sample_weights(sample_weight, n_samples):
     weight = np.array(sample_weight, dtype=np.float64)
     weight = np.full(n_samples, float(weight)) if weight.ndim == 0 else weight
     if weight.shape != (n_samples,):
-        raise ValueError(f"`sample_weight` has shape {weight.shape}, expected one weight for each of the {n_samples} "
-                         "rows.")
+        raise ValueError(
+            f"`sample_weight` has shape {weight.shape}, expected one weight for each of the {n_samples} rows."
+        )
     if not np.isfinite(weight).all() or (weight < 0).any():
-        raise ValueError("`sample_weight` holds negative, infinite or NaN weights. Weights must be finite and at "
-                         "least 0.")
+        raise ValueError(
+            "`sample_weight` holds negative, infinite or NaN weights. Weights must be finite and at least 0."
+        )
     return weight
 
 
@@ -196,21 +212,29 @@ def encode_labels(labels, labelled, weight, classes, class_weight, *, told_apart
     """
     weight_of_class = class_weights(class_weight, classes, labels, weight[labelled])
     if len(classes) < 2:
-        raise ValueError(f"The number of classes has to be greater than one; got {len(classes)} class "
-                         f"({classes.tolist()}). Add labelled rows of another class, or list the classes in `classes`.")
+        raise ValueError(
+            f"The number of classes has to be greater than one; got {len(classes)} class "
+            f"({classes.tolist()}). Add labelled rows of another class, or list the classes in `classes`."
+        )
     codes = np.full(len(labelled), UNLABELLED)
     codes[labelled] = np.searchsorted(classes, labels)
     if not labelled.any() and not told_apart:
-        raise ValueError("`y` holds no label, and nothing else tells the classes apart. Label some rows, or give "
-                         "`class_texts` or a fitted `prior`.")
+        raise ValueError(
+            "`y` holds no label, and nothing else tells the classes apart. Label some rows, or give "
+            "`class_texts` or a fitted `prior`."
+        )
     weight = row_weights(weight, codes, weight_of_class)
     total = weight.sum()
     if total == 0 or (weight[labelled].sum() == 0 and not told_apart):
-        raise ValueError("All weights are zero: `sample_weight` and `class_weight` leave no row with a positive "
-                         "weight. Give at least one row a positive weight.")
+        raise ValueError(
+            "All weights are zero: `sample_weight` and `class_weight` leave no row with a positive "
+            "weight. Give at least one row a positive weight."
+        )
     if not SMALLEST_TOTAL < total < 1 / SMALLEST_TOTAL:
-        raise ValueError(f"`sample_weight` times `class_weight` sums to {total}. Weights count rows: rescale them "
-                         "so that their mean is about 1.")
+        raise ValueError(
+            f"`sample_weight` times `class_weight` sums to {total}. Weights count rows: rescale them "
+            "so that their mean is about 1."
+        )
     return codes
 
 
@@ -230,7 +254,7 @@ def row_weights(weight, codes, weight_of_class):
     -------
     ndarray of shape (n_samples,)
     """
-    return weight * np.append(weight_of_class, 1.0)[codes]      # code -1 takes the last
+    return weight * np.append(weight_of_class, 1.0)[codes]  # code -1 takes the last
 
 
 def class_weights(class_weight, classes, labels, weight):
@@ -257,8 +281,10 @@ def class_weights(class_weight, classes, labels, weight):
     if isinstance(class_weight, dict):
         unknown = [label for label in class_weight if label not in classes.tolist()]
         if unknown:
-            raise ValueError(f"`class_weight` names classes that `y` does not hold: {unknown[:5]}. "
-                             f"The classes are {classes.tolist()[:10]}.")
+            raise ValueError(
+                f"`class_weight` names classes that `y` does not hold: {unknown[:5]}. "
+                f"The classes are {classes.tolist()[:10]}."
+            )
         values = [class_weight.get(label, 1.0) for label in classes.tolist()]
         wrong = [value for value in values if not (isinstance(value, Real) and 0 <= value < np.inf)]
         if wrong:
@@ -279,18 +305,20 @@ def _one_dimensional(y, parameter):
     if hasattr(y, "toarray"):
         raise ValueError(f"`{parameter}` is a sparse matrix of shape {y.shape}. {_ONE_LABEL}")
     if isinstance(y, str | bytes) or not (isinstance(y, Sequence) or any(hasattr(y, name) for name in _ORDERED)):
-        raise TypeError(f"`{parameter}` is of type {type(y).__name__}: expected one label for each row, in order, as a "
-                        f"list or a column. Use list(...) if its order is that of the rows.")
-    if hasattr(y, "columns") and not hasattr(y, "to_list") and hasattr(y, "shape"):         # a frame or table
+        raise TypeError(
+            f"`{parameter}` is of type {type(y).__name__}: expected one label for each row, in order, as a "
+            f"list or a column. Use list(...) if its order is that of the rows."
+        )
+    if hasattr(y, "columns") and not hasattr(y, "to_list") and hasattr(y, "shape"):  # a frame or table
         if len(y.columns) != 1:
             raise ValueError(f"`{parameter}` is a table of shape {tuple(y.shape)}. {_ONE_LABEL}")
         _warn_of_a_column(parameter)
         y = y.iloc[:, 0] if hasattr(y, "iloc") else y.to_series() if hasattr(y, "to_series") else y.columns[0]
-    if hasattr(y, "to_pylist"):                                 # of pyarrow
+    if hasattr(y, "to_pylist"):  # of pyarrow
         return y.to_pylist()
     dtype = getattr(y, "dtype", None)
     is_numeric = isinstance(dtype, np.dtype) and dtype.kind in "biuf"
-    if not is_numeric and not isinstance(y, np.ndarray):        # labels one by one, each of the type that it has
+    if not is_numeric and not isinstance(y, np.ndarray):  # labels one by one, each of the type that it has
         y = y.tolist() if hasattr(y, "tolist") else y.to_list() if hasattr(y, "to_list") else y
     if isinstance(y, Sequence) and not hasattr(y, "dtype"):
         return _of_a_sequence(list(y), parameter)
@@ -301,11 +329,13 @@ def _one_dimensional(y, parameter):
     if array.ndim != 1:
         raise ValueError(f"`{parameter}` has shape {array.shape}: y should be a 1d array. {_ONE_LABEL}")
     if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: `{parameter}` holds complex numbers. Use strings, integers or "
-                         "booleans.")
+        raise ValueError(
+            f"Complex data not supported: `{parameter}` holds complex numbers. Use strings, integers or booleans."
+        )
     if array.dtype.kind in "mMV":
-        raise ValueError(f"Unknown label type: `{parameter}` is of type {array.dtype}. Use strings, integers or "
-                         "booleans.")
+        raise ValueError(
+            f"Unknown label type: `{parameter}` is of type {array.dtype}. Use strings, integers or booleans."
+        )
     is_numeric = array.dtype.kind in "biuf" and not isinstance(array, np.ma.MaskedArray)
     return array if is_numeric else array.tolist()
 
@@ -324,13 +354,18 @@ def _of_a_sequence(labels, parameter):
 
 # What arrays, columns and tables have, and generators, sets and dicts have not.
 _ORDERED = ("__array__", "tolist", "to_list", "to_pylist", "columns")
-_ONE_LABEL = ("Expected one label for each row. For several labels a row use ICLClassifier with an indicator matrix, "
-              "or sklearn.multioutput.MultiOutputClassifier.")
+_ONE_LABEL = (
+    "Expected one label for each row. For several labels a row use ICLClassifier with an indicator matrix, "
+    "or sklearn.multioutput.MultiOutputClassifier."
+)
 
 
 def _warn_of_a_column(parameter):
-    warn_user(f"A column-vector {parameter} was passed when a 1d array was expected. Please change the shape of "
-              f"`{parameter}` to (n_samples,), for example using ravel().", DataConversionWarning)
+    warn_user(
+        f"A column-vector {parameter} was passed when a 1d array was expected. Please change the shape of "
+        f"`{parameter}` to (n_samples,), for example using ravel().",
+        DataConversionWarning,
+    )
 
 
 def _of_one_type(labels, as_objects, parameter):
@@ -339,19 +374,24 @@ def _of_one_type(labels, as_objects, parameter):
     kinds = {str if isinstance(label, str) else Real if isinstance(label, Real) else type(label) for label in labels}
     if len(kinds) > 1:
         names = sorted({type(label).__name__ for label in labels})
-        raise ValueError(f"`{parameter}` mixes labels of types that cannot be sorted: {names}. Use labels of one type; "
-                         "None marks a row without a label.")
+        raise ValueError(
+            f"`{parameter}` mixes labels of types that cannot be sorted: {names}. Use labels of one type; "
+            "None marks a row without a label."
+        )
     if kinds == {str}:
         # Fixed-width strings of numpy lose zeros at their end.
         return np.array(labels, dtype=object if as_objects or any(label[-1:] == "\0" for label in labels) else str)
     if kinds - {Real}:
         name = kinds.pop().__name__
-        raise ValueError(f"Unknown label type: `{parameter}` holds labels of type {name} ({labels[0]!r:.60}). Use "
-                         "strings, integers or booleans, for example [str(label) for label in y].")
+        raise ValueError(
+            f"Unknown label type: `{parameter}` holds labels of type {name} ({labels[0]!r:.60}). Use "
+            "strings, integers or booleans, for example [str(label) for label in y]."
+        )
     values = np.array(labels if labels else [], dtype=None if labels else np.int64)
     if values.dtype.kind not in "biuf" or (values.dtype.kind == "f" and all(isinstance(n, Integral) for n in labels)):
-        raise ValueError(f"`{parameter}` holds numbers that do not fit into 64 bits, such as {max(labels, key=abs)}. "
-                         "Use strings.")
+        raise ValueError(
+            f"`{parameter}` holds numbers that do not fit into 64 bits, such as {max(labels, key=abs)}. Use strings."
+        )
     return values
 
 
@@ -360,16 +400,20 @@ def _plain(label, parameter):
     if isinstance(label, np.ndarray | np.generic) and not np.ndim(label):
         label = label.item()
     if isinstance(label, bytes | bytearray):
-        raise TypeError(f"`{parameter}` holds bytes ({bytes(label)!r:.60}): expected strings, integers or booleans. "
-                        "Decode them, for example [label.decode() for label in y].")
+        raise TypeError(
+            f"`{parameter}` holds bytes ({bytes(label)!r:.60}): expected strings, integers or booleans. "
+            "Decode them, for example [label.decode() for label in y]."
+        )
     if isinstance(label, str):
         return str.__str__(label)
     if isinstance(label, Enum):
         if isinstance(label.value, Integral) and isinstance(label, int):
             return int(label)
-        raise TypeError(f"`{parameter}` holds members of the Enum {type(label).__name__}, which have no order. Use "
-                        "their values, [member.value for member in y], or an Enum that is a str: class "
-                        f"{type(label).__name__}(str, Enum).")
+        raise TypeError(
+            f"`{parameter}` holds members of the Enum {type(label).__name__}, which have no order. Use "
+            "their values, [member.value for member in y], or an Enum that is a str: class "
+            f"{type(label).__name__}(str, Enum)."
+        )
     return label
 
 
@@ -379,8 +423,12 @@ def _holds_objects(y):
 
 
 def _is_mark(label, marks):
-    return any(isinstance(label, bool | np.bool_) == isinstance(mark, bool | np.bool_)
-               and isinstance(label, str) == isinstance(mark, str) and label == mark for mark in marks)
+    return any(
+        isinstance(label, bool | np.bool_) == isinstance(mark, bool | np.bool_)
+        and isinstance(label, str) == isinstance(mark, str)
+        and label == mark
+        for mark in marks
+    )
 
 
 def _equal_numbers(array, mark):

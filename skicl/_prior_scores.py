@@ -67,9 +67,11 @@ def check_prior(prior):
         raise TypeError(f"`prior` is the class {prior.__name__}. Pass an instance: {prior.__name__}().")
     if hasattr(prior, "predict_proba") or (callable(prior) and not hasattr(prior, "predict")):
         return
-    raise TypeError(f"`prior` must be a classifier with predict_proba or a function from X to probabilities, got an "
-                    f"object of type {type(prior).__name__}. Wrap a classifier without probabilities in a "
-                    "CalibratedClassifierCV.")
+    raise TypeError(
+        f"`prior` must be a classifier with predict_proba or a function from X to probabilities, got an "
+        f"object of type {type(prior).__name__}. Wrap a classifier without probabilities in a "
+        "CalibratedClassifierCV."
+    )
 
 
 def is_ready(prior):
@@ -94,7 +96,7 @@ def is_ready(prior):
         check_is_fitted(prior)
     except NotFittedError:
         return False
-    except (AttributeError, TypeError):     # it has no tags
+    except (AttributeError, TypeError):  # it has no tags
         return True
     return True
 
@@ -129,19 +131,27 @@ def ask(prior, X, n_rows, classes):
         proba = np.asarray(prior.predict_proba(X) if hasattr(prior, "predict_proba") else prior(X))
     columns = np.asarray(getattr(prior, "classes_", classes))
     if proba.ndim != 2 or proba.dtype.kind not in "fiu" or (n_rows is not None and len(proba) != n_rows):
-        raise ValueError(f"`prior` {name} gave an array of shape {proba.shape} and type {proba.dtype}"
-                         f"{'' if n_rows is None else f' for {n_rows} rows'}. Expected probabilities of shape "
-                         "(n_samples, n_classes).")
+        raise ValueError(
+            f"`prior` {name} gave an array of shape {proba.shape} and type {proba.dtype}"
+            f"{'' if n_rows is None else f' for {n_rows} rows'}. Expected probabilities of shape "
+            "(n_samples, n_classes)."
+        )
     if proba.shape[1] != len(columns):
-        raise ValueError(f"`prior` {name} gave {proba.shape[1]} columns, expected {len(columns)}, one for each of the "
-                         f"classes {columns.tolist()[:10]}. List classes that have no row yet in `classes`.")
+        raise ValueError(
+            f"`prior` {name} gave {proba.shape[1]} columns, expected {len(columns)}, one for each of the "
+            f"classes {columns.tolist()[:10]}. List classes that have no row yet in `classes`."
+        )
     proba = proba.astype(np.float64)
     if not np.isfinite(proba).all() or (proba < -1e-6).any() or (np.abs(proba.sum(axis=1) - 1) > 1e-3).any():
-        raise ValueError(f"`prior` {name} gave numbers that are no probabilities: each row must be at least 0 and sum "
-                         "to 1. Normalise them first.")
+        raise ValueError(
+            f"`prior` {name} gave numbers that are no probabilities: each row must be at least 0 and sum "
+            "to 1. Normalise them first."
+        )
     if not set(columns.tolist()) & set(classes.tolist()):
-        raise ValueError(f"`prior` {name} knows the classes {columns.tolist()[:10]}, and none of "
-                         f"{classes.tolist()[:10]}. Train it with the same labels.")
+        raise ValueError(
+            f"`prior` {name} knows the classes {columns.tolist()[:10]}, and none of "
+            f"{classes.tolist()[:10]}. Train it with the same labels."
+        )
     return Opinions(proba, columns)
 
 
@@ -297,10 +307,10 @@ def folds_of_rows(vectors, codes):
     position = vectors.astype(np.float64) @ np.cos(np.arange(1.0, vectors.shape[1] + 1))
     number = {}
     group = np.array([number.setdefault((row + 0.0).tobytes(), len(number)) for row in vectors])
-    position = position[np.unique(group, return_index=True)[1]]         # of a row of each group
+    position = position[np.unique(group, return_index=True)[1]]  # of a row of each group
     pairs = np.unique(np.column_stack([group, codes]), axis=0)
     classes_of = [tuple(part) for part in np.split(pairs[:, 1], np.flatnonzero(np.diff(pairs[:, 0])) + 1)]
-    kinds = {kind: i for i, kind in enumerate(dict.fromkeys(classes_of))}     # equal rows may differ in their labels
+    kinds = {kind: i for i, kind in enumerate(dict.fromkeys(classes_of))}  # equal rows may differ in their labels
     kind = np.array([kinds[key] for key in classes_of])
     counts = np.bincount(kind)
     middle = np.bincount(kind, position) / counts
@@ -328,7 +338,7 @@ def _spare_evenly(dealt, classes_of):
             for code in classes_of[group]:
                 held[-1].setdefault(code, []).append(group)
     counts = {code: [len(some.get(code, ())) for some in held] for some in held for code in some}
-    most = {code: min(max(some), sum(some) - 1) for code, some in counts.items()}     # some are left to learn from
+    most = {code: min(max(some), sum(some) - 1) for code, some in counts.items()}  # some are left to learn from
     spared = []
     for fold, own in enumerate(held):
         others = held[fold + 1 :] + held[:fold]
@@ -342,8 +352,10 @@ def _spare_evenly(dealt, classes_of):
 def _append_opinions(opinions, more):
     """Opinions with those of the same prior on further rows after them."""
     if opinions.classes.tolist() != more.classes.tolist():
-        raise ValueError(f"`prior` gave probabilities of the classes {opinions.classes.tolist()[:10]} before and of "
-                         f"{more.classes.tolist()[:10]} now. List all classes in the first call, in `classes`.")
+        raise ValueError(
+            f"`prior` gave probabilities of the classes {opinions.classes.tolist()[:10]} before and of "
+            f"{more.classes.tolist()[:10]} now. List all classes in the first call, in `classes`."
+        )
     return Opinions(np.concatenate([opinions.proba, more.proba]), opinions.classes)
 
 
@@ -362,9 +374,10 @@ def _blamed(prior):
         yield
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"`prior` {_name(prior)} could not use the rows ({type(error).__name__}: {error}). It gets `X` as "
-                   "it was given: put what it needs before it, in a pipeline, or give `X` in a form that it takes."
-                   ) from error
+        raise kind(
+            f"`prior` {_name(prior)} could not use the rows ({type(error).__name__}: {error}). It gets `X` as "
+            "it was given: put what it needs before it, in a pipeline, or give `X` in a form that it takes."
+        ) from error
 
 
 def _name(prior):

@@ -29,7 +29,7 @@ def take_rows(X, rows):
     """
     if hasattr(X, "iloc"):
         return X.iloc[rows]
-    if hasattr(X, "shape"):                     # arrays, sparse matrices, polars
+    if hasattr(X, "shape"):  # arrays, sparse matrices, polars
         return X[rows]
     return [X[i] for i in rows]
 
@@ -85,5 +85,7 @@ def append_rows(X, more):
         return [*X, *more]
     if isinstance(X, np.ndarray | list | tuple) and isinstance(more, np.ndarray | list | tuple):
         return np.concatenate([np.asarray(X), np.asarray(more)])
-    raise TypeError(f"`X` is of type {type(more).__name__}, and the rows before it were of type {type(X).__name__}. "
-                    "A `prior` that is fitted with every call needs rows of one kind: arrays, frames or lists.")
+    raise TypeError(
+        f"`X` is of type {type(more).__name__}, and the rows before it were of type {type(X).__name__}. "
+        "A `prior` that is fitted with every call needs rows of one kind: arrays, frames or lists."
+    )

@@ -236,9 +236,7 @@ def check_output(path, inputs):
     for other in inputs:
         with suppress(OSError):  # a file that does not exist is not the same file
             if os.path.samefile(path, other):
-                raise TableError(
-                    f"--out {path} is the input {other}: it would be overwritten. Choose another name."
-                )
+                raise TableError(f"--out {path} is the input {other}: it would be overwritten. Choose another name.")
     target = os.path.realpath(path)
     if os.path.isdir(target):
         raise TableError(f"--out {path} is a folder: name a file in it, for example predictions.csv.")
@@ -252,9 +250,7 @@ def check_output(path, inputs):
         return
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
-        raise TableError(
-            f"--out {path}: the folder {folder} does not exist. Create it, or choose another one."
-        )
+        raise TableError(f"--out {path}: the folder {folder} does not exist. Create it, or choose another one.")
     try:
         with _temporary_file(folder) as file:
             file.write(b"\n")  # a full disk may still hold an empty file
@@ -329,13 +325,13 @@ def _write_to_stream(path, raw, encoding):
             sys.stdout.flush()
             if hasattr(sys.stdout, "buffer"):
                 sys.stdout.buffer.write(raw)
-            else:   # replaced by a stream of texts
+            else:  # replaced by a stream of texts
                 sys.stdout.write(raw.decode(encoding))
             sys.stdout.flush()
             return
         with open(path if number is None else os.dup(number), "wb") as file:
             file.write(raw)
-    except BrokenPipeError:     # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
         raise
     except OSError as error:
         raise TableError(f"cannot write {path}: {error.strerror or error}. A part may have been written.") from None
@@ -368,9 +364,7 @@ def _read_bytes(path):
         try:
             raw = gzip.decompress(raw)
         except (OSError, EOFError, zlib.error) as error:
-            raise TableError(
-                f"cannot decompress {path}: {error}. The file is damaged or incomplete."
-            ) from None
+            raise TableError(f"cannot decompress {path}: {error}. The file is damaged or incomplete.") from None
     for signature, kind in _NOT_TEXT.items():
         if raw.startswith(signature):
             raise TableError(f"{path} is {kind}, not a CSV file, whatever its name. {_EXPORT}")
@@ -379,9 +373,7 @@ def _read_bytes(path):
 
 def _decode(path, raw, encoding):
     if encoding is None and raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        raise TableError(
-            f"{path} is in UTF-16 (Excel calls it Unicode text), not UTF-8: pass --encoding utf-16."
-        )
+        raise TableError(f"{path} is in UTF-16 (Excel calls it Unicode text), not UTF-8: pass --encoding utf-16.")
     name = lookup(encoding or "utf-8").name
     skipped = len(BOM_UTF8) if name in ("utf-8", "utf-8-sig") and raw.startswith(BOM_UTF8) else 0
     name = "utf-8" if name == "utf-8-sig" else name
@@ -469,16 +461,12 @@ def _fitting_delimiter(text, delimiter):
 def _check_names(path, header):
     twice = [repr(name) for name, count in Counter(header).items() if count > 1 and name]
     if twice:
-        raise TableError(
-            f"{path}: more than one column is named {', '.join(twice)}. Rename or remove all but one."
-        )
+        raise TableError(f"{path}: more than one column is named {', '.join(twice)}. Rename or remove all but one.")
 
 
 def _other_delimiter(header, delimiter):
     """A hint for a file that was cut at the wrong character."""
-    counts = {
-        other: sum(name.count(other) for name in header) for other in _DELIMITER_NAMES if other != delimiter
-    }
+    counts = {other: sum(name.count(other) for name in header) for other in _DELIMITER_NAMES if other != delimiter}
     other = max(counts, key=counts.get)
     if len(header) > 1 or not counts[other]:
         return ""

@@ -214,8 +214,19 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     2
     """
 
-    def __init__(self, encoder="auto", *, reasoner=None, class_texts=None, prior=None, standardize="auto",
-                 class_weight=None, missing_label=None, device=None, batch_size=1024):
+    def __init__(
+        self,
+        encoder="auto",
+        *,
+        reasoner=None,
+        class_texts=None,
+        prior=None,
+        standardize="auto",
+        class_weight=None,
+        missing_label=None,
+        device=None,
+        batch_size=1024,
+    ):
         self.encoder = encoder
         self.reasoner = reasoner
         self.class_texts = class_texts
@@ -302,8 +313,10 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         if before is None:
             return self._keep(self._learn(X, y, sample_weight, self._declare(classes), None))
         if classes is not None and not np.array_equal(label_space(classes), before.classes):
-            raise ValueError(f"`classes` differs from the first call of partial_fit: got {list(classes)[:10]}. Leave "
-                             "it out after the first call.")
+            raise ValueError(
+                f"`classes` differs from the first call of partial_fit: got {list(classes)[:10]}. Leave "
+                "it out after the first call."
+            )
         before_rows = None if before.rows is None else before
         return self._keep(self._learn(X, y, sample_weight, before.declared, before_rows))
 
@@ -462,7 +475,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         counted = np.flatnonzero((weight[rows] > 0) & (rows != last))
         size = contexts_at_a_time(*learnt.rows.X.shape, len(learnt.classes), device_of(compiled.network))
         for i in range(0, len(counted), size):
-            batch = counted[i:i + size]
+            batch = counted[i : i + size]
             without[:, batch] = compiled.log_proba_without(rows[batch], X, opinions, self.batch_size)
         return whole[:, None] - without
 
@@ -473,27 +486,37 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"`batch_size` must be a positive integer, got {self.batch_size!r}.")
         standardize, class_weight = self.standardize, self.class_weight
         if not (isinstance(standardize, bool | np.bool_) or (isinstance(standardize, str) and standardize == "auto")):
-            raise ValueError(f"`standardize` must be 'auto', True or False, got {self.standardize!r}."
-                             + did_you_mean(standardize, ["auto"]))
+            raise ValueError(
+                f"`standardize` must be 'auto', True or False, got {self.standardize!r}."
+                + did_you_mean(standardize, ["auto"])
+            )
         balanced = isinstance(class_weight, str) and class_weight == "balanced"
         if not (class_weight is None or isinstance(class_weight, dict) or balanced):
-            raise ValueError(f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}."
-                             + did_you_mean(class_weight, ["balanced"]))
+            raise ValueError(
+                f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}."
+                + did_you_mean(class_weight, ["balanced"])
+            )
         if not (self.encoder is None or isinstance(self.encoder, str) or hasattr(self.encoder, "transform")):
-            raise TypeError(f"`encoder` must be 'auto', None, the name of a model or a transformer, got an object of "
-                            f"type {type(self.encoder).__name__}. Pass for instance SentenceEncoder().")
+            raise TypeError(
+                f"`encoder` must be 'auto', None, the name of a model or a transformer, got an object of "
+                f"type {type(self.encoder).__name__}. Pass for instance SentenceEncoder()."
+            )
         if not (self.reasoner is None or isinstance(self.reasoner, str | os.PathLike | Reasoner)):
-            raise TypeError(f"`reasoner` must be None, a name, a path or a Reasoner, got an object of type "
-                            f"{type(self.reasoner).__name__}.")
+            raise TypeError(
+                f"`reasoner` must be None, a name, a path or a Reasoner, got an object of type "
+                f"{type(self.reasoner).__name__}."
+            )
         check_missing_label(self.missing_label)
         check_class_texts(self.class_texts, self.encoder)
         check_prior(self.prior)
         resolve_device(self.device)
-        network, _ = self._find_reasoner(np.float32)    # fails now, not after the texts are encoded
+        network, _ = self._find_reasoner(np.float32)  # fails now, not after the texts are encoded
         for name in ("class_texts", "prior"):
             if getattr(self, name) is not None and not network.reads_side_scores:
-                raise ValueError(f"`{name}` must be None with the reasoner {self.reasoner!r}, which reads labelled "
-                                 "rows only. Use the default reasoner.")
+                raise ValueError(
+                    f"`{name}` must be None with the reasoner {self.reasoner!r}, which reads labelled "
+                    "rows only. Use the default reasoner."
+                )
 
     def _declare(self, classes):
         """The label space: what the user lists, or the keys of a dict of names, or None where labels decide."""
@@ -504,8 +527,10 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     def _encoder_for(self, of_texts):
         encoder = choose_encoder(self.encoder, self.device, of_texts=of_texts)
         if encoder is None and holds_texts(self.class_texts):
-            raise ValueError("`class_texts` holds texts, and there is no encoder to embed them: `X` is numeric. Give "
-                             "one vector for each class, or pass `encoder`.")
+            raise ValueError(
+                "`class_texts` holds texts, and there is no encoder to embed them: `X` is numeric. Give "
+                "one vector for each class, or pass `encoder`."
+            )
         return encoder
 
     def _learn(self, X, y, sample_weight, declared, before):
@@ -522,8 +547,11 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         every = (labels, labelled, weight)
         if not first:
             old = before.rows
-            every = (append_labels(before.classes[old.codes[old.codes >= 0]], labels),
-                     np.concatenate([old.codes >= 0, labelled]), np.concatenate([old.weight, weight]))
+            every = (
+                append_labels(before.classes[old.codes[old.codes >= 0]], labels),
+                np.concatenate([old.codes >= 0, labelled]),
+                np.concatenate([old.weight, weight]),
+            )
         warn_of_small_total(every[2], len(every[2]))
         classes = np.unique(every[0]) if declared is None else declared
         check_known(every[0], classes, "class_texts" if isinstance(self.class_texts, Mapping) else "classes")
@@ -556,8 +584,9 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         if declared is None or len(declared) < 2:
             raise ValueError("`X` is None, so `classes` must list at least two labels: fit(None, classes=[...]).")
         if self.class_texts is None and not is_ready(self.prior):
-            raise ValueError("`X` is None, and nothing tells the classes apart. Give `class_texts` or a fitted "
-                             "`prior`.")
+            raise ValueError(
+                "`X` is None, and nothing tells the classes apart. Give `class_texts` or a fitted `prior`."
+            )
         entries = class_entries(self.class_texts, declared)
         encoder = self._encoder_for(holds_texts(self.class_texts)) if entries else None
         if encoder is not None:
@@ -573,11 +602,20 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     def _keep(self, learnt):
         """Store what was learnt, in one step."""
         rows = learnt.rows
-        found = {"_learnt": learnt, "encoder_": learnt.encoder, "classes_": learnt.classes,
-                 "prior_": learnt.consulted.prior, "n_context_": 0, "n_labelled_": 0}
+        found = {
+            "_learnt": learnt,
+            "encoder_": learnt.encoder,
+            "classes_": learnt.classes,
+            "prior_": learnt.consulted.prior,
+            "n_context_": 0,
+            "n_labelled_": 0,
+        }
         if rows is not None:
-            found |= {"n_context_": len(rows.codes), "n_labelled_": int((rows.codes >= 0).sum()),
-                      "standardized_": learnt.made(self._compile).standardized}
+            found |= {
+                "n_context_": len(rows.codes),
+                "n_labelled_": int((rows.codes >= 0).sum()),
+                "standardized_": learnt.made(self._compile).standardized,
+            }
         exchange_fitted(self, found | (vars(learnt.columns) if learnt.encoder is None else {}))
         return self
 
@@ -585,8 +623,10 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         """Read the context of a classifier that was just fitted, or loaded."""
         network, digest = self._find_reasoner(learnt.rows.X.dtype)
         if learnt.digest != digest:
-            warn_user("This classifier was fitted with another version of the reasoner than the one installed now; its "
-                      "probabilities may differ slightly. Fit it again to be sure.")
+            warn_user(
+                "This classifier was fitted with another version of the reasoner than the one installed now; its "
+                "probabilities may differ slightly. Fit it again to be sure."
+            )
         return CompiledContext.compile(learnt.rows, network, self.standardize)
 
     def _fitted(self):
@@ -629,8 +669,10 @@ def _encode(encoder, X, labels, labelled, first):
     """Vectors of rows; the first rows are what an encoder learns from."""
     encoded = check_encoded(encoder, fit_encode(encoder, X, labels, labelled) if first else encoder.transform(X))
     if len(encoded) != len(labelled):
-        raise ValueError(f"`encoder` {type(encoder).__name__} gave {len(encoded)} rows for {len(labelled)}. It must "
-                         "give one vector for every row.")
+        raise ValueError(
+            f"`encoder` {type(encoder).__name__} gave {len(encoded)} rows for {len(labelled)}. It must "
+            "give one vector for every row."
+        )
     return encoded
 
 

@@ -70,12 +70,16 @@ def read_safetensors(path):
         metadata = dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {})
     except MemoryError:
         raise
-    except Exception as error:      # each kind of damage has its own class of error
-        raise ValueError(f"{str(path)!r} is not a complete .safetensors file ({error}). It may be truncated, damaged "
-                         "or of another kind; copy or download it again.") from error
+    except Exception as error:  # each kind of damage has its own class of error
+        raise ValueError(
+            f"{str(path)!r} is not a complete .safetensors file ({error}). It may be truncated, damaged "
+            "or of another kind; copy or download it again."
+        ) from error
     if CHECKSUM in metadata and metadata[CHECKSUM] != checksum_of(tensors, metadata):
-        raise ValueError(f"{str(path)!r} is damaged: its content does not have the checksum in its header. "
-                         "Copy or download it again.")
+        raise ValueError(
+            f"{str(path)!r} is damaged: its content does not have the checksum in its header. "
+            "Copy or download it again."
+        )
     return tensors, metadata
 
 
@@ -120,8 +124,10 @@ def has_format(path, metadata, expected, earlier):
     if found == expected and CHECKSUM not in metadata:
         raise ValueError(f"{str(path)!r} is damaged: its header lacks the checksum. Copy or download it again.")
     if found == earlier and CHECKSUM not in metadata:
-        warn_user(f"{str(path)!r} was saved by an earlier version of skicl, without a checksum, so nobody can tell "
-                  "whether it is damaged. Load it and save it again.")
+        warn_user(
+            f"{str(path)!r} was saved by an earlier version of skicl, without a checksum, so nobody can tell "
+            "whether it is damaged. Load it and save it again."
+        )
     return found in (expected, earlier)
 
 
@@ -168,8 +174,10 @@ def check_sealed_folder(folder):
         except (OSError, ValueError):
             sound = False
         if not sound:
-            raise ValueError(f"{str(folder / name)!r} is missing or damaged: it does not have the checksum in the "
-                             f"header of model.safetensors. {advice}")
+            raise ValueError(
+                f"{str(folder / name)!r} is missing or damaged: it does not have the checksum in the "
+                f"header of model.safetensors. {advice}"
+            )
 
 
 def _json_checksum(path):

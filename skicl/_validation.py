@@ -21,9 +21,7 @@ _ROWS_THAT_WEIGH_MORE, _TOTAL_OF_ABOUT_ONE = 4, 1.5
 
 # Packages whose frames are not the user's.
 _LIBRARIES = {"skicl", "sklearn", "joblib"}
-_ACCEPTED = (
-    "a list, a tuple, a 1-D array, a Series, a frame with one column or an array of shape (n_samples, 1)"
-)
+_ACCEPTED = "a list, a tuple, a 1-D array, a Series, a frame with one column or an array of shape (n_samples, 1)"
 
 
 def check_texts(X, *, parameter="X"):
@@ -450,6 +448,8 @@ def short_form(value, length=60):
     """
     text = repr(value)
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
 class NotFiniteError(ValueError):
     """A result is NaN or infinite; for callers who know the cause better."""
 
@@ -542,9 +542,7 @@ def _unpack(X, parameter, one, many):
     hint = ""
     if hasattr(X, "toarray"):
         hint = f" It is sparse: pass the {many} themselves. TartClassifier reads sparse rows after a TruncatedSVD."
-    raise TypeError(
-        f"`{parameter}` is of type {type(X).__name__}: expected a collection of {many}, {_ACCEPTED}.{hint}"
-    )
+    raise TypeError(f"`{parameter}` is of type {type(X).__name__}: expected a collection of {many}, {_ACCEPTED}.{hint}")
 
 
 def _is_frame(X):
@@ -569,4 +567,3 @@ def _refuse_item(item, position, labels, parameter):
         f"`{parameter}` has an item of type {type(item).__name__} ({short_form(item)}) at {where}: expected a string. "
         f"{hint}"
     )
-

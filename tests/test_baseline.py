@@ -12,9 +12,7 @@ from skicl._baseline import dealt_folds, stratified_splits, tuned_logistic_regre
 
 
 def data(n_samples=90, n_classes=3):
-    X, y = make_classification(
-        n_samples, 12, n_informative=6, n_classes=n_classes, flip_y=0.2, random_state=0
-    )
+    X, y = make_classification(n_samples, 12, n_informative=6, n_classes=n_classes, flip_y=0.2, random_state=0)
     return X, np.array(["red", "green", "blue", "grey"])[y]
 
 
@@ -26,9 +24,9 @@ def test_every_row_is_tested_once_and_classes_are_spread():
         assert sorted(np.concatenate([train, test])) == list(range(len(y)))
         for name in np.unique(y):
             assert abs((y[test] == name).sum() - (y == name).sum() / 5) < 1
-    assert any(
-        list(a[1]) != list(b[1]) for a, b in zip(splits, stratified_splits(y, 5, seed=1))
-    ), "the seed cuts the folds"
+    assert any(list(a[1]) != list(b[1]) for a, b in zip(splits, stratified_splits(y, 5, seed=1))), (
+        "the seed cuts the folds"
+    )
 
 
 def test_single_rows_are_always_learnt_from():

@@ -29,9 +29,17 @@ def vectors_of(class_texts, embedded=None, n_features=2, classes=CLASSES):
 def test_every_form_of_the_same_vectors():
     expected = np.array([[1.0, 2.0], [3.0, 4.0]])
     embedded = {"a": expected[0], "b": expected[1], "one": np.array([0.0, 4.0]), "two": np.array([2.0, 0.0])}
-    for class_texts in (expected, expected.tolist(), expected.astype(np.float32), {"b": [3, 4], "a": [1.0, 2.0]},
-                        {"a": [[0, 4], [2, 0]], "b": expected[1]}, "labels", {"a": "a", "b": "b"},
-                        {"a": ["one", "two"], "b": [3.0, 4.0]}, {"a": ("a",), "b": np.str_("b")}):
+    for class_texts in (
+        expected,
+        expected.tolist(),
+        expected.astype(np.float32),
+        {"b": [3, 4], "a": [1.0, 2.0]},
+        {"a": [[0, 4], [2, 0]], "b": expected[1]},
+        "labels",
+        {"a": "a", "b": "b"},
+        {"a": ["one", "two"], "b": [3.0, 4.0]},
+        {"a": ("a",), "b": np.str_("b")},
+    ):
         np.testing.assert_array_equal(vectors_of(class_texts, embedded), expected)
     assert vectors_of(None) is None
 
@@ -60,30 +68,36 @@ def test_texts_are_embedded_once():
     assert embed_names(entries, None, embedded) is embedded
 
 
-@pytest.mark.parametrize(("class_texts", "message"), [
-    ("names", "got 'names'"),
-    (3, "got a int"),
-    ([1.0, 2.0], "got a list"),
-    (["a", "b"], "got a list"),
-    ([[1.0], [2.0, 3.0]], "got a list"),
-    (np.array([[np.nan, 1.0], [1.0, 1.0]]), "NaN"),
-    ({"a": 3, "b": "b"}, "for the class 'a'"),
-    ({"a": [], "b": "b"}, "for the class 'a'"),
-    ({"a": None, "b": "b"}, "for the class 'a'"),
-    ({"a": ["x", 1.0], "b": "b"}, "for the class 'a'"),
-    ({"a": [np.inf, 1.0], "b": "b"}, "infinity for the class 'a'"),
-    ({"a": [1.0], "b": [1.0, 2.0]}, r"different numbers of features: \[1, 2\]"),
-])
+@pytest.mark.parametrize(
+    ("class_texts", "message"),
+    [
+        ("names", "got 'names'"),
+        (3, "got a int"),
+        ([1.0, 2.0], "got a list"),
+        (["a", "b"], "got a list"),
+        ([[1.0], [2.0, 3.0]], "got a list"),
+        (np.array([[np.nan, 1.0], [1.0, 1.0]]), "NaN"),
+        ({"a": 3, "b": "b"}, "for the class 'a'"),
+        ({"a": [], "b": "b"}, "for the class 'a'"),
+        ({"a": None, "b": "b"}, "for the class 'a'"),
+        ({"a": ["x", 1.0], "b": "b"}, "for the class 'a'"),
+        ({"a": [np.inf, 1.0], "b": "b"}, "infinity for the class 'a'"),
+        ({"a": [1.0], "b": [1.0, 2.0]}, r"different numbers of features: \[1, 2\]"),
+    ],
+)
 def test_unusable_values_are_refused(class_texts, message):
     with pytest.raises(ValueError, match=f"`class_texts`.*{message}"):
         check_class_texts(class_texts)
 
 
-@pytest.mark.parametrize(("class_texts", "message"), [
-    ({"a": "x"}, r"no entry for the classes \['b'\]"),
-    ({"a": "x", "b": "y", "c": "z"}, r"`classes` does not list: \['c'\]"),
-    (np.eye(3), "3 rows, and there are 2 classes"),
-])
+@pytest.mark.parametrize(
+    ("class_texts", "message"),
+    [
+        ({"a": "x"}, r"no entry for the classes \['b'\]"),
+        ({"a": "x", "b": "y", "c": "z"}, r"`classes` does not list: \['c'\]"),
+        (np.eye(3), "3 rows, and there are 2 classes"),
+    ],
+)
 def test_classes_must_agree(class_texts, message):
     with pytest.raises(ValueError, match=f"`class_texts`.*{message}"):
         class_entries(class_texts, CLASSES)

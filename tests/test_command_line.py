@@ -72,7 +72,7 @@ def test_interrupts_are_noted_and_still_interrupt():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         assert interrupts == [signal.SIGINT]
-        signal.signal(signal.SIGINT, signal.SIG_IGN)        # as a shell does for what runs in the background
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for what runs in the background
         assert noted_interrupts() == []
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:

@@ -331,12 +331,8 @@ def test_folds_and_seed(run):
     other = run("--folds", "3", "--seed", "8", write=False, evaluate=True)[1]
     again = run("--folds", "3", "--seed", "7", write=False, evaluate=True)[1]
     without_seconds = [{k: v for k, v in row.items() if k != "seconds"} for row in scores_of(out).values()]
-    assert without_seconds == [
-        {k: v for k, v in row.items() if k != "seconds"} for row in scores_of(again).values()
-    ]
-    assert without_seconds != [
-        {k: v for k, v in row.items() if k != "seconds"} for row in scores_of(other).values()
-    ]
+    assert without_seconds == [{k: v for k, v in row.items() if k != "seconds"} for row in scores_of(again).values()]
+    assert without_seconds != [{k: v for k, v in row.items() if k != "seconds"} for row in scores_of(other).values()]
 
 
 def test_folds_are_reduced_to_the_smallest_class(run):

@@ -16,9 +16,25 @@ from skicl._containers import read_container
 
 @pytest.mark.parametrize(
     "X",
-    [["a"], ("a",), deque("ab"), UserList("ab"), range(3), np.zeros((2, 0)), np.zeros((0, 2)), pd.Series(["a"]),
-     pd.DataFrame({"a": []}), pd.Index(["a"]), pl.Series(["a"]), pl.DataFrame({"a": ["b"]}), torch.zeros(2, 2),
-     sparse.csr_array(np.eye(2)), sparse.dok_array(np.eye(2)), "a bare string", b"bytes"],
+    [
+        ["a"],
+        ("a",),
+        deque("ab"),
+        UserList("ab"),
+        range(3),
+        np.zeros((2, 0)),
+        np.zeros((0, 2)),
+        pd.Series(["a"]),
+        pd.DataFrame({"a": []}),
+        pd.Index(["a"]),
+        pl.Series(["a"]),
+        pl.DataFrame({"a": ["b"]}),
+        torch.zeros(2, 2),
+        sparse.csr_array(np.eye(2)),
+        sparse.dok_array(np.eye(2)),
+        "a bare string",
+        b"bytes",
+    ],
     ids=lambda X: type(X).__name__,
 )
 def test_what_has_rows_is_the_same_object(X):

@@ -70,16 +70,23 @@ def test_deprecated_calls_of_skicl_fail_the_test_that_makes_them(pytester):
     pytester.makeconftest((ROOT / "conftest.py").read_text(encoding="utf-8"))
     pytester.makepyfile(test_cases=CASES)
     result = pytester.runpytest_subprocess("-rA", "-p", "no:cacheprovider")
-    outcome = {line.split("::")[1].split(" ")[0]: line.split(" ")[0] for line in result.outlines if "::test_" in line
-               and line.split(" ")[0] in ("PASSED", "FAILED", "ERROR")}
+    outcome = {
+        line.split("::")[1].split(" ")[0]: line.split(" ")[0]
+        for line in result.outlines
+        if "::test_" in line and line.split(" ")[0] in ("PASSED", "FAILED", "ERROR")
+    }
     assert len(outcome) == 11
     for name, ended in outcome.items():
         kind = name.split("_")[1]
         assert ended == {"good": "PASSED", "bad": "FAILED", "wrong": "ERROR"}[kind], name
-    result.stdout.re_match_lines_random([
-        r"skicl calls what is deprecated:", r"FutureWarning: old", r"logged by transformers.models.any: `names` .*",
-        r"    called at .*skicl.file\.py:2",
-    ])
+    result.stdout.re_match_lines_random(
+        [
+            r"skicl calls what is deprecated:",
+            r"FutureWarning: old",
+            r"logged by transformers.models.any: `names` .*",
+            r"    called at .*skicl.file\.py:2",
+        ]
+    )
 
 
 def test_the_project_uses_the_net():

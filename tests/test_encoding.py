@@ -42,12 +42,19 @@ def test_which_encoder():
     assert choose_encoder(frozen, None, of_texts=False) is frozen
 
 
-@pytest.mark.parametrize(("encoder", "expected"), [
-    (PCA(), False), (make_pipeline(StandardScaler(), PCA()), False), (FunctionTransformer(), False),
-    (SentenceEncoder(), False), (NeighborhoodComponentsAnalysis(), True),
-    (make_pipeline(NeighborhoodComponentsAnalysis(), PCA()), True),
-    (LinearDiscriminantAnalysis(), True), (make_pipeline(PCA(), SelectFromModel(LogisticRegression())), True),
-])
+@pytest.mark.parametrize(
+    ("encoder", "expected"),
+    [
+        (PCA(), False),
+        (make_pipeline(StandardScaler(), PCA()), False),
+        (FunctionTransformer(), False),
+        (SentenceEncoder(), False),
+        (NeighborhoodComponentsAnalysis(), True),
+        (make_pipeline(NeighborhoodComponentsAnalysis(), PCA()), True),
+        (LinearDiscriminantAnalysis(), True),
+        (make_pipeline(PCA(), SelectFromModel(LogisticRegression())), True),
+    ],
+)
 def test_who_learns_from_labels(encoder, expected):
     assert learns_from_labels(encoder) is expected
 
@@ -64,8 +71,10 @@ def test_an_encoder_that_needs_labels_is_fitted_on_the_labelled_rows():
     encoded = fit_encode(encoder, X, LABELS, LABELLED)
     np.testing.assert_allclose(encoded, LinearDiscriminantAnalysis().fit(X[LABELLED], LABELS).transform(X))
     every = np.ones(20, bool)
-    np.testing.assert_allclose(fit_encode(LinearDiscriminantAnalysis(), X, np.arange(20) % 2, every),
-                               LinearDiscriminantAnalysis().fit(X, np.arange(20) % 2).transform(X))
+    np.testing.assert_allclose(
+        fit_encode(LinearDiscriminantAnalysis(), X, np.arange(20) % 2, every),
+        LinearDiscriminantAnalysis().fit(X, np.arange(20) % 2).transform(X),
+    )
     with pytest.raises(ValueError, match="`encoder` LinearDiscriminantAnalysis learns from labels"):
         fit_encode(LinearDiscriminantAnalysis(), X, LABELS[:0], np.zeros(20, bool))
 

@@ -36,7 +36,7 @@ def test_a_file_that_has_settled_is_read_once(tmp_path, monkeypatch, reads):
     settle(monkeypatch)
     first = file_checksum(tmp_path / "a")
     assert file_checksum(tmp_path / "a") == first
-    os.link(tmp_path / "a", tmp_path / "b")     # changes the state, so it is read again
+    os.link(tmp_path / "a", tmp_path / "b")  # changes the state, so it is read again
     assert file_checksum(tmp_path / "b") == file_checksum(tmp_path / "a") == first
     assert len(reads) == 2
 

@@ -176,8 +176,9 @@ def test_a_fold_that_lacks_a_class_keeps_its_place():
     probabilities = cross_val_predict(numbered, TRAIN, y, cv=folds, method="predict_proba")
     assert np.isfinite(log_loss(y, probabilities))
     with pytest.raises(ValueError, match=r"`classes` are \['a', 'b', 'c'\], and `y` holds the numbers"):
-        cross_val_predict(make(classes=["a", "b", "c"]), TRAIN, np.array(["a", "b", "c"])[y], cv=2,
-                          method="predict_proba")
+        cross_val_predict(
+            make(classes=["a", "b", "c"]), TRAIN, np.array(["a", "b", "c"])[y], cv=2, method="predict_proba"
+        )
     with pytest.raises(ValueError, match=r"`classes` does not list.*'d'"):
         make(classes=["a", "b"]).fit(TRAIN[:2], ["a", "d"])
 
@@ -670,8 +671,9 @@ def test_seeds_and_pipelines():
 
 def draw_task(seed, *, scrambled=False, n_rows=48, n_queries=24):
     """Texts of a rule that says for some things what their label is; the words mean nothing beforehand."""
-    prior = EpisodePrior(families=("lookup",), meaningful=0.0, max_classes=2, balanced=1.0, default_layout=1.0,
-                         scrambled=scrambled)
+    prior = EpisodePrior(
+        families=("lookup",), meaningful=0.0, max_classes=2, balanced=1.0, default_layout=1.0, scrambled=scrambled
+    )
     episode = prior.sample(random.Random(seed), n_examples=n_rows + n_queries)
     texts = [row.split("\n")[0].removeprefix("Text: ") for row in episode.text.strip().split("\n\n")]
     labels = np.array([episode.words[code] for code in episode.codes])
@@ -683,8 +685,9 @@ def accuracies(demonstrations, *, scrambled=False, **parameters):
     found = []
     for seed in range(6):
         X, y, queries, truth = draw_task(seed, scrambled=scrambled, n_queries=100 if scrambled else 24)
-        classifier = ICLClassifier("skicl-tiny", demonstrations=demonstrations, classes=np.unique(y), device="cpu",
-                                   **parameters)
+        classifier = ICLClassifier(
+            "skicl-tiny", demonstrations=demonstrations, classes=np.unique(y), device="cpu", **parameters
+        )
         found.append(classifier.fit(X, y).score(queries, truth))
     return np.array(found)
 
@@ -738,8 +741,13 @@ def test_a_searching_selector_of_the_user_finds_better_demonstrations():
 
 @pytest.mark.parametrize(
     ("parameter", "word", "meant"),
-    [("calibration", "contextal", "contextual"), ("readout", "label-words", "label_words"), ("device", "gpu", "cuda"),
-     ("dtype", "flaot32", "float32"), ("model", "skicl-tinny", "skicl-tiny")],
+    [
+        ("calibration", "contextal", "contextual"),
+        ("readout", "label-words", "label_words"),
+        ("device", "gpu", "cuda"),
+        ("dtype", "flaot32", "float32"),
+        ("model", "skicl-tinny", "skicl-tiny"),
+    ],
 )
 def test_words_that_are_almost_right_are_answered_with_the_right_one(parameter, word, meant):
     with pytest.raises(ValueError, match=rf"{word}.* Did you mean '{meant}'"):
@@ -785,8 +793,10 @@ def test_what_was_estimated_with_other_weights_is_refused(parameters):
 def test_a_folder_that_was_overwritten_in_place_is_read_anew_or_refused(pickled, tmp_path):
     save_pair("llama", tmp_path / "model")
     weights = tmp_path / "model" / "model.safetensors"
-    fitted = {name: ICLClassifier(str(tmp_path / "model"), demonstrations=4, device="cpu", **parameters).fit(TRAIN, Y)
-              for name, parameters in {"plain": {}, **ESTIMATED}.items()}
+    fitted = {
+        name: ICLClassifier(str(tmp_path / "model"), demonstrations=4, device="cpu", **parameters).fit(TRAIN, Y)
+        for name, parameters in {"plain": {}, **ESTIMATED}.items()
+    }
     before = fitted["plain"].predict_proba(QUERIES)
     stat, tensors = weights.stat(), load_file(weights)
     exchanged = {name: tensor.flip(0).contiguous() for name, tensor in tensors.items()}

@@ -42,26 +42,29 @@ class Colour(Enum):
     RED = 1
 
 
-@pytest.mark.parametrize("y", [
-    ["a", None, "b"],
-    ["a", NAN, "b"],
-    ("a", NAN, "b"),
-    ["a", np.float64("nan"), "b"],
-    ["a", pd.NA, "b"],
-    ["a", pd.NaT, "b"],
-    np.array(["a", None, "b"], dtype=object),
-    np.array(["a", np.nan, "b"], dtype=object),
-    pd.Series(["a", None, "b"], index=[3, 3, 3]),
-    pd.Series(["a", None, "b"]).tolist(),
-    pd.Series(["a", pd.NA, "b"], dtype="string"),
-    pd.Series(["a", None, "b"], dtype="string[pyarrow]"),
-    pd.Series(["a", None, "b"], dtype="category"),
-    pd.Categorical(["a", None, "b"]),
-    np.array([["a"], [None], ["b"]], dtype=object),
-    pl.Series(["a", None, "b"]),
-    pa.array(["a", None, "b"]),
-    pa.chunked_array([["a", None], ["b"]]),
-])
+@pytest.mark.parametrize(
+    "y",
+    [
+        ["a", None, "b"],
+        ["a", NAN, "b"],
+        ("a", NAN, "b"),
+        ["a", np.float64("nan"), "b"],
+        ["a", pd.NA, "b"],
+        ["a", pd.NaT, "b"],
+        np.array(["a", None, "b"], dtype=object),
+        np.array(["a", np.nan, "b"], dtype=object),
+        pd.Series(["a", None, "b"], index=[3, 3, 3]),
+        pd.Series(["a", None, "b"]).tolist(),
+        pd.Series(["a", pd.NA, "b"], dtype="string"),
+        pd.Series(["a", None, "b"], dtype="string[pyarrow]"),
+        pd.Series(["a", None, "b"], dtype="category"),
+        pd.Categorical(["a", None, "b"]),
+        np.array([["a"], [None], ["b"]], dtype=object),
+        pl.Series(["a", None, "b"]),
+        pa.array(["a", None, "b"]),
+        pa.chunked_array([["a", None], ["b"]]),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:A column-vector")
 def test_missing_labels_are_marks(y):
     labels, labelled = read_labels(y)
@@ -77,14 +80,26 @@ def test_fixed_and_variable_width_strings_of_numpy():
     assert read_labels(y[[0, 2]]).values.tolist() == ["a", "b"]
 
 
-@pytest.mark.parametrize(("y", "kind"), [
-    ([3, None, 5], "i"), ([3, NAN, 5], "i"), ([True, None, False], "b"), ([3.0, None, 5.0], "f"),
-    (np.array([3, None, 5], dtype=object), "i"), (np.array([True, None, False], dtype=object), "b"),
-    (pd.Series([3, None, 5], dtype="Int64"), "i"), (pd.Series([True, None, False], dtype="boolean"), "b"),
-    (pd.Series([3, None, 5], dtype="int64[pyarrow]"), "i"), (pd.array([3, None, 5], dtype="Int64"), "i"),
-    (pl.Series([3, None, 5]), "i"), (pl.Series([True, None, False]), "b"), (pa.array([3, None, 5]), "i"),
-    (np.ma.array([3, 0, 5], mask=[0, 1, 0]), "i"), (np.array([3.0, NAN, 5.0]), "f"),
-])
+@pytest.mark.parametrize(
+    ("y", "kind"),
+    [
+        ([3, None, 5], "i"),
+        ([3, NAN, 5], "i"),
+        ([True, None, False], "b"),
+        ([3.0, None, 5.0], "f"),
+        (np.array([3, None, 5], dtype=object), "i"),
+        (np.array([True, None, False], dtype=object), "b"),
+        (pd.Series([3, None, 5], dtype="Int64"), "i"),
+        (pd.Series([True, None, False], dtype="boolean"), "b"),
+        (pd.Series([3, None, 5], dtype="int64[pyarrow]"), "i"),
+        (pd.array([3, None, 5], dtype="Int64"), "i"),
+        (pl.Series([3, None, 5]), "i"),
+        (pl.Series([True, None, False]), "b"),
+        (pa.array([3, None, 5]), "i"),
+        (np.ma.array([3, 0, 5], mask=[0, 1, 0]), "i"),
+        (np.array([3.0, NAN, 5.0]), "f"),
+    ],
+)
 def test_numbers_keep_their_type_beside_a_missing_label(y, kind):
     labels, labelled = read_labels(y)
     assert labelled.tolist() == [True, False, True]
@@ -92,12 +107,24 @@ def test_numbers_keep_their_type_beside_a_missing_label(y, kind):
     assert labels.tolist() == ([True, False] if kind == "b" else [3, 5])
 
 
-@pytest.mark.parametrize("y", [
-    np.array([0, 1, 0], dtype=object), [np.int8(0), 1, np.uint64(0)],
-    np.array([0, 1, 0], dtype=np.int8), pd.Series([0, 1, 0], dtype="Int64"), pd.Series([0, 1, 0], dtype="category"),
-    torch.tensor([0, 1, 0]), range(3), pd.Index([0, 1, 0]), pl.DataFrame({"y": [0, 1, 0]}), pa.table({"y": [0, 1, 0]}),
-    pd.DataFrame({"y": [0, 1, 0]}), np.array([[0], [1], [0]]), [[0], [1], [0]],
-])
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([0, 1, 0], dtype=object),
+        [np.int8(0), 1, np.uint64(0)],
+        np.array([0, 1, 0], dtype=np.int8),
+        pd.Series([0, 1, 0], dtype="Int64"),
+        pd.Series([0, 1, 0], dtype="category"),
+        torch.tensor([0, 1, 0]),
+        range(3),
+        pd.Index([0, 1, 0]),
+        pl.DataFrame({"y": [0, 1, 0]}),
+        pa.table({"y": [0, 1, 0]}),
+        pd.DataFrame({"y": [0, 1, 0]}),
+        np.array([[0], [1], [0]]),
+        [[0], [1], [0]],
+    ],
+)
 @pytest.mark.filterwarnings("ignore:A column-vector")
 def test_numbers_in_any_container(y):
     labels, labelled = read_labels(y)
@@ -134,18 +161,21 @@ def test_strings_are_not_cut_or_merged():
         assert len(label_space(list(y))) == 3
 
 
-@pytest.mark.parametrize(("y", "marks", "labels", "labelled"), [
-    ([2, -1, 5, -1], (-1,), [2, 5], [1, 0, 1, 0]),
-    (np.array([2, -1, 5], dtype=np.int8), (-1,), [2, 5], [1, 0, 1]),
-    (np.array([2, -1, 5], dtype=object), (-1,), [2, 5], [1, 0, 1]),
-    (np.array([2.0, -1.0, NAN]), (-1,), [2], [1, 0, 0]),
-    (["a", -1, "b", None], (-1,), ["a", "b"], [1, 0, 1, 0]),
-    (["a", "?", "b"], ("?",), ["a", "b"], [1, 0, 1]),
-    ([True, False], (1,), [True, False], [1, 1]),
-    (np.array([True, False]), (1,), [True, False], [1, 1]),
-    (["1", "-1"], (-1,), ["1", "-1"], [1, 1]),
-    ([-1, 0, 1], (), [-1, 0, 1], [1, 1, 1]),
-])
+@pytest.mark.parametrize(
+    ("y", "marks", "labels", "labelled"),
+    [
+        ([2, -1, 5, -1], (-1,), [2, 5], [1, 0, 1, 0]),
+        (np.array([2, -1, 5], dtype=np.int8), (-1,), [2, 5], [1, 0, 1]),
+        (np.array([2, -1, 5], dtype=object), (-1,), [2, 5], [1, 0, 1]),
+        (np.array([2.0, -1.0, NAN]), (-1,), [2], [1, 0, 0]),
+        (["a", -1, "b", None], (-1,), ["a", "b"], [1, 0, 1, 0]),
+        (["a", "?", "b"], ("?",), ["a", "b"], [1, 0, 1]),
+        ([True, False], (1,), [True, False], [1, 1]),
+        (np.array([True, False]), (1,), [True, False], [1, 1]),
+        (["1", "-1"], (-1,), ["1", "-1"], [1, 1]),
+        ([-1, 0, 1], (), [-1, 0, 1], [1, 1, 1]),
+    ],
+)
 def test_marks_that_the_user_names(y, marks, labels, labelled):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -165,34 +195,41 @@ def test_a_label_space_without_minus_one_makes_it_a_mark():
         marks_of(-1, np.array([-1, 0]))
 
 
-@pytest.mark.parametrize(("y", "error", "message"), [
-    (["a", 1], ValueError, "`y` mixes labels of types that cannot be sorted: .*'int', 'str'"),
-    (["a", b"a"], TypeError, r"`y` holds bytes \(b'a'\).*label.decode\(\)"),
-    (np.array([b"a", b"b"]), TypeError, r"`y` holds bytes \(b'a'\).*label.decode\(\)"),
-    ([0.5, 1.5], ValueError, "Unknown label type"),
-    (np.array([0.5, 1.5]), ValueError, "Unknown label type"),
-    (np.array([1.0, np.inf]), ValueError, "Input y contains infinity"),
-    ([1j, 2j], ValueError, "Unknown label type: `y` holds labels of type complex"),
-    (np.array([1j]), ValueError, "Complex data not supported"),
-    ([date(2020, 1, 1)], ValueError, "Unknown label type: `y` holds labels of type date"),
-    (np.array(["2020-01-01"], dtype="M8[ns]"), ValueError, "Unknown label type: `y` is of type datetime64"),
-    (pd.to_datetime(pd.Series(["2020-01-01"])), ValueError, "Unknown label type: `y` holds labels of type Timestamp"),
-    ([2**70, 1], ValueError, "do not fit into 64 bits"),
-    ([[0, 1], [1, 0]], ValueError, "`y` is a list of lists. Expected one label for each row"),
-    ([(0, 1), (1, 0)], ValueError, "`y` is a list of lists. Expected one label for each row"),
-    ([[0], [0, 1]], ValueError, "`y` is a list of lists. Expected one label for each row"),
-    (np.eye(2), ValueError, r"`y` has shape \(2, 2\).*Expected one label for each row"),
-    (pd.DataFrame(np.eye(2)), ValueError, r"`y` is a table of shape \(2, 2\).*Expected one label"),
-    (pa.table({"a": [1], "b": [2]}), ValueError, r"`y` is a table of shape \(1, 2\).*Expected one label"),
-    (csr_matrix(np.eye(2)), ValueError, "`y` is a sparse matrix"),
-    (np.array(3), ValueError, r"`y` has shape \(\)"),
-    ({1, 2}, TypeError, "`y` is of type set: expected one label for each row, in order"),
-    ((label for label in "ab"), TypeError, "`y` is of type generator: expected one label for each row"),
-    ({"a": 1}.values(), TypeError, "`y` is of type dict_values: expected one label for each row"),
-    ({"a": 1}, TypeError, "`y` is of type dict: expected one label for each row"),
-    ("ab", TypeError, "`y` is of type str: expected one label for each row"),
-    (3, TypeError, "`y` is of type int: expected one label for each row"),
-])
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        (["a", 1], ValueError, "`y` mixes labels of types that cannot be sorted: .*'int', 'str'"),
+        (["a", b"a"], TypeError, r"`y` holds bytes \(b'a'\).*label.decode\(\)"),
+        (np.array([b"a", b"b"]), TypeError, r"`y` holds bytes \(b'a'\).*label.decode\(\)"),
+        ([0.5, 1.5], ValueError, "Unknown label type"),
+        (np.array([0.5, 1.5]), ValueError, "Unknown label type"),
+        (np.array([1.0, np.inf]), ValueError, "Input y contains infinity"),
+        ([1j, 2j], ValueError, "Unknown label type: `y` holds labels of type complex"),
+        (np.array([1j]), ValueError, "Complex data not supported"),
+        ([date(2020, 1, 1)], ValueError, "Unknown label type: `y` holds labels of type date"),
+        (np.array(["2020-01-01"], dtype="M8[ns]"), ValueError, "Unknown label type: `y` is of type datetime64"),
+        (
+            pd.to_datetime(pd.Series(["2020-01-01"])),
+            ValueError,
+            "Unknown label type: `y` holds labels of type Timestamp",
+        ),
+        ([2**70, 1], ValueError, "do not fit into 64 bits"),
+        ([[0, 1], [1, 0]], ValueError, "`y` is a list of lists. Expected one label for each row"),
+        ([(0, 1), (1, 0)], ValueError, "`y` is a list of lists. Expected one label for each row"),
+        ([[0], [0, 1]], ValueError, "`y` is a list of lists. Expected one label for each row"),
+        (np.eye(2), ValueError, r"`y` has shape \(2, 2\).*Expected one label for each row"),
+        (pd.DataFrame(np.eye(2)), ValueError, r"`y` is a table of shape \(2, 2\).*Expected one label"),
+        (pa.table({"a": [1], "b": [2]}), ValueError, r"`y` is a table of shape \(1, 2\).*Expected one label"),
+        (csr_matrix(np.eye(2)), ValueError, "`y` is a sparse matrix"),
+        (np.array(3), ValueError, r"`y` has shape \(\)"),
+        ({1, 2}, TypeError, "`y` is of type set: expected one label for each row, in order"),
+        ((label for label in "ab"), TypeError, "`y` is of type generator: expected one label for each row"),
+        ({"a": 1}.values(), TypeError, "`y` is of type dict_values: expected one label for each row"),
+        ({"a": 1}, TypeError, "`y` is of type dict: expected one label for each row"),
+        ("ab", TypeError, "`y` is of type str: expected one label for each row"),
+        (3, TypeError, "`y` is of type int: expected one label for each row"),
+    ],
+)
 def test_what_holds_no_labels_is_refused_in_one_sentence(y, error, message):
     with pytest.raises(error, match=message):
         read_labels(y)
@@ -209,8 +246,12 @@ def test_label_spaces():
     assert label_space({"b": 0, "a": 1}).tolist() == ["a", "b"]
     assert label_space(pd.Series([3, 1])).tolist() == [1, 3]
     assert label_space(np.array(["b", "a"], dtype=object)).dtype == object
-    for wrong, message in [("spam", "bare string"), (["a", None], "missing label"), (["a", 1], "mixes labels"),
-                           ([[1, 2], [3, 4]], "one label for each class")]:
+    for wrong, message in [
+        ("spam", "bare string"),
+        (["a", None], "missing label"),
+        (["a", 1], "mixes labels"),
+        ([[1, 2], [3, 4]], "one label for each class"),
+    ]:
         with pytest.raises(ValueError, match=message):
             label_space(wrong)
 
@@ -248,7 +289,7 @@ def test_balanced_classes_have_equal_totals():
     factors = class_weights("balanced", np.array([0, 1, 2]), labels, weight)
     totals = [(weight * factors[labels])[labels == label].sum() for label in (0, 1)]
     assert totals == pytest.approx([3.0, 3.0])
-    assert factors[2] == 1      # no row of it
+    assert factors[2] == 1  # no row of it
     assert class_weights("balanced", np.array([0, 1]), labels[:0], weight[:0]).tolist() == [1, 1]
 
 
@@ -261,20 +302,30 @@ def test_codes_and_weights_of_rows():
     assert row_weights(np.array([1.0, 5.0, 1.0]), codes, factors).tolist() == [3, 5, 2]
 
 
-@pytest.mark.parametrize(("labels", "labelled", "weight", "classes", "told_apart", "message"), [
-    (["a"], [True], [1.0], ["a"], False, "1 class"),
-    ([], [False], [1.0], ["a", "b"], False, "nothing else tells the classes apart"),
-    (["a"], [True], [0.0], ["a", "b"], True, "All weights are zero"),
-    (["a"], [True, False], [0.0, 1.0], ["a", "b"], False, "All weights are zero"),
-    (["a"], [True], [1e60], ["a", "b"], False, "rescale"),
-])
+@pytest.mark.parametrize(
+    ("labels", "labelled", "weight", "classes", "told_apart", "message"),
+    [
+        (["a"], [True], [1.0], ["a"], False, "1 class"),
+        ([], [False], [1.0], ["a", "b"], False, "nothing else tells the classes apart"),
+        (["a"], [True], [0.0], ["a", "b"], True, "All weights are zero"),
+        (["a"], [True, False], [0.0, 1.0], ["a", "b"], False, "All weights are zero"),
+        (["a"], [True], [1e60], ["a", "b"], False, "rescale"),
+    ],
+)
 def test_labels_that_allow_no_classification_are_refused(labels, labelled, weight, classes, told_apart, message):
     with pytest.raises(ValueError, match=message):
-        encode_labels(np.array(labels, dtype="<U1"), np.array(labelled), np.array(weight), np.array(classes), None,
-                      told_apart=told_apart)
+        encode_labels(
+            np.array(labels, dtype="<U1"),
+            np.array(labelled),
+            np.array(weight),
+            np.array(classes),
+            None,
+            told_apart=told_apart,
+        )
 
 
 def test_names_of_the_classes_stand_in_for_labels():
-    codes = encode_labels(np.array([], dtype="<U1"), np.array([False]), np.ones(1), np.array(["a", "b"]), None,
-                             told_apart=True)
+    codes = encode_labels(
+        np.array([], dtype="<U1"), np.array([False]), np.ones(1), np.array(["a", "b"]), None, told_apart=True
+    )
     assert codes.tolist() == [-1]

@@ -80,7 +80,7 @@ def test_every_column_is_read(bit, columns, frame):
 
 def test_features_are_those_of_the_encoders(columns, frame, image_folder):
     X, _ = frame
-    if SKLEARN < (1, 7):        # of a column it forgets the index
+    if SKLEARN < (1, 7):  # of a column it forgets the index
         X = X.reset_index(drop=True)
     vectors = columns.set_output(transform="pandas").fit_transform(X)
     assert vectors.index.equals(X.index)

@@ -39,12 +39,21 @@ def fitted(labels=CLASSES[CODES]):
 
 
 def test_what_can_be_asked():
-    for prior in (None, LogisticRegression(), fitted(), FrozenEstimator(fitted()), lambda rows: rows,
-                  make_pipeline(CountVectorizer(), MultinomialNB())):
+    for prior in (
+        None,
+        LogisticRegression(),
+        fitted(),
+        FrozenEstimator(fitted()),
+        lambda rows: rows,
+        make_pipeline(CountVectorizer(), MultinomialNB()),
+    ):
         check_prior(prior)
-    for prior, message in ((LogisticRegression, r"Pass an instance: LogisticRegression\(\)"), (3, "type int"),
-                           (RidgeClassifier(), "RidgeClassifier.*CalibratedClassifierCV"),
-                           (SVC(), "SVC.*CalibratedClassifierCV")):
+    for prior, message in (
+        (LogisticRegression, r"Pass an instance: LogisticRegression\(\)"),
+        (3, "type int"),
+        (RidgeClassifier(), "RidgeClassifier.*CalibratedClassifierCV"),
+        (SVC(), "SVC.*CalibratedClassifierCV"),
+    ):
         with pytest.raises(TypeError, match=f"`prior`.*{message}"):
             check_prior(prior)
 
@@ -87,15 +96,18 @@ def test_certainty_is_bounded_and_rows_are_centred():
     np.testing.assert_allclose(scores[1], 0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("proba", "message"), [
-    (np.full((30, 3), 0.5), "sum to 1"),
-    (np.full((30, 3), np.nan), "no probabilities"),
-    (np.tile([1.5, -0.5, 0.0], (30, 1)), "at least 0"),
-    (np.full((29, 3), 1 / 3), "for 30 rows"),
-    (np.full(30, 0.5), "shape"),
-    (np.full((30, 2), 0.5), "2 columns, expected 3"),
-    (np.full((30, 3), "a"), "type"),
-])
+@pytest.mark.parametrize(
+    ("proba", "message"),
+    [
+        (np.full((30, 3), 0.5), "sum to 1"),
+        (np.full((30, 3), np.nan), "no probabilities"),
+        (np.tile([1.5, -0.5, 0.0], (30, 1)), "at least 0"),
+        (np.full((29, 3), 1 / 3), "for 30 rows"),
+        (np.full(30, 0.5), "shape"),
+        (np.full((30, 2), 0.5), "2 columns, expected 3"),
+        (np.full((30, 3), "a"), "type"),
+    ],
+)
 def test_what_is_no_probability_is_refused(proba, message):
     with pytest.raises(ValueError, match=f"`prior` rule gave.*{message}"):
         ask(rule_that_gives(proba), X, 30, CLASSES)
@@ -120,8 +132,13 @@ def test_a_memorising_prior_does_not_tell_what_it_memorised():
     noise = RNG.permutation(CODES)
     model, opinions = cross_fit(KNeighborsClassifier(1), X, X, noise, CLASSES, ONES)
     assert (model.predict(X) == CLASSES[noise]).all()
-    by_hand = np.array([KNeighborsClassifier(1).fit(X[train], noise[train]).predict(X[row:row + 1])[0]
-                        for train, test in folds_of_rows(X, noise) for row in test])
+    by_hand = np.array(
+        [
+            KNeighborsClassifier(1).fit(X[train], noise[train]).predict(X[row : row + 1])[0]
+            for train, test in folds_of_rows(X, noise)
+            for row in test
+        ]
+    )
     rows = np.concatenate([test for _, test in folds_of_rows(X, noise)])
     assert (opinions.proba[rows].argmax(axis=1) == by_hand).all()
     assert (opinions.proba.argmax(axis=1) == noise).mean() < 0.7
@@ -133,8 +150,9 @@ def test_a_prior_that_knows_only_how_frequent_classes_are_does_not_tell_labels(c
     codes = RNG.permutation(np.repeat(np.arange(len(counts)), counts))
     rows = RNG.normal(size=(len(codes), 3))
     assert len({tuple(np.bincount(codes[train])) for train, _ in folds_of_rows(rows, codes)}) == 1
-    opinions = cross_fit(DummyClassifier(strategy="prior"), rows, rows, codes, np.arange(len(counts)),
-                         np.ones(len(codes)))[1]
+    opinions = cross_fit(
+        DummyClassifier(strategy="prior"), rows, rows, codes, np.arange(len(counts)), np.ones(len(codes))
+    )[1]
     tested = np.array(counts)[codes] > 1
     np.testing.assert_allclose(opinions.proba[tested], opinions.proba[tested][[0]].repeat(tested.sum(), 0))
 
@@ -195,7 +213,7 @@ def test_the_only_row_of_a_class_gets_a_neutral_opinion():
     rows = np.concatenate([X[CODES < 2], X[CODES == 2][:1]])
     model, opinions = cross_fit(LogisticRegression(), rows, rows, codes, CLASSES, np.ones(21))
     np.testing.assert_allclose(opinions.proba[-1], 1 / 3)
-    assert (opinions.proba[:-1, 2] > 0).all()        # every copy has learnt of the class
+    assert (opinions.proba[:-1, 2] > 0).all()  # every copy has learnt of the class
     assert model.classes_.tolist() == ["a", "b", "c"]
 
 
@@ -219,8 +237,10 @@ def test_a_class_without_a_row_gets_the_floor():
 
 def test_weights_go_where_they_are_taken():
     weight = np.where(CODES == 0, 10.0, 1.0)
-    means = [cross_fit(prior, X, X, CODES, CLASSES, weight)[1].proba[:, 0].mean()
-             for prior in (DummyClassifier(strategy="prior"), KNeighborsClassifier(20))]
+    means = [
+        cross_fit(prior, X, X, CODES, CLASSES, weight)[1].proba[:, 0].mean()
+        for prior in (DummyClassifier(strategy="prior"), KNeighborsClassifier(20))
+    ]
     assert means[0] == pytest.approx(10 / 12, abs=0.05)
     assert means[1] < 0.5
 

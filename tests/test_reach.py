@@ -41,8 +41,10 @@ def test_order_rotation_and_repetition_do_not_matter(outlying):
     whole = take_reach(X, weight)
     order = np.random.default_rng(1).permutation(60)
     rotation = np.linalg.qr(np.random.default_rng(2).normal(size=(4, 4)))[0]
-    for other in (take_reach(X[order], weight[order]), take_reach(np.repeat(X, weight.astype(int), axis=0),
-                                                                  np.ones(int(weight.sum())))):
+    for other in (
+        take_reach(X[order], weight[order]),
+        take_reach(np.repeat(X, weight.astype(int), axis=0), np.ones(int(weight.sum()))),
+    ):
         np.testing.assert_allclose(other.centre, whole.centre)
         np.testing.assert_allclose(other.radius, whole.radius)
     turned = take_reach(X @ rotation, weight)

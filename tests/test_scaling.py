@@ -7,8 +7,9 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 from skicl._scaling import column_scaling, has_mixed_units
 
 
-@pytest.mark.parametrize(("load", "mixed"), [(load_wine, True), (load_breast_cancer, True), (load_iris, False),
-                                             (load_digits, False)])
+@pytest.mark.parametrize(
+    ("load", "mixed"), [(load_wine, True), (load_breast_cancer, True), (load_iris, False), (load_digits, False)]
+)
 def test_units_are_told_from_one_scale(load, mixed):
     X = load().data
     assert has_mixed_units(X) is mixed

@@ -78,7 +78,7 @@ def test_names_and_opinions_weigh_the_same(context):
     by_opinions = scores_of(rows, weight, None, opinions, queries, own)
     both = scores_of(rows, weight, names, opinions, queries, own)
     total = weight.sum() * 3
-    scales = [((weight[:, None] * scores[0]**2).sum() / total).sqrt() for scores in (by_names, by_opinions)]
+    scales = [((weight[:, None] * scores[0] ** 2).sum() / total).sqrt() for scores in (by_names, by_opinions)]
     for a, b, got in zip(by_names, by_opinions, both):
         np.testing.assert_allclose(got, a / scales[0] + b / scales[1])
     np.testing.assert_array_equal(by_opinions[0], opinions)
@@ -96,8 +96,14 @@ def test_rows_of_weight_zero_have_no_say(context):
     rows, weight, names, opinions, queries = context
     odd, wild = torch.full((1, 5), 1e3, dtype=torch.float64), torch.full((1, 3), 1e3, dtype=torch.float64)
     expected = scores_of(rows, weight, names, opinions, queries, opinions[:7])[1]
-    got = scores_of(torch.cat([rows, odd]), torch.cat([weight, torch.zeros(1)]), names, torch.cat([opinions, wild]),
-                    queries, opinions[:7])[1]
+    got = scores_of(
+        torch.cat([rows, odd]),
+        torch.cat([weight, torch.zeros(1)]),
+        names,
+        torch.cat([opinions, wild]),
+        queries,
+        opinions[:7],
+    )[1]
     np.testing.assert_allclose(got, expected)
 
 

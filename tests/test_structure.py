@@ -42,8 +42,16 @@ MAY_IMPORT = {
     "_scaling": set(),
     "_side_scores": set(),
     "_tables": set(),
-    "_tart": {"_class_texts", "_compiled", "_encoding", "_fitted", "_influence", "_prior_scores",
-              "_row_selection", "reasoning"},
+    "_tart": {
+        "_class_texts",
+        "_compiled",
+        "_encoding",
+        "_fitted",
+        "_influence",
+        "_prior_scores",
+        "_row_selection",
+        "reasoning",
+    },
     "_tensor_files": set(),
     "_validation": set(),
     "_withholding": set(),
@@ -191,9 +199,7 @@ each_source = pytest.mark.parametrize("path", SOURCES, ids=module_name)
 @each_source
 def test_layering(path):
     unit = module_name(path).split(".")[0]
-    assert unit in MAY_IMPORT, (
-        f"skicl.{unit} is new: say in MAY_IMPORT and in docs/design.rst whom it may import"
-    )
+    assert unit in MAY_IMPORT, f"skicl.{unit} is new: say in MAY_IMPORT and in docs/design.rst whom it may import"
     allowed = MAY_IMPORT[unit] | ALSO_MAY_IMPORT.get(module_name(path), set()) | EVERYBODYS | {unit}
     assert used_units(tree_of(path)) <= allowed
 

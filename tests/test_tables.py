@@ -28,7 +28,7 @@ from skicl._tables import (
     write_table,
 )
 
-TEXT = "text,label\nhello,a\n\"two\nlines, quoted \"\"so\"\"\",b\n"
+TEXT = 'text,label\nhello,a\n"two\nlines, quoted ""so""",b\n'
 
 
 def write(path, content):
@@ -61,8 +61,14 @@ def test_read_table_as_the_csv_module_does(tmp_path):
 
 @pytest.mark.parametrize(
     ("encoding", "given"),
-    [("utf-8", None), ("utf-8-sig", None), ("utf-8-sig", "utf-8"), ("cp1252", "cp1252"), ("utf-16", "utf-16"),
-     ("utf-16-le", "utf-16-le")],
+    [
+        ("utf-8", None),
+        ("utf-8-sig", None),
+        ("utf-8-sig", "utf-8"),
+        ("cp1252", "cp1252"),
+        ("utf-16", "utf-16"),
+        ("utf-16-le", "utf-16-le"),
+    ],
 )
 def test_encodings_and_marks(tmp_path, encoding, given):
     path = write(tmp_path / "t.csv", "text,label\ncafé,ä\n".encode(encoding))
@@ -338,6 +344,7 @@ def test_write_protected_output(tmp_path):
 
 # Streams, other delimiters, other kinds of files
 
+
 def test_a_stream_is_written_as_it_is(tmp_path, capsysbinary):
     write_table(os.devnull, ["a"], [["1"]], delimiter=",")
     assert is_stream(os.devnull)
@@ -363,7 +370,7 @@ def test_a_named_pipe(tmp_path):
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: read.append(open(pipe, "rb").read()))
     reader.start()
-    check_output(pipe, [])      # without opening it, which would wait
+    check_output(pipe, [])  # without opening it, which would wait
     write_table(pipe, ["a"], [["1"]], delimiter=",")
     reader.join()
     assert read == [b"a\n1\n"]
@@ -403,8 +410,15 @@ def test_quoted_cells_of_another_delimiter_name_it(tmp_path, character, name):
 
 @pytest.mark.parametrize(
     ("ending", "reader"),
-    [(".xlsx", "read_excel"), (".xls", "read_excel"), (".ods", "read_excel"), (".json", "read_json"),
-     (".jsonl", "read_json"), (".parquet", "read_parquet"), (".json.gz", "read_json")],
+    [
+        (".xlsx", "read_excel"),
+        (".xls", "read_excel"),
+        (".ods", "read_excel"),
+        (".json", "read_json"),
+        (".jsonl", "read_json"),
+        (".parquet", "read_parquet"),
+        (".json.gz", "read_json"),
+    ],
 )
 def test_endings_of_other_kinds_are_not_to_be_renamed(ending, reader):
     with pytest.raises(TableError, match=rf"export it as CSV .*pandas\.{reader}") as caught:
@@ -414,8 +428,15 @@ def test_endings_of_other_kinds_are_not_to_be_renamed(ending, reader):
 
 @pytest.mark.parametrize(
     ("content", "kind"),
-    [(b"PAR1..", "Parquet"), (b"ARROW1..", "Arrow"), (b"%PDF-1.7", "PDF"), (b"SQLite format 3\0", "SQLite"),
-     (b"BZh91", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd..", "zstd")],
+    [
+        (b"PAR1..", "Parquet"),
+        (b"ARROW1..", "Arrow"),
+        (b"%PDF-1.7", "PDF"),
+        (b"SQLite format 3\0", "SQLite"),
+        (b"BZh91", "bzip2"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"\x28\xb5\x2f\xfd..", "zstd"),
+    ],
 )
 def test_contents_of_other_kinds_are_told_whatever_the_name(tmp_path, content, kind):
     refused(write(tmp_path / "t.csv", content), kind, "not a CSV file")

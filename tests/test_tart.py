@@ -31,7 +31,7 @@ from skicl.reasoning import EquivariantConfig, EquivariantReasoner, Reasoner, lo
 
 @parametrize_with_checks([TartClassifier()])
 def test_scikit_learn_checks(estimator, check, monkeypatch):
-    monkeypatch.setenv("SCIPY_ARRAY_API", "1")      # else scikit-learn skips its check of array API inputs
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # else scikit-learn skips its check of array API inputs
     check(estimator)
 
 
@@ -145,8 +145,10 @@ def test_class_weight():
     assert balanced.predict_proba(X)[:, 1].mean() > 2 * plain
     by_hand = {0: 200 / (2 * (y == 0).sum()), 1: 200 / (2 * (y == 1).sum())}
     assert_same(TartClassifier(class_weight=by_hand).fit(X, y).predict_proba(X), balanced.predict_proba(X))
-    assert_same(TartClassifier().fit(X, y, sample_weight=np.where(y, by_hand[1], by_hand[0])).predict_proba(X),
-                balanced.predict_proba(X))
+    assert_same(
+        TartClassifier().fit(X, y, sample_weight=np.where(y, by_hand[1], by_hand[0])).predict_proba(X),
+        balanced.predict_proba(X),
+    )
 
 
 def test_decision_function_and_probabilities_agree():
@@ -159,8 +161,16 @@ def test_decision_function_and_probabilities_agree():
     assert binary.decision_function(X).shape == (150,)
 
 
-@pytest.mark.parametrize("labels", [np.array(["a", "b"]), np.array(["a", "b"], dtype=object), np.array([False, True]),
-                                    np.array([3, -1]), np.array([0.0, 1.0])])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["a", "b"]),
+        np.array(["a", "b"], dtype=object),
+        np.array([False, True]),
+        np.array([3, -1]),
+        np.array([0.0, 1.0]),
+    ],
+)
 def test_labels_of_any_type_come_back_as_they_were(labels):
     X, y = load_iris(return_X_y=True)
     classifier = TartClassifier().fit(X[:100], labels[y[:100]])
@@ -179,8 +189,16 @@ def test_one_example_per_class(n_classes):
     assert (proba.argmax(axis=1) == np.arange(n_classes)).mean() > 0.9
 
 
-@pytest.mark.parametrize("X", [np.ones((10, 384)), np.zeros((10, 1)), np.full((10, 3), 1e-300),
-                               np.repeat(np.eye(2, 5), 5, axis=0), np.eye(10, 384) * 1e12])
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.ones((10, 384)),
+        np.zeros((10, 1)),
+        np.full((10, 3), 1e-300),
+        np.repeat(np.eye(2, 5), 5, axis=0),
+        np.eye(10, 384) * 1e12,
+    ],
+)
 def test_degenerate_contexts_give_finite_probabilities(X):
     y = np.arange(10) % 2
     proba = TartClassifier().fit(X, y).predict_proba(np.concatenate([X, X * 3 + 1, -X]))
@@ -188,10 +206,13 @@ def test_degenerate_contexts_give_finite_probabilities(X):
     assert ((proba > 0) & (proba < 1)).all()
 
 
-@pytest.mark.parametrize("X", [
-    [[1e-310, 5e-324, 0.0], *[[0.0] * 3] * 4],
-    [[0.0, 1.0, 5e-324, 5e-324], *[[5e-324] * 4] * 3, [5e-324, 1.0, 0.0, 0.0]],
-])
+@pytest.mark.parametrize(
+    "X",
+    [
+        [[1e-310, 5e-324, 0.0], *[[0.0] * 3] * 4],
+        [[0.0, 1.0, 5e-324, 5e-324], *[[5e-324] * 4] * 3, [5e-324, 1.0, 0.0, 0.0]],
+    ],
+)
 def test_subnormal_numbers_give_finite_probabilities(X):
     for classifier in (TartClassifier(), TartClassifier(standardize=True), TartClassifier(reasoner="tart-paper")):
         proba = classifier.fit(np.array(X), [0, 1, 0, 1, 0]).predict_proba(X)
@@ -214,8 +235,11 @@ def test_the_unit_of_all_features_does_not_matter(factor):
 def test_raw_columns_of_different_units_work_as_in_a_scaled_pipeline(load):
     X, y = load(return_X_y=True)
     scores = {}
-    for name, model in {"raw": TartClassifier(), "scaled": make_pipeline(StandardScaler(), TartClassifier()),
-                        "unscaled": TartClassifier(standardize=False)}.items():
+    for name, model in {
+        "raw": TartClassifier(),
+        "scaled": make_pipeline(StandardScaler(), TartClassifier()),
+        "unscaled": TartClassifier(standardize=False),
+    }.items():
         scores[name] = cross_val_score(model, X, y, cv=3).mean()
     assert scores["raw"] == pytest.approx(scores["scaled"], abs=0.01)
     assert scores["raw"] > scores["unscaled"]
@@ -262,30 +286,32 @@ def test_unusable_input_is_refused_with_a_reason():
     with_nan[3, 1] = np.nan
     from scipy.sparse import csr_array
 
-    for bad, message in [(lambda: TartClassifier().fit(with_nan, y), "contains NaN"),
-                         (lambda: TartClassifier().fit(X, np.zeros(150)), "1 class"),
-                         (lambda: TartClassifier().fit(X, y[:-1]), "inconsistent"),
-                         (lambda: TartClassifier().fit(X, X[:, 0] + 0.01), "Unknown label type"),
-                         (lambda: TartClassifier().fit(X, np.array(["a", 1, "b"] * 50, dtype=object)), "mixes"),
-                         (lambda: TartClassifier().fit("a bare string", ["a", "b"]), "bare string"),
-                         (lambda: TartClassifier().fit(X, y, sample_weight=-np.ones(150)), "negative"),
-                         (lambda: TartClassifier().fit(X, y, sample_weight=np.ones(3)), "150"),
-                         (lambda: TartClassifier().fit(X, y, sample_weight=np.zeros(150)), "zero"),
-                         (lambda: TartClassifier(class_weight={9: 2}).fit(X, y), r"`class_weight`.*\[9\]"),
-                         (lambda: TartClassifier(class_weight="even").fit(X, y), "`class_weight`"),
-                         (lambda: TartClassifier(class_weight={0: -1}).fit(X, y), "`class_weight` holds -1"),
-                         (lambda: TartClassifier(class_weight={0: np.nan}).fit(X, y), "`class_weight` holds nan"),
-                         (lambda: TartClassifier(class_weight={0: "x"}).fit(X, y), "`class_weight` holds 'x'"),
-                         (lambda: TartClassifier(class_weight={0: 1e300}).fit(X, y), "rescale"),
-                         (lambda: TartClassifier().fit(X, y, np.full(150, 1e-300)), "rescale"),
-                         (lambda: TartClassifier().fit([["a", "b"], ["c", "d"]], [0, 1]), "`X` holds strings"),
-                         (lambda: TartClassifier().fit(X, y).predict(["a text"]), "`X` holds strings"),
-                         (lambda: TartClassifier().fit(X, y).partial_fit(X[:2], ["a", "b"]), "another kind"),
-                         (lambda: TartClassifier(encoder=FunctionTransformer(lambda Z: Z[1:])).fit(X, y), "149 rows"),
-                         (lambda: TartClassifier(batch_size=0).fit(X, y), "`batch_size`"),
-                         (lambda: TartClassifier(standardize="yes").fit(X, y), "`standardize`"),
-                         (lambda: TartClassifier(device="abacus").fit(X, y), "`device`"),
-                         (lambda: TartClassifier(reasoner="none such").fit(X, y), "no reasoner file")]:
+    for bad, message in [
+        (lambda: TartClassifier().fit(with_nan, y), "contains NaN"),
+        (lambda: TartClassifier().fit(X, np.zeros(150)), "1 class"),
+        (lambda: TartClassifier().fit(X, y[:-1]), "inconsistent"),
+        (lambda: TartClassifier().fit(X, X[:, 0] + 0.01), "Unknown label type"),
+        (lambda: TartClassifier().fit(X, np.array(["a", 1, "b"] * 50, dtype=object)), "mixes"),
+        (lambda: TartClassifier().fit("a bare string", ["a", "b"]), "bare string"),
+        (lambda: TartClassifier().fit(X, y, sample_weight=-np.ones(150)), "negative"),
+        (lambda: TartClassifier().fit(X, y, sample_weight=np.ones(3)), "150"),
+        (lambda: TartClassifier().fit(X, y, sample_weight=np.zeros(150)), "zero"),
+        (lambda: TartClassifier(class_weight={9: 2}).fit(X, y), r"`class_weight`.*\[9\]"),
+        (lambda: TartClassifier(class_weight="even").fit(X, y), "`class_weight`"),
+        (lambda: TartClassifier(class_weight={0: -1}).fit(X, y), "`class_weight` holds -1"),
+        (lambda: TartClassifier(class_weight={0: np.nan}).fit(X, y), "`class_weight` holds nan"),
+        (lambda: TartClassifier(class_weight={0: "x"}).fit(X, y), "`class_weight` holds 'x'"),
+        (lambda: TartClassifier(class_weight={0: 1e300}).fit(X, y), "rescale"),
+        (lambda: TartClassifier().fit(X, y, np.full(150, 1e-300)), "rescale"),
+        (lambda: TartClassifier().fit([["a", "b"], ["c", "d"]], [0, 1]), "`X` holds strings"),
+        (lambda: TartClassifier().fit(X, y).predict(["a text"]), "`X` holds strings"),
+        (lambda: TartClassifier().fit(X, y).partial_fit(X[:2], ["a", "b"]), "another kind"),
+        (lambda: TartClassifier(encoder=FunctionTransformer(lambda Z: Z[1:])).fit(X, y), "149 rows"),
+        (lambda: TartClassifier(batch_size=0).fit(X, y), "`batch_size`"),
+        (lambda: TartClassifier(standardize="yes").fit(X, y), "`standardize`"),
+        (lambda: TartClassifier(device="abacus").fit(X, y), "`device`"),
+        (lambda: TartClassifier(reasoner="none such").fit(X, y), "no reasoner file"),
+    ]:
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             bad()
     with pytest.raises(TypeError, match=r"[Ss]parse"):
@@ -425,8 +451,13 @@ def test_what_happens_to_X_later_does_not_matter():
 
 def test_grid_search_and_processes():
     X, y = load_iris(return_X_y=True)
-    search = GridSearchCV(TartClassifier(), {"class_weight": [None, "balanced"], "standardize": [True, False]},
-                          cv=3, n_jobs=2, scoring="neg_log_loss").fit(X, y)
+    search = GridSearchCV(
+        TartClassifier(),
+        {"class_weight": [None, "balanced"], "standardize": [True, False]},
+        cv=3,
+        n_jobs=2,
+        scoring="neg_log_loss",
+    ).fit(X, y)
     assert search.best_score_ > -0.3
 
 
@@ -435,8 +466,10 @@ def test_a_pickle_loads_in_a_new_process(tmp_path):
     classifier = TartClassifier().fit(X[::3], y[::3])
     (tmp_path / "fitted.pickle").write_bytes(pickle.dumps(classifier))
     np.save(tmp_path / "X.npy", X)
-    code = ("import pickle, numpy as np; c = pickle.load(open('fitted.pickle', 'rb'));"
-            "np.save('p.npy', c.predict_proba(np.load('X.npy')))")
+    code = (
+        "import pickle, numpy as np; c = pickle.load(open('fitted.pickle', 'rb'));"
+        "np.save('p.npy', c.predict_proba(np.load('X.npy')))"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert_same(np.load(tmp_path / "p.npy"), classifier.predict_proba(X), atol=1e-9)
 
@@ -451,23 +484,33 @@ def test_a_hundred_thousand_rows_fit_in_memory():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     classifier = TartClassifier().fit(X, y)
     used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
-    assert used < 12                    # GB, beside the rows themselves
+    assert used < 12  # GB, beside the rows themselves
     assert classifier.score(X[:500], y[:500]) > 0.9
 
 
 # -- names of the classes, another model, rows without a label -----------------------------------
 
 
-@pytest.fixture(params=["names", "unlabelled", "names, unlabelled", "fitted prior", "prior", "rule, names",
-                        "prior, names, unlabelled"])
+@pytest.fixture(
+    params=[
+        "names",
+        "unlabelled",
+        "names, unlabelled",
+        "fitted prior",
+        "prior",
+        "rule, names",
+        "prior, names, unlabelled",
+    ]
+)
 def evidence(request, problem):
     """Parameters of the classifier and labels with marks, by what is known beside labels; with rows and queries."""
     X, y, Q = problem
     parameters = {}
     if "names" in request.param:
         noise = np.random.default_rng(3).normal(size=(3, X.shape[1]))
-        parameters["class_texts"] = {label: X[y == label].mean(axis=0) + 0.5 * noise[i]
-                                     for i, label in enumerate(np.unique(y))}
+        parameters["class_texts"] = {
+            label: X[y == label].mean(axis=0) + 0.5 * noise[i] for i, label in enumerate(np.unique(y))
+        }
     if "fitted prior" in request.param:
         parameters["prior"] = FrozenEstimator(GaussianNB().fit(X[::2], y[::2]))
     elif "prior" in request.param:
@@ -553,8 +596,11 @@ def test_rotations_do_not_matter_to_names_and_unlabelled_rows(evidence):
     if "prior" in parameters:
         pytest.skip("depends on the axes")
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(X.shape[1],) * 2))[0].astype(X.dtype)
-    turned = {"class_texts": {label: vector @ rotation for label, vector in parameters["class_texts"].items()}
-              } if parameters else {}
+    turned = (
+        {"class_texts": {label: vector @ rotation for label, vector in parameters["class_texts"].items()}}
+        if parameters
+        else {}
+    )
     rotated = TartClassifier(**turned).fit(X @ rotation, y)
     assert not rotated.standardized_
     assert_same(rotated.predict_proba(Q @ rotation), fitted_on(evidence).predict_proba(Q))
@@ -675,8 +721,7 @@ def test_labels_after_a_start_without_any(problem, prior):
     assert (marked.n_context_, marked.n_labelled_) == (20, 0)
     marked.partial_fit(X[20:], y[20:])
     half = [None] * 20 + y[20:].tolist()
-    assert_same(marked.predict_proba(Q),
-                TartClassifier(class_texts=names, prior=prior).fit(X, half).predict_proba(Q))
+    assert_same(marked.predict_proba(Q), TartClassifier(class_texts=names, prior=prior).fit(X, half).predict_proba(Q))
 
 
 def test_a_class_without_a_labelled_row_is_known_by_its_name():
@@ -711,21 +756,25 @@ def test_clone_forgets_a_fit_and_a_frozen_prior_is_kept():
     prior = GaussianNB().fit(X, y)
     assert not hasattr(clone(TartClassifier(prior=prior)).prior, "classes_")
     frozen = clone(TartClassifier(prior=FrozenEstimator(prior))).fit(X[::10], y[::10])
-    np.testing.assert_array_equal(frozen.predict_proba(X), TartClassifier(prior=prior).fit(X[::10], y[::10])
-                                  .predict_proba(X))
+    np.testing.assert_array_equal(
+        frozen.predict_proba(X), TartClassifier(prior=prior).fit(X[::10], y[::10]).predict_proba(X)
+    )
 
 
 def test_a_grid_search_over_names_and_priors():
     X, y = load_iris(return_X_y=True)
     names = np.stack([X[y == label][:3].mean(axis=0) for label in range(3)])
-    grid = {"class_texts": [None, names, dict(enumerate(names))],
-            "prior": [None, GaussianNB(), FrozenEstimator(GaussianNB().fit(X[::2], y[::2]))]}
+    grid = {
+        "class_texts": [None, names, dict(enumerate(names))],
+        "prior": [None, GaussianNB(), FrozenEstimator(GaussianNB().fit(X[::2], y[::2]))],
+    }
     search = GridSearchCV(TartClassifier(), grid, cv=3, scoring="neg_log_loss", error_score="raise").fit(X, y)
     scores = search.cv_results_["mean_test_score"].reshape(3, 3)
     np.testing.assert_allclose(scores[1], scores[2])
     assert len(np.unique(np.round(scores, 9))) == 6
-    inner = GridSearchCV(TartClassifier(prior=GaussianNB()), {"prior__var_smoothing": [1e-9, 1.0]}, cv=3,
-                         error_score="raise").fit(X, y)
+    inner = GridSearchCV(
+        TartClassifier(prior=GaussianNB()), {"prior__var_smoothing": [1e-9, 1.0]}, cv=3, error_score="raise"
+    ).fit(X, y)
     assert np.isfinite(inner.best_score_)
 
 
@@ -738,7 +787,7 @@ def test_rows_without_a_label_belong_to_no_class():
     weighted = clone(plain).fit(X, marks, weight).predict_proba(X)
     assert_same(clone(plain).set_params(class_weight=factor).fit(X, marks).predict_proba(X), weighted)
     balanced = clone(plain).set_params(class_weight="balanced").fit(X, marks).predict_proba(X)
-    assert_same(balanced, plain.fit(X, marks).predict_proba(X))     # as many labels of each class
+    assert_same(balanced, plain.fit(X, marks).predict_proba(X))  # as many labels of each class
 
 
 def test_minus_one_is_a_label_unless_the_user_says_otherwise():
@@ -793,8 +842,9 @@ def test_names_are_ignored_unless_asked_for(tiny_folder):
     encoder = SentenceEncoder(tiny_folder, device="cpu")
     plain, other = (TartClassifier(encoder).fit(texts, labels).predict_proba(texts) for labels in (y, swapped))
     assert_same(plain, other[:, ::-1])
-    plain, other = (TartClassifier(encoder, class_texts="labels").fit(texts, labels).predict_proba(texts)
-                    for labels in (y, swapped))
+    plain, other = (
+        TartClassifier(encoder, class_texts="labels").fit(texts, labels).predict_proba(texts) for labels in (y, swapped)
+    )
     assert np.abs(plain - other[:, ::-1]).max() > 1e-3
 
 
@@ -802,8 +852,10 @@ def test_texts_of_classes_equal_their_vectors(tiny_folder):
     texts, y = ["red wine", "blue sea", "red rose", "blue sky", "a sea"], ["red", "blue", None, None, "blue"]
     encoder = SentenceEncoder(tiny_folder, device="cpu").fit(texts)
     red, crimson, blue = encoder.transform(["red", "crimson", "blue"])
-    same = [["labels", {"red": "red", "blue": ["blue"]}, {"red": red, "blue": blue}, np.stack([blue, red])],
-            [{"red": ["red", "crimson"], "blue": "blue"}, {"red": (red + crimson) / 2, "blue": "blue"}]]
+    same = [
+        ["labels", {"red": "red", "blue": ["blue"]}, {"red": red, "blue": blue}, np.stack([blue, red])],
+        [{"red": ["red", "crimson"], "blue": "blue"}, {"red": (red + crimson) / 2, "blue": "blue"}],
+    ]
     for group in same:
         for fit in (lambda c: c.fit(texts, y), lambda c: c.fit(texts, classes=["red", "blue"])):
             probas = [fit(TartClassifier(encoder, class_texts=given)).predict_proba(texts) for given in group]
@@ -812,8 +864,10 @@ def test_texts_of_classes_equal_their_vectors(tiny_folder):
     by_texts = TartClassifier(encoder, class_texts="labels").fit(None, classes=["red", "blue"])
     by_vectors = TartClassifier(FrozenEstimator(encoder), class_texts=same[0][3]).fit(None, classes=["red", "blue"])
     assert_same(by_texts.predict_proba(texts), by_vectors.predict_proba(texts))
-    assert_same(by_texts.partial_fit(texts, y).predict_proba(texts),
-                TartClassifier(encoder, class_texts="labels").fit(texts, y).predict_proba(texts))
+    assert_same(
+        by_texts.partial_fit(texts, y).predict_proba(texts),
+        TartClassifier(encoder, class_texts="labels").fit(texts, y).predict_proba(texts),
+    )
 
 
 def test_a_prior_may_read_what_the_encoder_does_not(tiny_folder):
@@ -908,8 +962,13 @@ def test_sparse_rows_go_through_an_encoder_that_reads_them():
 
 def test_words_that_are_almost_right_are_answered_with_the_right_one():
     X, y = load_iris(return_X_y=True)
-    for parameter, word, meant in [("standardize", "Auto", "auto"), ("class_weight", "balancd", "balanced"),
-                                   ("class_texts", "label", "labels"), ("device", "gpu", "cuda"),
-                                   ("reasoner", "tart-papr", "tart-paper"), ("encoder", "atuo", "auto")]:
+    for parameter, word, meant in [
+        ("standardize", "Auto", "auto"),
+        ("class_weight", "balancd", "balanced"),
+        ("class_texts", "label", "labels"),
+        ("device", "gpu", "cuda"),
+        ("reasoner", "tart-papr", "tart-paper"),
+        ("encoder", "atuo", "auto"),
+    ]:
         with pytest.raises((ValueError, FileNotFoundError), match=f"{word}.* Did you mean '{meant}'"):
             TartClassifier(**{parameter: word}).fit(X, y)

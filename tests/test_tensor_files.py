@@ -41,7 +41,8 @@ def test_what_is_read_is_what_was_written(saved):
         assert tensors[name].dtype == tensor.dtype
         assert torch.equal(tensors[name], tensor)
     assert {name: value for name, value in metadata.items() if name != CHECKSUM} == {
-        "format": "some-2", "config": '{"n_heads": 2}',
+        "format": "some-2",
+        "config": '{"n_heads": 2}',
     }
 
 
@@ -125,7 +126,7 @@ def test_sealing_changes_no_tensor(tmp_path):
     tensors, metadata = read_safetensors(tmp_path / "model.safetensors")
     assert metadata["format"] == "pt"
     assert all(torch.equal(tensors[name], tensor) for name, tensor in TENSORS.items())
-    seal_folder(tmp_path)           # again, after a change
+    seal_folder(tmp_path)  # again, after a change
     check_sealed_folder(tmp_path)
 
 
@@ -140,7 +141,7 @@ def test_a_byte_that_changes_in_a_sealed_folder_names_its_file(name, tmp_path):
         with pytest.raises(ValueError, match=rf"{name}' is missing or damaged.*Install skicl again"):
             check_sealed_folder(folder)
     (folder / name).write_bytes(sound.replace(b"\n", b"\r\n"))
-    check_sealed_folder(folder)     # git may write ends of lines in another way
+    check_sealed_folder(folder)  # git may write ends of lines in another way
     (folder / name).unlink()
     with pytest.raises(ValueError, match=rf"{name}' is missing or damaged"):
         check_sealed_folder(folder)

@@ -248,6 +248,7 @@ def test_messages_about_items_name_their_kind():
 
 # Words, names of files, weights
 
+
 def test_the_word_that_was_meant():
     assert did_you_mean("Auto ", ["auto"]) == did_you_mean("atuo", ("auto", None)) == " Did you mean 'auto'?"
     assert did_you_mean("contextal", ["batch", "contextual"]) == " Did you mean 'contextual'?"
@@ -260,7 +261,7 @@ def test_almost_auto_is_no_model(word, tmp_path, monkeypatch):
         refuse_misspelt_auto(word)
     monkeypatch.chdir(tmp_path)
     (tmp_path / word).mkdir()
-    refuse_misspelt_auto(word)      # somebody's folder
+    refuse_misspelt_auto(word)  # somebody's folder
 
 
 @pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "BAAI/bge-m3", "gpt2", "intfloat/e5-small-v2", "skicl-tiny"])
@@ -287,7 +288,7 @@ def test_only_files_that_are_there_are_pointed_out(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_texts([names[2], "a.png", "look at a.png", "nul\0.png", "x" * 100_000 + ".png", str(folder), ".png", ""])
-        check_texts(["a text"] * 100 + names)   # a collection of texts
+        check_texts(["a text"] * 100 + names)  # a collection of texts
 
 
 def test_other_kinds_of_images_name_the_encoder():
@@ -317,6 +318,8 @@ def test_a_warning_points_to_the_code_of_the_user():
     with pytest.warns(UserWarning, match="sums to") as caught:
         warn_of_small_total(np.full(9, 0.01), 9)
     assert caught[0].filename == __file__
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_a_result_that_is_not_finite_names_the_row_and_the_cause(wrong):
     values = np.zeros((4, 3), dtype=np.float32)

@@ -54,8 +54,9 @@ def test_what_is_left_says_nothing_of_a_label_beyond_how_frequent_it_is(counts, 
             found[withheld, tuple(labels[i] for i in range(n_rows) if i not in withheld)][labels[0]] += 1
     assert len(found) > 1
     for labels in found.values():
-        np.testing.assert_allclose([labels[i] / sum(labels.values()) for i in range(len(counts))],
-                                   np.array(counts) / n_rows)
+        np.testing.assert_allclose(
+            [labels[i] / sum(labels.values()) for i in range(len(counts))], np.array(counts) / n_rows
+        )
 
 
 def test_leaving_out_the_row_alone_would_tell_its_label():
@@ -71,6 +72,6 @@ def test_equal_rows_are_left_out_with_equal_others():
         order = np.random.default_rng(seed).permutation(8).tolist()
         withheld = withheld_together(rows, labels, order)
         contents = [sorted((rows[i], labels[i]) for i in together) for together in withheld]
-        assert contents[0] == contents[3]               # "a" with label 0; the third "a" has another
+        assert contents[0] == contents[3]  # "a" with label 0; the third "a" has another
         assert 0 in withheld[0]
         assert 3 in withheld[3]

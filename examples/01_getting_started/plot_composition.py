@@ -19,9 +19,7 @@ from skicl.datasets import load_support_messages
 
 messages, intents = load_support_messages(return_X_y=True)
 vectors = SentenceEncoder().fit_transform(messages).astype(float)
-X_train, X_test, y_train, y_test = train_test_split(
-    vectors, intents, train_size=80, stratify=intents, random_state=0
-)
+X_train, X_test, y_train, y_test = train_test_split(vectors, intents, train_size=80, stratify=intents, random_state=0)
 
 # %%
 # The candidates

@@ -52,10 +52,7 @@ options = {
 search = GridSearchCV(pipeline, options, scoring="neg_log_loss", cv=folds)
 search.fit(labelled, y_labelled)
 for parameters, score in zip(search.cv_results_["params"], search.cv_results_["mean_test_score"]):
-    print(
-        f"log-loss {-score:.3f} with "
-        + ", ".join(f"{name[17:]}={value!r}" for name, value in parameters.items())
-    )
+    print(f"log-loss {-score:.3f} with " + ", ".join(f"{name[17:]}={value!r}" for name, value in parameters.items()))
 print(f"log-loss {-search.score(rest, y_rest):.3f} of the best on the {len(rest)} other messages")
 
 # %%
@@ -81,9 +78,7 @@ splits = [(order, np.setdiff1d(np.arange(len(messages)), order)) for order in or
 fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.8), layout="constrained")
 for number, classifier in enumerate(classifiers):
     for ax, scoring in zip(axes, ("accuracy", "neg_log_loss")):
-        _, _, scores = learning_curve(
-            classifier, vectors, intents, train_sizes=sizes, cv=splits, scoring=scoring
-        )
+        _, _, scores = learning_curve(classifier, vectors, intents, train_sizes=sizes, cv=splits, scoring=scoring)
         mean, error = np.abs(scores.mean(axis=1)), scores.std(axis=1) / np.sqrt(len(splits))
         ax.plot(sizes, mean, "o-", color=f"C{number}", label=type(classifier).__name__)
         ax.fill_between(sizes, mean - error, mean + error, color=f"C{number}", alpha=0.2, linewidth=0)

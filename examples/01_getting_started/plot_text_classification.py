@@ -34,9 +34,7 @@ for name in data.target_names:
 from skicl import TartClassifier
 
 rng = np.random.default_rng(0)
-labelled = np.concatenate(
-    [rng.choice(np.flatnonzero(intents == name), 5, replace=False) for name in data.target_names]
-)
+labelled = np.concatenate([rng.choice(np.flatnonzero(intents == name), 5, replace=False) for name in data.target_names])
 rest = np.setdiff1d(np.arange(len(messages)), labelled)
 
 classifier = TartClassifier().fit(messages[labelled], intents[labelled])

@@ -59,9 +59,7 @@ plt.show()
 # The same message, from the side of the runner-up.
 
 runner_up = classifier.classes_[classifier.predict_proba(query)[0].argsort()[-2]]
-ContextInfluenceDisplay.from_estimator(
-    classifier, query, target=runner_up, row_names=texts, row_labels=y, n_rows=8
-)
+ContextInfluenceDisplay.from_estimator(classifier, query, target=runner_up, row_names=texts, row_labels=y, n_rows=8)
 plt.show()
 
 # %%

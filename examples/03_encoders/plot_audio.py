@@ -65,9 +65,18 @@ from skicl.encoders import AudioEncoder
 
 torch.manual_seed(0)
 config = Wav2Vec2Config(
-    hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, initializer_range=0.1,
-    conv_dim=[64, 64, 64], conv_kernel=[32, 8, 4], conv_stride=[8, 8, 5], num_feat_extract_layers=3,
-    feat_extract_norm="layer", num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=4,
+    hidden_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=128,
+    initializer_range=0.1,
+    conv_dim=[64, 64, 64],
+    conv_kernel=[32, 8, 4],
+    conv_stride=[8, 8, 5],
+    num_feat_extract_layers=3,
+    feat_extract_norm="layer",
+    num_conv_pos_embeddings=8,
+    num_conv_pos_embedding_groups=4,
 )
 pair = Wav2Vec2Model(config), Wav2Vec2FeatureExtractor()
 encoder = AudioEncoder(pair, sampling_rate=16000, layers=0, device="cpu", cache=True)

@@ -49,8 +49,15 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from skicl.encoders import EmbeddingCache, ImageEncoder
 
 torch.manual_seed(0)
-config = ViTConfig(image_size=24, patch_size=6, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
-                   intermediate_size=128, initializer_range=0.15)
+config = ViTConfig(
+    image_size=24,
+    patch_size=6,
+    hidden_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=128,
+    initializer_range=0.15,
+)
 pair = ViTModel(config), ViTImageProcessorPil(size={"height": 24, "width": 24})
 cache = EmbeddingCache()
 encoder = ImageEncoder(pair, pooling="mean", device="cpu", cache=cache)

@@ -79,9 +79,7 @@ pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
 alphabet = pre_tokenizers.ByteLevel.alphabet()
 pieces.train_from_iterator(
     messages,
-    trainers.BpeTrainer(
-        vocab_size=1000, special_tokens=["<end>"], initial_alphabet=alphabet, show_progress=False
-    ),
+    trainers.BpeTrainer(vocab_size=1000, special_tokens=["<end>"], initial_alphabet=alphabet, show_progress=False),
 )
 tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces, bos_token="<end>", eos_token="<end>")
 
@@ -137,8 +135,10 @@ print(f"{len(contextual.demonstrations_)} demonstrations, the first: {contextual
 wrong = intents[few].copy()
 wrong[0] = "feedback" if wrong[0] != "feedback" else "delivery_status"
 changed = contextual.fit_transform(messages[few], wrong)
-print(f"fit_transform of that message moved by {np.abs(changed[0] - left_out[0]).max():.1e}, "
-      f"transform by {np.abs(contextual.transform(messages[few][:1]) - with_own_label[0]).max():.1e}")
+print(
+    f"fit_transform of that message moved by {np.abs(changed[0] - left_out[0]).max():.1e}, "
+    f"transform by {np.abs(contextual.transform(messages[few][:1]) - with_own_label[0]).max():.1e}"
+)
 
 # %%
 # In a pipeline, in cross-validation, and as the ``encoder`` of a :class:`~skicl.TartClassifier`, the right one of the

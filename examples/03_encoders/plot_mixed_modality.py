@@ -87,8 +87,15 @@ from skicl import SentenceEncoder, TartClassifier
 from skicl.encoders import ImageEncoder
 
 torch.manual_seed(0)
-config = ViTConfig(image_size=48, patch_size=8, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
-                   intermediate_size=128, initializer_range=0.15)
+config = ViTConfig(
+    image_size=48,
+    patch_size=8,
+    hidden_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=128,
+    initializer_range=0.15,
+)
 network = ViTModel(config), ViTImageProcessorPil(size={"height": 48, "width": 48})
 
 
@@ -136,8 +143,12 @@ for name, has_stain in (("a", True), ("b", False)):
     axes[name].set_title("stained" if has_stain else "intact", fontsize="medium")
 ax = axes["c"]
 labels = [" + ".join(names) for names in accuracy]
-ax.barh(labels, [scores.mean() for scores in accuracy.values()], xerr=[scores.std() for scores in accuracy.values()],
-        color=[f"C{len(names) - 1}" for names in accuracy])
+ax.barh(
+    labels,
+    [scores.mean() for scores in accuracy.values()],
+    xerr=[scores.std() for scores in accuracy.values()],
+    color=[f"C{len(names) - 1}" for names in accuracy],
+)
 ax.plot([best[len(names)] for names in accuracy], labels, "k|", markersize=16, label="best possible")
 ax.axvline(np.mean(y == "later"), color="black", linewidth=1, linestyle="--", label="always 'later'")
 ax.set_xlim(0.4, 1.02)

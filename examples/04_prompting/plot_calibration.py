@@ -108,8 +108,12 @@ for row, calibration in enumerate(shown):
     share, mean = calibration_curve(truth == "yes", said[calibration][:, 1], n_bins=6, strategy="quantile")
     right.plot(mean, share, marker="o", color=colors[calibration], label=f"{calibration or 'none'}")
 left.axvline(0, color="0.3", linestyle=":", linewidth=1)
-left.set(xlabel="log-odds of yes (black: medians)", yticks=[at for at, _ in ticks],
-         yticklabels=[name for _, name in ticks], xlim=(-10, 10))
+left.set(
+    xlabel="log-odds of yes (black: medians)",
+    yticks=[at for at, _ in ticks],
+    yticklabels=[name for _, name in ticks],
+    xlim=(-10, 10),
+)
 left.invert_yaxis()
 right.plot([0, 1], [0, 1], color="0.3", linestyle=":", linewidth=1)
 right.set(xlabel="said probability of yes", ylabel="share of yes", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

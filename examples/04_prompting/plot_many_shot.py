@@ -37,8 +37,9 @@ from skicl.pretraining import EpisodePrior
 
 def draw_task(seed, family="lookup", scrambled=False):
     """Texts and labels of one rule: 64 rows to show, 32 queries."""
-    prior = EpisodePrior(families=(family,), meaningful=0.0, max_classes=2, balanced=1.0, default_layout=1.0,
-                         scrambled=scrambled)
+    prior = EpisodePrior(
+        families=(family,), meaningful=0.0, max_classes=2, balanced=1.0, default_layout=1.0, scrambled=scrambled
+    )
     episode = prior.sample(random.Random(seed), n_examples=96)
     rows = [row.split("\n")[0].removeprefix("Text: ") for row in episode.text.strip().split("\n\n")]
     labels = np.array([episode.words[code] for code in episode.codes])

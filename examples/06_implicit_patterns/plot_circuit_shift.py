@@ -238,7 +238,7 @@ def draw(family, n, seed):
     while len(found) < n:
         episode = prior.sample(generator, n_examples=1)
         if family != "opinion" or set(episode.words) == {"positive", "negative"}:
-            (start, end), = episode.answers
+            ((start, end),) = episode.answers
             found[episode.text[6:start].removesuffix("\nLabel:")] = episode.text[start:end].strip()
     return list(found), list(found.values())
 

@@ -246,9 +246,7 @@ VARIANTS = (
     Variant("shared-layers", "one layer used six times", NETWORK, alter=_share_layers),
     Variant("muon", "Muon for the hidden matrices", OPTIMIZER, optimizer=muon),
     Variant("no-noise", "no label noise", PRIOR, prior={"flip_labels": _true_labels}),
-    Variant(
-        "topics", "topics that classes share", PRIOR, prior={"_gaussian_classes": _gaussian_classes_with_topics}
-    ),
+    Variant("topics", "topics that classes share", PRIOR, prior={"_gaussian_classes": _gaussian_classes_with_topics}),
     Variant(
         "few-directions",
         "Gaussian classes in few directions",

@@ -137,9 +137,7 @@ def _real_set(name, options):
     X_query, y_query = parts["test"]
     queries = np.random.default_rng(0).permutation(len(y_query))[:N_QUERIES]
     y_query = np.searchsorted(classes, y_query[queries])
-    return RealSet(
-        *map(torch.as_tensor, (parts["train"][0], y, X_query[queries], y_query)), n_classes=len(classes)
-    )
+    return RealSet(*map(torch.as_tensor, (parts["train"][0], y, X_query[queries], y_query)), n_classes=len(classes))
 
 
 @torch.no_grad()

@@ -19,8 +19,17 @@ from tables import markdown_table
 from skicl import TartClassifier
 from skicl.datasets import make_boolean_function, teaching_set
 
-KINDS = ("conjunction", "disjunction", "sparse_disjunction", "dnf", "cnf", "majority", "int_halfspace", "parity",
-         "sparse_parity")
+KINDS = (
+    "conjunction",
+    "disjunction",
+    "sparse_disjunction",
+    "dnf",
+    "cnf",
+    "majority",
+    "int_halfspace",
+    "parity",
+    "sparse_parity",
+)
 LEARNERS = {
     "TART": TartClassifier(),
     "logistic regression": LogisticRegression(max_iter=1000),
@@ -42,9 +51,11 @@ def main(arguments=None):
             rows.append([kind, *map(cell, scores(tasks, contexts, n_points).T)])
         parts.append(f"### {n_points} points\n\n{markdown_table(['functions', *COLUMNS], rows)}")
     parts.append(f"### Points that teach\n\n{taught(options)}")
-    head = (f"{options.n_tasks} functions of {options.n_features} features of each kind, {options.n_queries} queries "
-            "each; both labels are equally frequent, so that guessing has 50 %. Cells: accuracy in % with the 95 % "
-            f"bootstrap interval over functions. Seconds of processor time: {time.process_time() - started:.0f}.")
+    head = (
+        f"{options.n_tasks} functions of {options.n_features} features of each kind, {options.n_queries} queries "
+        "each; both labels are equally frequent, so that guessing has 50 %. Cells: accuracy in % with the 95 % "
+        f"bootstrap interval over functions. Seconds of processor time: {time.process_time() - started:.0f}."
+    )
     text = "\n\n".join([head, *parts])
     print(text)
     if options.markdown:
@@ -68,8 +79,9 @@ def taught(options):
 
 def draw(kind, n_points, options):
     """Tasks of so many points to learn from, and the queries behind them."""
-    return make_boolean_function(kind, options.n_tasks, n_points + options.n_queries, options.n_features,
-                                 random_state=options.seed)
+    return make_boolean_function(
+        kind, options.n_tasks, n_points + options.n_queries, options.n_features, random_state=options.seed
+    )
 
 
 def scores(tasks, contexts, n_points):

@@ -34,8 +34,8 @@ class Sizes:
 
     n_pairs: int = 200
     n_examples: int = 8
-    n_draws: int = 3            # of each state that is drawn: demonstrations, fine-tuning
-    n_rows: int = 256           # to fine-tune on
+    n_draws: int = 3  # of each state that is drawn: demonstrations, fine-tuning
+    n_rows: int = 256  # to fine-tune on
     n_steps: int = 150
     n_bootstrap: int = 1000
 
@@ -69,7 +69,7 @@ def topics(n, seed):
 def first_example(family, rng):
     """Text and label of an episode of one example."""
     episode = prior_of(family).sample(rng, n_examples=1)
-    (start, end), = episode.answers
+    ((start, end),) = episode.answers
     return episode.text[:start].removeprefix("Text: ").removesuffix("\nLabel:"), episode.text[start:end].strip()
 
 
@@ -94,8 +94,9 @@ def load():
 def fine_tuned(network, tokenizer, texts, labels, n_steps, seed):
     """A copy of a network after so many steps on labelled texts, and the mean loss at their end."""
     tuned = deepcopy(network)
-    schedule = EpisodeSchedule(steps=n_steps, tokens=1024, lengths=(32,), parts=(1.0,), learning_rate=3e-4, warmup=10,
-                               decay=0.5, seed=seed)
+    schedule = EpisodeSchedule(
+        steps=n_steps, tokens=1024, lengths=(32,), parts=(1.0,), learning_rate=3e-4, warmup=10, decay=0.5, seed=seed
+    )
     run = train_language_model(tuned, tokenizer, LabelledTexts(texts, labels), schedule=schedule)
     return tuned, run.loss
 
@@ -112,16 +113,24 @@ def measure(sizes, *, log=print):
     # What is trained on or shown is never asked for.
     texts, labels = opinions(6 * sizes.n_pairs + sizes.n_rows, 0)
     seen = texts[: sizes.n_rows], labels[: sizes.n_rows]
-    pairs = make_patching_pairs(texts[sizes.n_rows:], labels[sizes.n_rows:], tokenizer, template=TEMPLATE,
-                                n_pairs=sizes.n_pairs, random_state=0)
+    pairs = make_patching_pairs(
+        texts[sizes.n_rows :],
+        labels[sizes.n_rows :],
+        tokenizer,
+        template=TEMPLATE,
+        n_pairs=sizes.n_pairs,
+        random_state=0,
+    )
     numbers, states = range(sizes.n_pairs), {}
 
     def patch(name, network, prefix=""):
         started = time.process_time()
         patching = activation_patching((network, tokenizer), pairs, prefix=prefix, min_difference=0)
         states.setdefault(name, []).append(patching)
-        log(f"{name:22s} solved {patching.coverage:4.0%}, logits differ by {patching.differences.mean():6.2f}"
-            f"  ({time.process_time() - started:.0f} CPU s)")
+        log(
+            f"{name:22s} solved {patching.coverage:4.0%}, logits differ by {patching.differences.mean():6.2f}"
+            f"  ({time.process_time() - started:.0f} CPU s)"
+        )
 
     patch("no demonstrations", network)
     for draw in range(sizes.n_draws):
@@ -130,8 +139,11 @@ def measure(sizes, *, log=print):
             patch(name, network, [demonstrations(*seen, sizes.n_examples, rng, shuffled=shuffled) for _ in numbers])
         patch("another task", network, [other_task(sizes.n_examples, f"{draw} {i}") for i in numbers])
         noise = tuple(np.random.default_rng(draw).permutation(seen[1]).tolist())
-        for name, rows in (("fine-tuned", seen), ("tuned on noise", (seen[0], noise)),
-                           ("tuned on another task", topics(sizes.n_rows, draw))):
+        for name, rows in (
+            ("fine-tuned", seen),
+            ("tuned on noise", (seen[0], noise)),
+            ("tuned on another task", topics(sizes.n_rows, draw)),
+        ):
             tuned, loss = fine_tuned(network, tokenizer, *rows, sizes.n_steps, draw)
             log(f"  {name}: loss {loss:.3f}")
             patch(name, tuned)
@@ -140,13 +152,24 @@ def measure(sizes, *, log=print):
 
 def compare(states, sizes):
     """The shift of each draw of both states against all of its nulls."""
-    base, = states["no demonstrations"]
-    nulls = {"demonstrations": ("labels shuffled", "another task"),
-             "fine-tuned": ("tuned on noise", "tuned on another task")}
-    return {name: [circuit_shift(base, state, nulls={null: states[null] for null in of_state},
-                                 n_bootstrap=sizes.n_bootstrap, random_state=draw)
-                   for draw, state in enumerate(states[name])]
-            for name, of_state in nulls.items()}
+    (base,) = states["no demonstrations"]
+    nulls = {
+        "demonstrations": ("labels shuffled", "another task"),
+        "fine-tuned": ("tuned on noise", "tuned on another task"),
+    }
+    return {
+        name: [
+            circuit_shift(
+                base,
+                state,
+                nulls={null: states[null] for null in of_state},
+                n_bootstrap=sizes.n_bootstrap,
+                random_state=draw,
+            )
+            for draw, state in enumerate(states[name])
+        ]
+        for name, of_state in nulls.items()
+    }
 
 
 def report(states, shifts):

@@ -50,10 +50,7 @@ def conditions():
             Condition(f"project-{size}", f"random projection to {size} columns", spoilt(projected, size))
             for size in (16, 64)
         ),
-        *(
-            Condition(f"pad-{size}", f"columns of noise up to {size}", spoilt(padded, size))
-            for size in (1024, 4096)
-        ),
+        *(Condition(f"pad-{size}", f"columns of noise up to {size}", spoilt(padded, size)) for size in (1024, 4096)),
         Condition("unit", "rows of length one", spoilt(unit_length)),
         Condition("lengths", "rows of random lengths", spoilt(random_lengths)),
         *(

@@ -138,9 +138,7 @@ def parse(arguments):
     parser.add_argument("--data", type=Path, required=True, help="folder with the data sets")
     parser.add_argument("--sets", help="comma-separated names; default: every set in the folder, and digits")
     parser.add_argument("--split", choices=(*HALVES, "all"), default="all", help="which half of the sets (%(default)s)")
-    parser.add_argument(
-        "--k", default="4,8,16,32,64,128,256,512,1024", help="comma-separated sizes (%(default)s)"
-    )
+    parser.add_argument("--k", default="4,8,16,32,64,128,256,512,1024", help="comma-separated sizes (%(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="number of repeats (%(default)s)")
     parser.add_argument("--queries", type=int, default=1000, help="test rows scored per repeat (%(default)s)")
     parser.add_argument(

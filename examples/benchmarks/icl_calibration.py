@@ -82,7 +82,7 @@ def run(name, seed, options):
             continue
         members = [make(options, seed, **{**base, **change}) for change in changes(varied, wording, seed, options)]
         others = [member.fit(X, y).predict_log_proba(queries) for member in members]
-        opinions = np.stack([np.log(found["plain"]), *others])      # the first member is the prompt without any change
+        opinions = np.stack([np.log(found["plain"]), *others])  # the first member is the prompt without any change
         for how in ("mean", "vote", "max"):
             yield f"{varied}, {how}", scores_of(truth, combined(opinions, how), classifier.classes_)
 

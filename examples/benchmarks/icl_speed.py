@@ -20,9 +20,16 @@ BUNDLED = "skicl-tiny"
 # Messages with more words are left out, so that slower ways end on one core.
 WORDS = 14
 # Words of one token in most vocabularies; otherwise labels are named as in the data.
-SHORT = {"delivery_status": "delivery", "product_question": "product", "account_access": "account",
-         "feedback": "feedback", "subscription_change": "subscription", "return_exchange": "return",
-         "technical_problem": "problem", "billing_refund": "money"}
+SHORT = {
+    "delivery_status": "delivery",
+    "product_question": "product",
+    "account_access": "account",
+    "feedback": "feedback",
+    "subscription_change": "subscription",
+    "return_exchange": "return",
+    "technical_problem": "problem",
+    "billing_refund": "money",
+}
 
 
 def main(arguments=None):
@@ -71,7 +78,7 @@ def make_task(options, short=False):
 
 def section(pair, task, options):
     """The table of one set of label words."""
-    for way in options.ways:                                # what is done once in a process does not count
+    for way in options.ways:  # what is done once in a process does not count
         WAYS[way](pair, task._replace(queries=task.queries[:2]))
     costs = {}
     for way in options.ways:
@@ -81,8 +88,17 @@ def section(pair, task, options):
     return heading + "\n\n" + markdown_table(HEADER, [table_row(way, costs) for way in costs])
 
 
-HEADER = ["", "tokens read", "calls", "seconds", "CPU seconds", "tokens, ratio", "seconds, ratio", "same answer",
-          "largest difference"]
+HEADER = [
+    "",
+    "tokens read",
+    "calls",
+    "seconds",
+    "CPU seconds",
+    "tokens, ratio",
+    "seconds, ratio",
+    "same answer",
+    "largest difference",
+]
 
 
 def table_row(way, costs):
@@ -90,9 +106,17 @@ def table_row(way, costs):
     cost, ours = costs[way], costs["skicl"]
     same = (cost.probabilities.argmax(axis=1) == ours.probabilities.argmax(axis=1)).mean()
     apart = np.abs(cost.probabilities - ours.probabilities).max()
-    return [NAMES[way], f"{cost.tokens:,}".replace(",", " "), cost.calls, f"{cost.wall:.1f}", f"{cost.cpu:.1f}",
-            f"{cost.tokens / ours.tokens:.1f}", f"{cost.wall / ours.wall:.1f}", f"{100 * same:.1f} %",
-            "" if way == "skicl" else f"{apart:.0e}"]
+    return [
+        NAMES[way],
+        f"{cost.tokens:,}".replace(",", " "),
+        cost.calls,
+        f"{cost.wall:.1f}",
+        f"{cost.cpu:.1f}",
+        f"{cost.tokens / ours.tokens:.1f}",
+        f"{cost.wall / ours.wall:.1f}",
+        f"{100 * same:.1f} %",
+        "" if way == "skicl" else f"{apart:.0e}",
+    ]
 
 
 def setting(options, pair):
@@ -107,8 +131,10 @@ def setting(options, pair):
     device = torch.cuda.get_device_name() if on_gpu else f"{platform.machine()} CPU, {options.threads} thread(s)"
     n_weights = sum(weight.numel() for weight in pair[0].parameters())
     name = Path(options.model).name if os.path.isdir(options.model) else options.model
-    return (f"{device}; {versions}; {name} ({n_weights / 1e6:.1f} million weights, float32); "
-            f"{options.demonstrations} demonstrations, {options.queries} queries, {options.labels} labels.")
+    return (
+        f"{device}; {versions}; {name} ({n_weights / 1e6:.1f} million weights, float32); "
+        f"{options.demonstrations} demonstrations, {options.queries} queries, {options.labels} labels."
+    )
 
 
 def parse(arguments):

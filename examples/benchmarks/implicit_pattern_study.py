@@ -40,8 +40,14 @@ def main(arguments=None):
     options = parse(arguments)
     sizes = {"n_train": 128, "n_validation": 60, "n_test": 100, "n_repeats": 5, "tuned_repeats": 2, "difficulty": 1}
     if not options.quick:
-        sizes = {"n_train": 1000, "n_validation": 200, "n_test": 500, "n_repeats": 5, "tuned_repeats": 3,
-                 "difficulty": 2}
+        sizes = {
+            "n_train": 1000,
+            "n_validation": 200,
+            "n_test": 500,
+            "n_repeats": 5,
+            "tuned_repeats": 3,
+            "difficulty": 2,
+        }
     sizes |= {name: value for name in sizes if (value := getattr(options, name)) is not None}
     learners, curves = build(options.model, options.quick, options.seed)
     learners = {name: learner for name, learner in learners.items() if name in options.methods}
@@ -81,17 +87,25 @@ def run(task, learners, curves, options, sizes):
     if next(iter(learners)) in TUNED:
         sizes["n_repeats"] = tuned_repeats
     return implicit_pattern_study(
-        learners, task, curves={name: curve for name, curve in curves.items() if name in learners},
-        template=PLAIN if options.layout == "plain" else None, random_state=options.seed, results_file=options.out,
-        verbose=True, **sizes,
+        learners,
+        task,
+        curves={name: curve for name, curve in curves.items() if name in learners},
+        template=PLAIN if options.layout == "plain" else None,
+        random_state=options.seed,
+        results_file=options.out,
+        verbose=True,
+        **sizes,
     )
 
 
 def build(model, quick, seed):
     """Estimators with their grids, all on the same language model, and whose learning curves are drawn."""
     encoder = LanguageModelEncoder(model, pooling="last")
-    rates = {"full": [1e-4, 1e-3], "lora": [1e-3, 1e-2]} if quick else {"full": [2e-5, 1e-4, 1e-3],
-                                                                        "lora": [5e-4, 2e-3, 1e-2]}
+    rates = (
+        {"full": [1e-4, 1e-3], "lora": [1e-3, 1e-2]}
+        if quick
+        else {"full": [2e-5, 1e-4, 1e-3], "lora": [5e-4, 2e-3, 1e-2]}
+    )
     epochs = [8] if quick else [5, 15]
     tuned = {
         method: FineTuneClassifier(encoder, method=method, validation_fraction=0, random_state=seed)

@@ -108,9 +108,7 @@ def _named(advice, labels):
 
 def claim_rows(records, options):
     """A row for each claim that these records say something about: claimed, by which reasoner, measured, on what."""
-    binary = {
-        kind: [r for r in records if options.groups[r["dataset"]] == (BINARY, kind)] for kind in (TEXT, PIXELS)
-    }
+    binary = {kind: [r for r in records if options.groups[r["dataset"]] == (BINARY, kind)] for kind in (TEXT, PIXELS)}
     of_tart = [
         ("TART minus prompt", "+18.4", "icl", TEXT, (18, 64)),
         ("TART minus full fine-tuning, texts", "-3", "full", TEXT, (18, 256)),

@@ -144,8 +144,11 @@ def parse(arguments):
     parser.add_argument("--slow-tasks", help="tasks of the methods that read texts (default: all texts)")
     parser.add_argument("--slow-k", default="18,64,256", help="their sizes (%(default)s)")
     parser.add_argument("--slow-seeds", type=int, default=3, help="their number of repeats (%(default)s)")
-    parser.add_argument("--encoder", default=MINI_LM,
-                        help="model for SentenceEncoder, or lm:MODEL for a causal language model (%(default)s)")
+    parser.add_argument(
+        "--encoder",
+        default=MINI_LM,
+        help="model for SentenceEncoder, or lm:MODEL for a causal language model (%(default)s)",
+    )
     parser.add_argument("--image-encoder", help="model for ImageEncoder (default: pixels)")
     parser.add_argument("--audio-encoder", help="model for AudioEncoder (default: log-mel features)")
     parser.add_argument("--language-model", help="causal language model for the prompts")

@@ -65,8 +65,11 @@ def prompts_of(task):
 def classifier_of(pair):
     """ICLClassifier with all demonstrations, in the order in which they are given, and summed scores of tokens."""
     return ICLClassifier(
-        pair, template=PromptTemplate(TEMPLATE, chat=False), verbalizer=Verbalizer(normalize="sum"),
-        demonstrations=InOrder(), batch_size=BATCH,
+        pair,
+        template=PromptTemplate(TEMPLATE, chat=False),
+        verbalizer=Verbalizer(normalize="sum"),
+        demonstrations=InOrder(),
+        batch_size=BATCH,
     )
 
 

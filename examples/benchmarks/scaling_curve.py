@@ -42,9 +42,9 @@ SIZES = {
     "wide": EquivariantConfig(n_layers=6, n_channels=64, n_values=40, n_hidden=192, n_landmarks=32),
     "large": EquivariantConfig(n_layers=8, n_channels=64, n_values=40, n_hidden=224, n_landmarks=32),
 }
-COLOURS = ("#56B4E9", "#0072B2", "#D55E00", "#009E73", "#CC79A7")   # Okabe and Ito's
+COLOURS = ("#56B4E9", "#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito's
 MARKS = ("v", "^", "o", "s", "D")
-STEPS = 10**9   # the seconds end a run; without a last step the rate stays constant
+STEPS = 10**9  # the seconds end a run; without a last step the rate stays constant
 
 
 def run_size(name, options, sets):

@@ -44,8 +44,9 @@ def small_language_model(texts, folder, *, seconds=300, seed=0):
     tokenizer = train_tokenizer(texts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = GPTNeoXConfig(vocab_size=len(tokenizer), max_position_embeddings=POSITIONS, **SHAPE,
-                               bos_token_id=0, eos_token_id=0)
+        config = GPTNeoXConfig(
+            vocab_size=len(tokenizer), max_position_embeddings=POSITIONS, **SHAPE, bos_token_id=0, eos_token_id=0
+        )
         network = GPTNeoXForCausalLM(config)
     tokens = token_stream(texts, tokenizer, seed)
     losses = train(network, tokens, seconds, seed)

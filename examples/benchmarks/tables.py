@@ -28,8 +28,7 @@ def read_records(path):
     for row in rows:
         row.pop("checksum", None)
     return [
-        {name: v if name in text else int(v) if name in whole else float(v) for name, v in row.items()}
-        for row in rows
+        {name: v if name in text else int(v) if name in whole else float(v) for name, v in row.items()} for row in rows
     ]
 
 

@@ -47,9 +47,7 @@ def tuned(classifier, **grid):
     """A scaled pipeline, tuned in 5 folds by log-loss."""
     name = type(classifier).__name__.lower()
     pipeline = make_pipeline(StandardScaler(), classifier)
-    return GridSearchCV(
-        pipeline, {f"{name}__{key}": values for key, values in grid.items()}, scoring="neg_log_loss"
-    )
+    return GridSearchCV(pipeline, {f"{name}__{key}": values for key, values in grid.items()}, scoring="neg_log_loss")
 
 
 METHODS = {
@@ -65,9 +63,7 @@ METHODS = {
 
 def run(X, y, seed):
     """Accuracy and log-loss of every method on one split."""
-    X, X_test, y, y_test = train_test_split(
-        X, y, train_size=min(200, len(y) // 2), stratify=y, random_state=seed
-    )
+    X, X_test, y, y_test = train_test_split(X, y, train_size=min(200, len(y) // 2), stratify=y, random_state=seed)
     scores = {}
     for name, method in METHODS.items():
         probabilities = method.fit(X, y).predict_proba(X_test)
@@ -77,9 +73,7 @@ def run(X, y, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--markdown", type=Path, help="also write the table to this file")
     options = parser.parse_args()
     # scikit-learn 1.9 takes leave of SVC(probability=True), which older versions need.
@@ -87,16 +81,10 @@ def main():
     lines = ["| set | " + " | ".join(METHODS) + " |", "|---|" + "---|" * len(METHODS)]
     for name, (X, y) in SETS.items():
         for units in ("raw", "scrambled"):
-            factor = (
-                10.0 ** np.random.default_rng(0).integers(-4, 5, size=X.shape[1])
-                if units == "scrambled"
-                else 1.0
-            )
+            factor = 10.0 ** np.random.default_rng(0).integers(-4, 5, size=X.shape[1]) if units == "scrambled" else 1.0
             results = [run(X * factor, y, seed) for seed in range(5)]
             cells = [np.mean([result[method] for result in results], axis=0) for method in METHODS]
-            lines.append(
-                f"| {name}, {units} | " + " | ".join(f"{100 * a:.1f} / {b:.3f}" for a, b in cells) + " |"
-            )
+            lines.append(f"| {name}, {units} | " + " | ".join(f"{100 * a:.1f} / {b:.3f}" for a, b in cells) + " |")
             print(lines[-1], flush=True)
     if options.markdown:
         options.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -59,9 +59,17 @@ def main(arguments=None):
     for name, (train, test) in parts.items():
         for k in options.ks:  # one size at a time, so that results show early
             found = few_shot_curve(
-                estimators(model, options), *train, X_test=test.X, y_test=test.y, k=k, n_repeats=options.seeds,
-                scoring=("accuracy", "macro_f1", "log_loss", "brier", "ece"), stratify=False,
-                n_queries=options.queries, results_file=options.out, dataset=f"{name}.{k}",
+                estimators(model, options),
+                *train,
+                X_test=test.X,
+                y_test=test.y,
+                k=k,
+                n_repeats=options.seeds,
+                scoring=("accuracy", "macro_f1", "log_loss", "brier", "ece"),
+                stratify=False,
+                n_queries=options.queries,
+                results_file=options.out,
+                dataset=f"{name}.{k}",
             )
             records += [{**record, "dataset": name} for record in found]
             print(table([record for record in records if record["dataset"] == name], name), flush=True)
@@ -75,8 +83,13 @@ def estimators(model, options):
 
     def encoder(embedding):
         return ContextualEncoder(
-            model, embedding=embedding, layers=options.layers, pooling=options.pooling, max_length=options.max_length,
-            dtype=options.dtype, cache=str(options.cache / "vectors"),
+            model,
+            embedding=embedding,
+            layers=options.layers,
+            pooling=options.pooling,
+            max_length=options.max_length,
+            dtype=options.dtype,
+            cache=str(options.cache / "vectors"),
         )
 
     protocols = {name: encoder(name) for name in ("stream", "vanilla", "loo")}

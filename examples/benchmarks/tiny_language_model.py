@@ -27,15 +27,25 @@ FAMILIES = tuple(family.__name__ for family in TRAINING_FAMILIES)
 
 
 def schedule(steps, tokens, lengths, parts, decay, seed):
-    return EpisodeSchedule(steps=steps, tokens=tokens, lengths=lengths, parts=parts, decay=decay, seed=seed, warmup=50,
-                           precision="bfloat16")
+    return EpisodeSchedule(
+        steps=steps,
+        tokens=tokens,
+        lengths=lengths,
+        parts=parts,
+        decay=decay,
+        seed=seed,
+        warmup=50,
+        precision="bfloat16",
+    )
 
 
 # To look an answer up comes first; what else can decide is learned by a network that can already do that.
 STAGES = (
     (EpisodePrior(families=("lookup",), plain=1.0, meaningful=0.0), schedule(800, 2048, (128,), (1.0,), 0.0, 1)),
-    (EpisodePrior(families=("lookup",) * len(FAMILIES) + FAMILIES, plain=0.7, meaningful=0.0),
-     schedule(1500, 2048, (128, 256), (0.5, 1.0), 0.0, 2)),
+    (
+        EpisodePrior(families=("lookup",) * len(FAMILIES) + FAMILIES, plain=0.7, meaningful=0.0),
+        schedule(1500, 2048, (128, 256), (0.5, 1.0), 0.0, 2),
+    ),
     (EpisodePrior(), schedule(5000, 4096, (256, 512, 1024), (0.5, 0.9, 1.0), 0.5, 3)),
 )
 SHOTS = (0, 1, 2, 4, 8, 16, 32)
@@ -100,8 +110,10 @@ def measurements(network, tokenizer, n_episodes):
     for name, prior in (
         ("held out, all", EpisodePrior(families=held_out, max_classes=2, balanced=1.0)),
         ("held out, scrambled labels", EpisodePrior(families=held_out, max_classes=2, balanced=1.0, scrambled=True)),
-        *((f"{name}, words that mean it", EpisodePrior(families=(name,), max_classes=2, meaningful=1.0, balanced=1.0))
-          for name in ("topic", "opinion")),
+        *(
+            (f"{name}, words that mean it", EpisodePrior(families=(name,), max_classes=2, meaningful=1.0, balanced=1.0))
+            for name in ("topic", "opinion")
+        ),
     ):
         table[name] = accuracy_in_context(network, tokenizer, prior, n_episodes=2 * n_episodes)
         print(f"{name:32s}" + "".join(f"{value:8.2f}" for value in table[name].values()), flush=True)
@@ -113,10 +125,24 @@ def train(state):
     network, tokenizer = tiny_language_model()
     done = []
     for i, (prior, plan) in enumerate(STAGES):
-        run = train_language_model(network, tokenizer, prior, schedule=plan, state=stage_file(state, i),
-                                   log=lambda line: print(line, file=sys.stderr, flush=True))
-        done.append({"prior": asdict(prior), "schedule": asdict(plan), "steps": run.step, "tokens": run.tokens,
-                     "seconds": round(run.seconds), "loss": round(run.loss, 4)})
+        run = train_language_model(
+            network,
+            tokenizer,
+            prior,
+            schedule=plan,
+            state=stage_file(state, i),
+            log=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        done.append(
+            {
+                "prior": asdict(prior),
+                "schedule": asdict(plan),
+                "steps": run.step,
+                "tokens": run.tokens,
+                "seconds": round(run.seconds),
+                "loss": round(run.loss, 4),
+            }
+        )
     return network, tokenizer, done
 
 

@@ -9,8 +9,17 @@ from math import comb
 
 import numpy as np
 
-KINDS = ("conjunction", "disjunction", "sparse_disjunction", "dnf", "cnf", "majority", "int_halfspace", "parity",
-         "sparse_parity")
+KINDS = (
+    "conjunction",
+    "disjunction",
+    "sparse_disjunction",
+    "dnf",
+    "cnf",
+    "majority",
+    "int_halfspace",
+    "parity",
+    "sparse_parity",
+)
 LARGEST_WEIGHT = 3
 # Cells of all truth tables of a class that is enumerated.
 MOST_CELLS = 2**26

@@ -24,8 +24,9 @@ MOST_CONSTANT = 10_000
 CELLS_AT_A_TIME = 2**22
 
 
-def make_boolean_function(kind, n_tasks=100, n_points=64, n_features=6, *, n_literals=3, n_terms=2, balanced=True,
-                          random_state=None):
+def make_boolean_function(
+    kind, n_tasks=100, n_points=64, n_features=6, *, n_literals=3, n_terms=2, balanced=True, random_state=None
+):
     """Generate tasks of learning a Boolean function of bits from examples.
 
     The function classes are those of Bhattamishra et al. [1]_. They range from what a few well-chosen examples
@@ -109,12 +110,18 @@ def make_boolean_function(kind, n_tasks=100, n_points=64, n_features=6, *, n_lit
     True
     """
     check_choice(kind, "kind", KINDS)
-    for name, value in [("n_tasks", n_tasks), ("n_points", n_points), ("n_features", n_features),
-                        ("n_literals", n_literals), ("n_terms", n_terms)]:
+    for name, value in [
+        ("n_tasks", n_tasks),
+        ("n_points", n_points),
+        ("n_features", n_features),
+        ("n_literals", n_literals),
+        ("n_terms", n_terms),
+    ]:
         check_count(value, name)
     if n_features > MOST_FEATURES:
-        raise ValueError(f"`n_features` must be at most {MOST_FEATURES}, got {n_features}: truth tables have "
-                         "2 ** n_features cells.")
+        raise ValueError(
+            f"`n_features` must be at most {MOST_FEATURES}, got {n_features}: truth tables have 2 ** n_features cells."
+        )
     if kind in SIZED_KINDS and n_literals > n_features:
         raise ValueError(f"`n_literals`={n_literals} is more than `n_features`={n_features}.")
     if not isinstance(balanced, bool | np.bool_):
@@ -133,8 +140,15 @@ def make_boolean_function(kind, n_tasks=100, n_points=64, n_features=6, *, n_lit
         hypotheses, weights = _different(np.concatenate(blocks))
         n_hypotheses = len(hypotheses)
         predict = partial(enumeration_posterior, hypotheses=hypotheses, weights=weights, balanced=bool(balanced))
-    return Bunch(X=points[places].astype(float), y=y, truth_tables=tables, functions=functions,
-                 n_hypotheses=n_hypotheses, bayes_predict=predict, kind=kind)
+    return Bunch(
+        X=points[places].astype(float),
+        y=y,
+        truth_tables=tables,
+        functions=functions,
+        n_hypotheses=n_hypotheses,
+        bayes_predict=predict,
+        kind=kind,
+    )
 
 
 def enumeration_posterior(X_context, y_context, X_query, *, hypotheses, weights, balanced):
@@ -175,8 +189,10 @@ def _draw(kind, n_tasks, size, random):
             tables.append(table)
             n_constant = 0
         elif (n_constant := n_constant + 1) == MOST_CONSTANT:
-            raise ValueError(f"`n_terms`={size[2]} of `n_literals`={size[1]}: nearly all functions of {kind!r} of "
-                             f"{size[0]} features are constant. Take fewer terms or more literals.")
+            raise ValueError(
+                f"`n_terms`={size[2]} of `n_literals`={size[1]}: nearly all functions of {kind!r} of "
+                f"{size[0]} features are constant. Take fewer terms or more literals."
+            )
     return np.array(functions), np.array(tables)
 
 

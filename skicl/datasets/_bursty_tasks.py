@@ -10,8 +10,21 @@ from skicl.datasets._task_checks import check_choice, check_count, check_number
 CONDITIONS = ("train", "novel", "absent", "swapped")
 
 
-def make_bursty_classification(n_tasks=100, n_pairs=8, n_features=32, *, n_classes=64, n_labels=16, burstiness=2,
-                               p_bursty=1.0, zipf=0.0, noise=0.5, condition="train", like=None, random_state=None):
+def make_bursty_classification(
+    n_tasks=100,
+    n_pairs=8,
+    n_features=32,
+    *,
+    n_classes=64,
+    n_labels=16,
+    burstiness=2,
+    p_bursty=1.0,
+    zipf=0.0,
+    noise=0.5,
+    condition="train",
+    like=None,
+    random_state=None,
+):
     """Generate sequences of labelled items whose last item can be labelled from context or from memory.
 
     Every class has a mean and a label for good. In a bursty sequence the last item, the query, belongs to a class that
@@ -101,8 +114,9 @@ def make_bursty_classification(n_tasks=100, n_pairs=8, n_features=32, *, n_class
     >>> bool((swapped.in_weights_proba.argmax(axis=1) == swapped.y[:, -1]).mean() < 0.1)
     True
     """
-    for name, value in [("n_tasks", n_tasks), ("n_pairs", n_pairs), ("n_features", n_features),
-                        ("n_classes", n_classes), ("n_labels", n_labels), ("burstiness", burstiness)]:
+    sizes = {"n_tasks": n_tasks, "n_pairs": n_pairs, "n_features": n_features, "n_classes": n_classes}
+    sizes |= {"n_labels": n_labels, "burstiness": burstiness}
+    for name, value in sizes.items():
         check_count(value, name)
     check_number(p_bursty, "p_bursty", 0.0, 1.0)
     check_number(zipf, "zipf", 0.0)
@@ -121,9 +135,7 @@ def make_bursty_classification(n_tasks=100, n_pairs=8, n_features=32, *, n_class
     bursty = np.full(n_tasks, True)
     if condition == "train":
         bursty = random.random_sample(n_tasks) < p_bursty
-    classes = np.array([
-        _classes_of_a_sequence(like, n_pairs, burstiness, condition, one, random) for one in bursty
-    ])
+    classes = np.array([_classes_of_a_sequence(like, n_pairs, burstiness, condition, one, random) for one in bursty])
     y = labels[classes]
     if condition == "novel":
         means, classes, y = _novel(classes, len(means), n_features, n_labels, random)
@@ -132,8 +144,14 @@ def make_bursty_classification(n_tasks=100, n_pairs=8, n_features=32, *, n_class
     X = means[classes] + noise * random.standard_normal((*classes.shape, n_features)) / np.sqrt(n_features)
     X /= np.sqrt(1 + noise**2)
     return Bunch(
-        X=X, y=y, classes=classes, bursty=bursty, class_means=like.class_means, class_labels=labels,
-        class_frequencies=like.class_frequencies, noise=noise,
+        X=X,
+        y=y,
+        classes=classes,
+        bursty=bursty,
+        class_means=like.class_means,
+        class_labels=labels,
+        class_frequencies=like.class_frequencies,
+        noise=noise,
         in_context_proba=in_context_posterior(X, y, classes, n_labels, noise),
         in_weights_proba=in_weights_posterior(X[:, -1], like.class_means, labels, like.class_frequencies, noise),
     )
@@ -166,8 +184,10 @@ def in_weights_posterior(X, means, labels, frequencies, noise):
 
 def _new_classes(n_classes, n_labels, n_features, zipf, noise, random):
     if n_labels < 2 or n_classes % n_labels:
-        raise ValueError(f"`n_classes`={n_classes} must be a multiple of `n_labels`={n_labels}, which must be at least "
-                         "2: the classes share the labels equally.")
+        raise ValueError(
+            f"`n_classes`={n_classes} must be a multiple of `n_labels`={n_labels}, which must be at least "
+            "2: the classes share the labels equally."
+        )
     frequencies = np.arange(1, n_classes + 1) ** -float(zipf)
     if frequencies[-1] == 0:
         raise ValueError(f"`zipf`={zipf} gives the rarest of {n_classes} classes a frequency of 0. Take a smaller one.")
@@ -184,14 +204,19 @@ def _check_sizes(n_pairs, burstiness, n_classes, n_labels, condition):
         raise ValueError(f"`n_pairs`={n_pairs} must be a multiple of `burstiness`={burstiness}.")
     n_present = n_pairs // burstiness
     if n_present > n_classes:
-        raise ValueError(f"`n_pairs`={n_pairs} with `burstiness`={burstiness} needs {n_present} classes in a sequence; "
-                         f"`n_classes` is {n_classes}.")
+        raise ValueError(
+            f"`n_pairs`={n_pairs} with `burstiness`={burstiness} needs {n_present} classes in a sequence; "
+            f"`n_classes` is {n_classes}."
+        )
     if condition == "absent" and n_present > n_classes - n_classes // n_labels:
-        raise ValueError("`condition`='absent' leaves no classes of other labels for the context. Take more classes or "
-                         "fewer pairs.")
+        raise ValueError(
+            "`condition`='absent' leaves no classes of other labels for the context. Take more classes or fewer pairs."
+        )
     if condition == "novel" and n_present > n_labels:
-        raise ValueError(f"`condition`='novel' gives each of {n_present} classes of a sequence a label of its own; "
-                         f"`n_labels` is {n_labels}.")
+        raise ValueError(
+            f"`condition`='novel' gives each of {n_present} classes of a sequence a label of its own; "
+            f"`n_labels` is {n_labels}."
+        )
 
 
 def _classes_of_a_sequence(like, n_pairs, burstiness, condition, bursty, random):

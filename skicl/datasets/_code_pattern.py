@@ -47,14 +47,16 @@ def _long_body(draws, n_statements):
     lines = [f"t = {draws.integer(1, 9)}"]
     for _ in range(n_statements):
         a, b, c = (draws.integer(2, 9) for _ in range(3))
-        lines += draws.choice((
-            [f"t = t * {a} + x"],
-            [f"t = t + len(str(x * {a * b * c}))"],
-            [f"for i in range({draws.integer(2, 5)}):", f"    t = t + i * {b}"],
-            [f"for i in range(x % {a} + 1):", f"    t = t * {draws.integer(2, 3)} + {c}"],
-            [f"if t % {draws.integer(2, 4)} == 0:", f"    t = t // 2 + {b}", "else:", f"    t = t * 3 + {c}"],
-            [f"if x > {draws.integer(2, 7)}:", f"    t = t + {b} * x"],
-        ))
+        lines += draws.choice(
+            (
+                [f"t = t * {a} + x"],
+                [f"t = t + len(str(x * {a * b * c}))"],
+                [f"for i in range({draws.integer(2, 5)}):", f"    t = t + i * {b}"],
+                [f"for i in range(x % {a} + 1):", f"    t = t * {draws.integer(2, 3)} + {c}"],
+                [f"if t % {draws.integer(2, 4)} == 0:", f"    t = t // 2 + {b}", "else:", f"    t = t * 3 + {c}"],
+                [f"if x > {draws.integer(2, 7)}:", f"    t = t + {b} * x"],
+            )
+        )
     return lines
 
 

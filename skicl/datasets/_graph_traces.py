@@ -112,8 +112,16 @@ def make_graph_traces(n_tasks=100, n_points=200, *, graph="grid", size=4, words=
     steps = (adjacency / adjacency.sum(axis=1, keepdims=True))[nodes[:, :-1]]
     np.put_along_axis(next_proba, np.broadcast_to(node_words[:, None], steps.shape), steps, axis=2)
     return Bunch(
-        data=data, X=np.eye(n_nodes)[spoken[:, :-1]], y=spoken[:, 1:], words=words, nodes=nodes, node_words=node_words,
-        adjacency=adjacency, positions=positions, spectral=_spectral(adjacency), next_proba=next_proba,
+        data=data,
+        X=np.eye(n_nodes)[spoken[:, :-1]],
+        y=spoken[:, 1:],
+        words=words,
+        nodes=nodes,
+        node_words=node_words,
+        adjacency=adjacency,
+        positions=positions,
+        spectral=_spectral(adjacency),
+        next_proba=next_proba,
         count_predict=partial(dirichlet_predict, n_nodes=n_nodes),
     )
 
@@ -124,8 +132,9 @@ def dirichlet_predict(X_context, y_context, X_query, pseudo_count=None, *, n_nod
     pseudo_count = 1 / n_nodes if pseudo_count is None else pseudo_count
     check_number(pseudo_count, "pseudo_count", 0.0, open_low=True)
     if not np.isin(y, np.arange(n_nodes)).all():
-        raise ValueError(f"`y_context` must hold numbers of words, 0 to {n_nodes - 1}, got "
-                         f"{np.unique(y)[:5].tolist()}.")
+        raise ValueError(
+            f"`y_context` must hold numbers of words, 0 to {n_nodes - 1}, got {np.unique(y)[:5].tolist()}."
+        )
     counts = np.einsum("tna,tnb->tab", X, np.eye(n_nodes)[y.astype(int)]) + pseudo_count
     proba = X_query @ (counts / counts.sum(axis=2, keepdims=True))
     return proba[0] if single else proba
@@ -142,8 +151,10 @@ def _check_words(words, n_nodes):
     if bad or len(set(words)) != len(words):
         raise ValueError(f"`words` must be different strings without white space, got {(bad or words)[:5]!r}.")
     if len(words) < n_nodes:
-        raise ValueError(f"`words` has {len(words)} entries, and the graph has {n_nodes} nodes. Give more words or "
-                         "take a smaller `size`.")
+        raise ValueError(
+            f"`words` has {len(words)} entries, and the graph has {n_nodes} nodes. Give more words or "
+            "take a smaller `size`."
+        )
     return words[:n_nodes]
 
 
@@ -162,7 +173,7 @@ def _ring(size):
 def _walks(adjacency, n_tasks, n_points, random):
     """Nodes of random walks, begun in the stationary distribution: (n_tasks, n_points + 1)."""
     degrees = adjacency.sum(axis=1)
-    neighbours = np.argsort(-adjacency, axis=1, kind="stable")       # the neighbours of each node come first
+    neighbours = np.argsort(-adjacency, axis=1, kind="stable")  # the neighbours of each node come first
     walks = np.empty((n_tasks, n_points + 1), dtype=np.int64)
     walks[:, 0] = random.choice(len(adjacency), size=n_tasks, p=degrees / degrees.sum())
     for t in range(n_points):

@@ -31,8 +31,17 @@ MOST_ANSWERS = 100
 MOST_REPETITIONS = 1000
 
 
-def make_implicit_pattern(task, n_samples=100, *, variant="pattern", difficulty=2, n_answers=None, proportions=None,
-                          random_state=None, as_frame=False):
+def make_implicit_pattern(
+    task,
+    n_samples=100,
+    *,
+    variant="pattern",
+    difficulty=2,
+    n_answers=None,
+    proportions=None,
+    random_state=None,
+    as_frame=False,
+):
     """Generate problems with an implicit pattern: a shortcut that nobody mentions and that spares the long way.
 
     Every problem can be solved by going through it. In the variant "pattern" there is also a shortcut, and it is
@@ -133,8 +142,9 @@ def make_implicit_pattern(task, n_samples=100, *, variant="pattern", difficulty=
     # With the same numbers for all variants, a test item would be a training item with another end.
     chosen, draws = TASKS[task], Draws(random_state, sorted(TASKS).index(task), (*VARIANTS, "mixed").index(variant))
     answers = chosen.answers(n_answers)
-    plan = [(name, number) for name, count in _counts(shares, n_samples)
-            for number in _balanced(draws, len(answers), count)]
+    plan = [
+        (name, number) for name, count in _counts(shares, n_samples) for number in _balanced(draws, len(answers), count)
+    ]
     plan = draws.shuffled(plan)
     items = _distinct(chosen, draws, plan, len(answers), difficulty)
     words = np.array(["", *answers])
@@ -148,9 +158,19 @@ def make_implicit_pattern(task, n_samples=100, *, variant="pattern", difficulty=
         columns = {"text": data, "target": target, "shortcut_target": shortcut, "variant": variants}
         frame = pandas.DataFrame(columns)
         data, target = frame["text"], frame["target"]
-    return Bunch(data=data, target=target, target_names=list(answers), shortcut_target=shortcut, variant=variants,
-                 features=[item.features for item in items], task=task, template=chosen.template,
-                 instruction=chosen.instruction, DESCR=chosen.description, frame=frame)
+    return Bunch(
+        data=data,
+        target=target,
+        target_names=list(answers),
+        shortcut_target=shortcut,
+        variant=variants,
+        features=[item.features for item in items],
+        task=task,
+        template=chosen.template,
+        instruction=chosen.instruction,
+        DESCR=chosen.description,
+        frame=frame,
+    )
 
 
 def _counts(shares, n_samples):
@@ -178,8 +198,10 @@ def _distinct(task, draws, plan, n_answers, difficulty):
             if item.text not in seen:
                 break
         else:
-            raise ValueError(f"`n_samples`={len(plan)} is more than there are different problems: only {len(seen)} "
-                             f"were found with `difficulty`={difficulty}. Take fewer, or a higher difficulty.")
+            raise ValueError(
+                f"`n_samples`={len(plan)} is more than there are different problems: only {len(seen)} "
+                f"were found with `difficulty`={difficulty}. Take fewer, or a higher difficulty."
+            )
         seen.add(item.text)
         items.append(item)
     return items
@@ -201,8 +223,9 @@ def _check(task, n_samples, variant, difficulty, n_answers, proportions, as_fram
     if n_answers is None:
         return DEFAULT_ANSWERS, shares
     if TASKS[task].words:
-        raise ValueError(f"`n_answers` is for numeric answers; {task!r} has the answers {TASKS[task].words}. Leave it "
-                         "None.")
+        raise ValueError(
+            f"`n_answers` is for numeric answers; {task!r} has the answers {TASKS[task].words}. Leave it None."
+        )
     if isinstance(n_answers, bool) or not isinstance(n_answers, Integral) or not 3 <= n_answers <= MOST_ANSWERS:
         raise ValueError(f"`n_answers` must be an integer from 3 to {MOST_ANSWERS}, got {n_answers!r}.")
     return int(n_answers), shares
@@ -210,8 +233,10 @@ def _check(task, n_samples, variant, difficulty, n_answers, proportions, as_fram
 
 def _check_choice(value, parameter, choices):
     if not (isinstance(value, str) and value in choices):
-        raise ValueError(f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}."
-                         + did_you_mean(value, choices))
+        raise ValueError(
+            f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}."
+            + did_you_mean(value, choices)
+        )
 
 
 def _check_proportions(proportions):
@@ -230,6 +255,8 @@ def _import_pandas():
     try:
         import pandas
     except ModuleNotFoundError as error:
-        raise ImportError("`as_frame=True` needs pandas, which is not installed. Install it with: pip install pandas. "
-                          "Or use as_frame=False to get numpy arrays.") from error
+        raise ImportError(
+            "`as_frame=True` needs pandas, which is not installed. Install it with: pip install pandas. "
+            "Or use as_frame=False to get numpy arrays."
+        ) from error
     return pandas

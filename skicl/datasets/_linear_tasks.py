@@ -12,8 +12,17 @@ from skicl.datasets._task_checks import as_batch, check_count, check_number
 NEGLIGIBLE = 1e-10
 
 
-def make_linear_tasks(n_tasks=100, n_points=41, n_features=8, *, noise=0.1, weight_scale=1.0, n_distinct=None,
-                      condition_number=1.0, random_state=None):
+def make_linear_tasks(
+    n_tasks=100,
+    n_points=41,
+    n_features=8,
+    *,
+    noise=0.1,
+    weight_scale=1.0,
+    n_distinct=None,
+    condition_number=1.0,
+    random_state=None,
+):
     """Generate tasks of linear regression, each with weights of its own.
 
     In every task ``y = X @ w + noise * e``, with Gaussian rows, weights and noise. The first points serve as the
@@ -96,8 +105,10 @@ def make_linear_tasks(n_tasks=100, n_points=41, n_features=8, *, noise=0.1, weig
     if n_distinct is not None:
         check_count(n_distinct, "n_distinct")
         if noise == 0:
-            raise ValueError("`n_distinct` needs a positive `noise`, got 0: a single point would tell which weights of "
-                             "the pool are meant.")
+            raise ValueError(
+                "`n_distinct` needs a positive `noise`, got 0: a single point would tell which weights of "
+                "the pool are meant."
+            )
     random = check_random_state(random_state)
     pool = None
     if n_distinct is None:
@@ -106,7 +117,8 @@ def make_linear_tasks(n_tasks=100, n_points=41, n_features=8, *, noise=0.1, weig
         pool = weight_scale * random.standard_normal((n_distinct, n_features))
         weights = pool[random.randint(n_distinct, size=n_tasks)]
     X = random.standard_normal((n_tasks, n_points, n_features)) @ _square_roots(
-        random, n_tasks, n_features, condition_number)
+        random, n_tasks, n_features, condition_number
+    )
     y = np.einsum("tnd,td->tn", X, weights) + noise * random.standard_normal((n_tasks, n_points))
     predict = partial(gaussian_posterior, noise=noise, weight_scale=weight_scale, n_features=n_features)
     if pool is not None:

@@ -53,7 +53,7 @@ def posterior_draws(X, y, scale, n_chains, n_draws, random):
     for _ in range(WARM_UPS):
         draws, accepted = _run(state, factor, leap, signed, STEPS_OF_A_WARM_UP, random)
         state = draws[-1]
-        covariance = _covariance(draws[STEPS_OF_A_WARM_UP // 2:], covariance)
+        covariance = _covariance(draws[STEPS_OF_A_WARM_UP // 2 :], covariance)
         factor = np.linalg.cholesky(covariance)
         leap = np.minimum(leap * np.exp(accepted - WANTED_ACCEPTANCE), LONGEST_LEAP)
     return _run(state, factor, leap, signed, n_draws, random)[0]

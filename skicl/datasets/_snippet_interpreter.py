@@ -161,8 +161,14 @@ class _Machine:
 
     def call_function(self, node, function, arguments):
         parameters = function.args
-        plain = not (parameters.vararg or parameters.kwarg or parameters.kwonlyargs or parameters.posonlyargs
-                     or parameters.defaults or function.decorator_list)
+        plain = not (
+            parameters.vararg
+            or parameters.kwarg
+            or parameters.kwonlyargs
+            or parameters.posonlyargs
+            or parameters.defaults
+            or function.decorator_list
+        )
         if not plain or len(parameters.args) != len(arguments):
             raise _unknown(node)
         try:
@@ -175,8 +181,7 @@ class _Machine:
 
 
 def _calls(node, name):
-    return (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
-            and not node.keywords)
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name and not node.keywords
 
 
 def _unknown(node):

@@ -24,8 +24,10 @@ def check_number(value, parameter, low, high=np.inf, *, open_low=False):
 def check_choice(value, parameter, choices):
     """Refuse anything but one of some strings."""
     if not (isinstance(value, str) and value in choices):
-        raise ValueError(f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}."
-                         + did_you_mean(value, choices))
+        raise ValueError(
+            f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}."
+            + did_you_mean(value, choices)
+        )
 
 
 def as_batch(X_context, y_context, X_query, n_features):

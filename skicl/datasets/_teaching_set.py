@@ -89,6 +89,8 @@ def _signs(function):
     signs = np.asarray(function)
     signs = signs[0] if signs.ndim == 2 and len(signs) == 1 else signs
     if signs.ndim != 1 or signs.dtype.kind not in "if" or not np.isin(signs, (-1, 0, 1)).all() or not signs.any():
-        raise ValueError("`function` must be the signs of the literals: 1, -1 or 0 for each feature, and not all of "
-                         f"them 0; got {function!r}.")
+        raise ValueError(
+            "`function` must be the signs of the literals: 1, -1 or 0 for each feature, and not all of "
+            f"them 0; got {function!r}."
+        )
     return signs.astype(np.int64)

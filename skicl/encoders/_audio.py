@@ -157,8 +157,10 @@ class AudioEncoder(BaseEncoder):
         check_rate(self.sampling_rate)
         check_layers(self.layers)
         if not (isinstance(self.pooling, str) and self.pooling in POOLINGS):
-            raise ValueError(f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}."
-                             + did_you_mean(self.pooling, POOLINGS))
+            raise ValueError(
+                f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}."
+                + did_you_mean(self.pooling, POOLINGS)
+            )
         if not isinstance(self.normalize, bool | np.bool_):
             raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
         seconds = self.max_seconds

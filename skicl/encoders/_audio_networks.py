@@ -199,9 +199,9 @@ class AudioModel:
         if not self.spectral and any(len(some) < longest for some in features):
             lengths = torch.tensor([len(some) for some in features])
             inputs["attention_mask"] = (torch.arange(longest) < lengths[:, None]).long().to(weight.device)
-        states = states_of(self.network, layers, self.n_layers, **inputs)                   # B, T, D
+        states = states_of(self.network, layers, self.n_layers, **inputs)  # B, T, D
         frames = torch.arange(states.shape[1], device=states.device)
-        counted = frames < torch.tensor(n_frames, device=states.device)[:, None]            # B, T
+        counted = frames < torch.tensor(n_frames, device=states.device)[:, None]  # B, T
         if pooling == "max":
             return states.masked_fill(~counted[..., None], -torch.inf).amax(dim=1)
         return pool(states, counted, pooling)

@@ -254,7 +254,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
 
         def encode(positions, choose):
             with closing(self._encoded(model, distinct, positions, choose)) as batches:
-                for batch, vectors in batches:      # nothing else is kept
+                for batch, vectors in batches:  # nothing else is kept
                     check_finite(vectors, "vectors", NOT_FINITE, [places[i] for i in batch])
                     yield batch, vectors
 
@@ -266,7 +266,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
             vectors = filled.matrix
         else:
             vectors = self._cached(model, cache.open(), list(first), encode)
-        check_finite(vectors, "vectors", NOT_FINITE, places)    # those that an earlier version kept
+        check_finite(vectors, "vectors", NOT_FINITE, places)  # those that an earlier version kept
         return vectors if len(distinct) == len(items) else vectors[rows]
 
     def _cached(self, model, store, digests, encode):

@@ -403,13 +403,13 @@ def _encode_unclaimed(store, keys, missing, rows, encode, still_valid):
             keep()
         except KeysOutdated:
             raise
-        except BaseException:       # an error or an interrupt: what was done until then is kept
+        except BaseException:  # an error or an interrupt: what was done until then is kept
             with suppress(Exception):
                 keep()
             raise
         finally:
             store.claims.release(claimed, claimed)
-    finally:    # again, if an interrupt came just now: others would wait for what is never released
+    finally:  # again, if an interrupt came just now: others would wait for what is never released
         store.claims.release(claimed, claimed)
     return left, encoded
 

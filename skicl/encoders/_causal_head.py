@@ -51,7 +51,7 @@ def load_causal_model(model, revision, device, dtype, *, stay=False):
                     )
                 whole = put_head_on(loaded.model.network, loaded.folder, str(model))
                 if load_language_model(model, revision, device, dtype) is not loaded:
-                    continue        # the files have changed: the head is not that of the body
+                    continue  # the files have changed: the head is not that of the body
                 loaded.model.whole = whole
             return _checked_causal(loaded)
     raise OSError(f"The files of `model`={str(model)!r} changed while it was loaded. Wait until they are complete.")
@@ -109,14 +109,14 @@ def put_head_on(network, folder, name):
     whole.tie_weights()
     missing = [key for key, value in whole.state_dict().items() if value.is_meta]
     found = _read_tensors(folder, missing)
-    if len(found) < len(missing):       # weights in another format, or under other names
+    if len(found) < len(missing):  # weights in another format, or under other names
         with quiet_loading(name):
             whole = AutoModelForCausalLM.from_pretrained(str(folder), dtype=network.dtype, local_files_only=True)
         _replace_body(own_memory(whole), network)
     else:
         for key, value in found.items():
             owner, _, last = key.rpartition(".")
-            own = value.to(network.device, network.dtype, copy=True)    # not the memory map of the file
+            own = value.to(network.device, network.dtype, copy=True)  # not the memory map of the file
             parameter = torch.nn.Parameter(own, requires_grad=False)
             setattr(whole.get_submodule(owner), last, parameter)
     return whole.to(network.device).eval()

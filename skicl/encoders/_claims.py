@@ -90,7 +90,7 @@ class Claims:
     def _close_if_idle(self):
         # Closing a file gives up all locks that the process has on it, so only where it has none.
         if self._file is not None and not self._taken:
-            file, self._file = self._file, None     # forgotten first: an interrupt must not leave a closed one
+            file, self._file = self._file, None  # forgotten first: an interrupt must not leave a closed one
             os.close(file)
 
 

@@ -313,7 +313,7 @@ class ContextualEncoder(BaseEncoder):
             If texts were cut off; the message counts them.
         """
         check_is_fitted(self, ["n_features_out_", *([] if self.embedding == "stream" else ["demonstrations_"])])
-        now = copy(self)    # the demonstrations of one fit, even if another ends meanwhile
+        now = copy(self)  # the demonstrations of one fit, even if another ends meanwhile
         texts, model = now._begin(X)
         if now.embedding == "stream":
             texts = now._cut(model, texts, 4)
@@ -333,8 +333,10 @@ class ContextualEncoder(BaseEncoder):
         check_integer(self.max_length, "max_length", optional=True)
         check_integer(self.window, "window", optional=True)
         if not (isinstance(self.embedding, str) and self.embedding in EMBEDDINGS):
-            raise ValueError(f"`embedding` must be one of {', '.join(map(repr, EMBEDDINGS))}, got {self.embedding!r}."
-                             + did_you_mean(self.embedding, EMBEDDINGS))
+            raise ValueError(
+                f"`embedding` must be one of {', '.join(map(repr, EMBEDDINGS))}, got {self.embedding!r}."
+                + did_you_mean(self.embedding, EMBEDDINGS)
+            )
         split_template(self.template)
         if not (self.label_words is None or isinstance(self.label_words, Mapping)):
             raise TypeError(f"`label_words` must be a dict from labels to words or None, got {self.label_words!r}.")
@@ -353,7 +355,7 @@ class ContextualEncoder(BaseEncoder):
         return loaded
 
     def _learn(self, X, y, then_encode):
-        new = copy(self)    # learns apart: neither an interrupt nor another thread meets half of a fit
+        new = copy(self)  # learns apart: neither an interrupt nor another thread meets half of a fit
         new._forget()
         texts, model = new._begin(X)
         level = 5 if then_encode else 4  # scikit-learn wraps fit_transform, and warnings should point at the caller
@@ -493,9 +495,7 @@ class ContextualEncoder(BaseEncoder):
         for row in items:
             longest[row.withheld] = max(longest.get(row.withheld, 0), len(row.text))
         place = {withheld: number / len(longest) for number, withheld in enumerate(longest)}
-        return [
-            len(row.text) if row.block is None else longest[row.withheld] + place[row.withheld] for row in items
-        ]
+        return [len(row.text) if row.block is None else longest[row.withheld] + place[row.withheld] for row in items]
 
     def _content(self, item):
         """The text, and the demonstrations that stand before it."""
@@ -545,7 +545,7 @@ class ContextualEncoder(BaseEncoder):
             n_kept = len(ids)
         read = read_prompt(model, ids, layers, live=loaded.live)
         if self.embedding == "vanilla" and withheld and blocks[first].query == queries[0].ids:
-            states = read.states[None, n_kept : n_kept + queries[0].end]     # the prompt itself holds them
+            states = read.states[None, n_kept : n_kept + queries[0].end]  # the prompt itself holds them
         else:
             states = read_on(model, read, n_kept, [(*rest, *query.ids) for query in queries], layers)[:, len(rest) :]
         spans = [[query.start <= i < query.end for i in range(len(query.ids))] for query in queries]

@@ -232,7 +232,7 @@ class FolderStore:
         """Write down when blocks were used, where that is not known to the minute already."""
         now = _now()
         old = connection.execute("SELECT block FROM blocks WHERE used < ?", (now - SECONDS_BETWEEN_NOTES,)).fetchall()
-        if stale := blocks & {block for block, in old}:
+        if stale := blocks & {block for (block,) in old}:
             with suppress(sqlite3.OperationalError), _transaction(connection):  # a folder may be only readable
                 connection.executemany("UPDATE blocks SET used = ? WHERE block = ?", [(now, block) for block in stale])
 

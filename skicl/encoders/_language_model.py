@@ -250,7 +250,7 @@ def text_tokens(model, texts, prompt, limit):
         if not ids:
             rows.append(([model.neutral_token], [True]))
             continue
-        text_ends = len(ids) - special[::-1].index(0) if 0 in special else 0        # after the last token of the text
+        text_ends = len(ids) - special[::-1].index(0) if 0 in special else 0  # after the last token of the text
         before = 0
         if model.causal:
             leading = special.index(0) if 0 in special else 0

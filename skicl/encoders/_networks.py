@@ -135,7 +135,7 @@ class LanguageModel:
         return self._find(keeps_chosen_logits, network)
 
     def _find(self, trial, network):
-        key = trial, type(network)      # a head may be put on later
+        key = trial, type(network)  # a head may be put on later
         if key not in self._found:
             self._found[key] = trial(network, self.some_tokens(3))
         return self._found[key]

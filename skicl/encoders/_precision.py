@@ -22,8 +22,9 @@ def check_dtype(dtype, *, parameter="dtype"):
     """
     if dtype is not None and dtype_name(dtype) not in DTYPES:
         expected = ", ".join(repr(name) for name in DTYPES)
-        raise ValueError(f"`{parameter}` must be None or one of {expected}, got {dtype!r}."
-                         + did_you_mean(dtype, DTYPES))
+        raise ValueError(
+            f"`{parameter}` must be None or one of {expected}, got {dtype!r}." + did_you_mean(dtype, DTYPES)
+        )
 
 
 def dtype_name(dtype):

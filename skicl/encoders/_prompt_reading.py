@@ -77,7 +77,7 @@ def read_prompt(model, ids, layers, *, share=True, live=True):
     """
     key = (ids, layers, share, str(model.network.device), state_of(model.network) if live else None)
     if model.prompt is None or model.prompt[0] != key:
-        model.prompt = None                                                         # its memory is free for the new one
+        model.prompt = None  # its memory is free for the new one
         model.prompt = key, _read(model, ids, layers, share and shares_past(model))
     return model.prompt[1]
 
@@ -111,7 +111,7 @@ def read_on(model, read, n_kept, rows, layers):
         inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
         return states_of(model.network, layers, model.n_layers, **inputs)[:, n_kept:]
     ids, mask = padded(rows, model.neutral_token, model.network.device)
-    mask = torch.cat([mask.new_ones(len(rows), n_kept), mask], dim=1)               # B, n_kept + T
+    mask = torch.cat([mask.new_ones(len(rows), n_kept), mask], dim=1)  # B, n_kept + T
     past = _past(read.past, n_kept, len(rows))
     inputs = {"input_ids": ids, "attention_mask": mask, model.past_name(model.network): past, "use_cache": True}
     return states_of(model.network, layers, model.n_layers, **inputs)

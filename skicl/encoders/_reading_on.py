@@ -46,7 +46,7 @@ def find_past_name(network, tokens):
         try:
             with torch.inference_mode():
                 network(**inputs, **{name: past})
-        except (MemoryError, torch.cuda.OutOfMemoryError):      # says nothing of the network
+        except (MemoryError, torch.cuda.OutOfMemoryError):  # says nothing of the network
             raise
         except Exception as error:
             found.append(f"`{name}`: {type(error).__name__}: {error}")
@@ -84,8 +84,10 @@ def reason_against(difference, allowed):
         return f"reading on from keys and values failed ({type(error).__name__}: {error})"
     if found <= allowed:
         return None
-    return (f"what it reads on from keys and values differs by {found:.2g} from what it reads at once, where rounding "
-            f"makes up to {allowed:.2g}")
+    return (
+        f"what it reads on from keys and values differs by {found:.2g} from what it reads at once, where rounding "
+        f"makes up to {allowed:.2g}"
+    )
 
 
 def warn_of_reading_again(network, reason):
@@ -135,7 +137,7 @@ def keeps_chosen_logits(network, tokens):
             chosen = network(**inputs, logits_to_keep=torch.tensor([0, 1], device=ids.device)).logits
         except (MemoryError, torch.cuda.OutOfMemoryError):
             raise
-        except Exception:       # mostly a TypeError: no such argument
+        except Exception:  # mostly a TypeError: no such argument
             return False
     if chosen.shape != plain[:, :2].shape:
         return False

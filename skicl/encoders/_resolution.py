@@ -101,7 +101,7 @@ def folder_version(folder):
     total = sha256()
     for place in _places(folder):
         for file in _files_of_model(place):
-            with suppress(FileNotFoundError):   # of another program, which made it for a moment
+            with suppress(FileNotFoundError):  # of another program, which made it for a moment
                 total.update(f"{file}\0{_checksum_or_state(place / file)}\0".encode(errors="surrogateescape"))
         total.update(b"\0")
     return total.hexdigest()
@@ -149,7 +149,7 @@ def _files_of_model(folder):
 def _checksum_or_state(path):
     try:
         return file_checksum(path)
-    except PermissionError:     # nor can it be a part of the model
+    except PermissionError:  # nor can it be a part of the model
         return file_state(path)
 
 

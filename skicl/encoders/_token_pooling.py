@@ -27,8 +27,10 @@ def check_pooling(pooling):
         If it is none of ``POOLINGS``.
     """
     if not (isinstance(pooling, str) and pooling in POOLINGS):
-        raise ValueError(f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {pooling!r}."
-                         + did_you_mean(pooling, POOLINGS))
+        raise ValueError(
+            f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {pooling!r}."
+            + did_you_mean(pooling, POOLINGS)
+        )
 
 
 def check_layers(layers):
@@ -185,7 +187,7 @@ def pool(states, counted, pooling):
     import torch
 
     counted = counted.bool()
-    place = counted.cumsum(dim=1)                                                   # B, T: 1 for the first counted
+    place = counted.cumsum(dim=1)  # B, T: 1 for the first counted
     if pooling == "mean":
         weights = counted.to(states.dtype)
     elif pooling == "weighted_mean":
@@ -194,8 +196,8 @@ def pool(states, counted, pooling):
         chosen = place == (1 if pooling == "first" else place[:, -1:])
         weights = (chosen & counted).to(states.dtype)
     weights = weights / weights.sum(dim=1, keepdim=True)
-    states = torch.where(counted[..., None], states, 0)                             # padding may hold infinities
-    return (weights[..., None] * states).sum(dim=1)                                 # B, D
+    states = torch.where(counted[..., None], states, 0)  # padding may hold infinities
+    return (weights[..., None] * states).sum(dim=1)  # B, D
 
 
 def _is_collection(layers):

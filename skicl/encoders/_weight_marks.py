@@ -48,13 +48,13 @@ def weight_marks(network):
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             place = tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
-            if place not in sums:       # a head may be the table of embeddings
+            if place not in sums:  # a head may be the table of embeddings
                 words = _words(tensor.detach())
                 if words.device not in factors:
                     factors[words.device] = _factors(words.device)
                 sums[place] = _two_sums(words, factors[words.device]).to(tensor.device)
             marked.append((name, str(tensor.dtype), tuple(tensor.shape), place))
-        for device in {place[0] for place in sums}:     # one wait for each GPU
+        for device in {place[0] for place in sums}:  # one wait for each GPU
             places = [place for place in sums if place[0] == device]
             sums |= zip(places, torch.stack([sums[place] for place in places]).tolist())
     return tuple((*mark, *sums[place]) for *mark, place in marked)
@@ -90,7 +90,7 @@ def _two_sums(words, factors):
         found = []
         for rows in words[:n_whole].view(-1, _WORDS).split(rows_at_once):
             wide = rows.to(torch.int64)
-            found.append(torch.stack([(wide * factor).sum(1) for factor in factors], dim=1))    # R, 2
+            found.append(torch.stack([(wide * factor).sum(1) for factor in factors], dim=1))  # R, 2
         last = words[n_whole:].to(torch.int64)
         found.append((last * factors[:, : len(last)]).sum(1)[None])
         found = torch.cat(found)

@@ -108,8 +108,9 @@ def _shared(key, load, state, folder=None):
             if now == before:
                 _LOADED[key] = loaded
                 return loaded
-    raise OSError(f"The files of the model {key[:2]} changed while it was loaded, {_TRIES} times. Wait until they are "
-                  "complete.")
+    raise OSError(
+        f"The files of the model {key[:2]} changed while it was loaded, {_TRIES} times. Wait until they are complete."
+    )
 
 
 def _is_current(loaded, version):
@@ -277,7 +278,7 @@ def _options(part):
         for module in part.modules():
             if hasattr(module, "config") and hasattr(module.config, "to_dict"):
                 yield _settings(module.config.to_dict())
-            if hasattr(module, "_active_adapter"):      # of peft
+            if hasattr(module, "_active_adapter"):  # of peft
                 options = [getattr(module, name, None) for name in ("_active_adapter", "_disable_adapters", "scaling")]
                 yield repr(options).encode()
     elif isinstance(part, str):

@@ -149,7 +149,7 @@ def _one_for_all(cells, means, better, overall, estimator):
         clauses.append(f"is ahead of {_list_of(behind) if even or ahead else 'every other'}")
     if even:
         clauses.append(f"cannot be told from {_list_of(even)}")
-    if ahead:   # it lacks a size, or another is ahead of it at one
+    if ahead:  # it lacks a size, or another is ahead of it at one
         clauses.append(f"is behind {_list_of(ahead)}, though at no single size")
     leads = _leads(cells, means, better, estimator, range(len(cells.sizes)))
     if leads and (even or ahead):

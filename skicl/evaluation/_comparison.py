@@ -131,9 +131,7 @@ def mean_ranks(records, score="accuracy", *, n_draws=1000, level=0.95, random_st
     return _summary(cells, ranks, _draws(cells, n_draws, random_state), level)
 
 
-def mean_differences(
-    records, reference, score="accuracy", *, relative=False, n_draws=1000, level=0.95, random_state=0
-):
+def mean_differences(records, reference, score="accuracy", *, relative=False, n_draws=1000, level=0.95, random_state=0):
     """Mean difference of each estimator to a reference on the same contexts, with a bootstrap interval.
 
     How hard a data set is moves all estimators alike and cancels out: these intervals are much narrower than
@@ -187,8 +185,10 @@ def mean_differences(
     """
     cells = arrange(records, score)
     if reference not in cells.estimators:
-        raise ValueError(f"`reference` must be one of the estimators {', '.join(cells.estimators)}, got {reference!r}."
-                         + did_you_mean(reference, cells.estimators))
+        raise ValueError(
+            f"`reference` must be one of the estimators {', '.join(cells.estimators)}, got {reference!r}."
+            + did_you_mean(reference, cells.estimators)
+        )
     at = cells.estimators.index(reference)
     draws = _draws(cells, n_draws, random_state)
     if relative:

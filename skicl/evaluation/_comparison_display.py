@@ -140,8 +140,9 @@ class ComparisonDisplay:
                 if row != column:
                     weight = "bold" if sure[row, column] else "normal"
                     color = "white" if abs(share[row, column] - 0.5) > 0.35 else "black"
-                    ax.text(column, row, text[row, column], ha="center", va="center", fontsize=8, weight=weight,
-                            color=color)
+                    ax.text(
+                        column, row, text[row, column], ha="center", va="center", fontsize=8, weight=weight, color=color
+                    )
         ax.set_xticks(range(len(shown)), shown, rotation=35, ha="right", rotation_mode="anchor", parse_math=False)
         ax.set_yticks(range(len(shown)), shown, parse_math=False)
         ax.set_title(f"Row better than column, in how many {self.comparison.unit}", loc="left", fontsize=10)

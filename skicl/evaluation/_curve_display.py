@@ -72,8 +72,22 @@ class FewShotCurveDisplay:
         self.level = level
 
     @classmethod
-    def from_estimators(cls, estimators, X, y, *, k=(4, 8, 16, 32, 64, 128, 256), n_repeats=5, X_test=None, y_test=None,
-                        scoring=("accuracy", "neg_log_loss"), encoder=None, random_state=0, reference=None, ax=None):
+    def from_estimators(
+        cls,
+        estimators,
+        X,
+        y,
+        *,
+        k=(4, 8, 16, 32, 64, 128, 256),
+        n_repeats=5,
+        X_test=None,
+        y_test=None,
+        scoring=("accuracy", "neg_log_loss"),
+        encoder=None,
+        random_state=0,
+        reference=None,
+        ax=None,
+    ):
         """Run :func:`few_shot_curve` and draw what it returns.
 
         Parameters
@@ -115,14 +129,33 @@ class FewShotCurveDisplay:
             If an estimator has no `predict_proba`.
         """
         curve = few_shot_curve(
-            estimators, X, y, k=k, n_repeats=n_repeats, X_test=X_test, y_test=y_test, scoring=scoring, encoder=encoder,
+            estimators,
+            X,
+            y,
+            k=k,
+            n_repeats=n_repeats,
+            X_test=X_test,
+            y_test=y_test,
+            scoring=scoring,
+            encoder=encoder,
             random_state=random_state,
         )
         return cls.from_results(curve, score=tuple(scoring), reference=reference, ax=ax)
 
     @classmethod
-    def from_results(cls, results, *, score=None, reference=None, level=0.95, n_draws=1000, names=None, styles=None,
-                     bands=None, ax=None):
+    def from_results(
+        cls,
+        results,
+        *,
+        score=None,
+        reference=None,
+        level=0.95,
+        n_draws=1000,
+        names=None,
+        styles=None,
+        bands=None,
+        ax=None,
+    ):
         """Draw what :func:`few_shot_curve` returned.
 
         Parameters
@@ -312,7 +345,7 @@ def _limit(ax, lines):
     highest = {key: line["mean"].max() for key, line in lines.items()}
     top = 1.15 * float(np.median(list(highest.values())))
     leaving = [key for key, value in highest.items() if value > top]
-    if not leaving or not top:      # of losses that are all zero nothing could be seen below the end
+    if not leaving or not top:  # of losses that are all zero nothing could be seen below the end
         return
     low = min(line["mean"].min() for line in lines.values())
     ax.set_ylim(max(0, 0.8 * low), min(top, ax.get_ylim()[1]))

@@ -195,7 +195,7 @@ class _Plan:
         self.contexts = nested_contexts(y, sizes, n_repeats, seed, min_per_class=min_per_class, stratify=stratify)
         self.n_unlabelled = n_unlabelled
         if y_test is None:
-            self.queries = [np.sort(order[self.limit:][:n_queries]) for order in self.orders]
+            self.queries = [np.sort(order[self.limit :][:n_queries]) for order in self.orders]
         else:
             self.queries = drawn_queries(len(y_test), n_queries, n_repeats, seed)
         self.n_contexts = len(self.contexts) * len(self.contexts[0])
@@ -286,9 +286,7 @@ def _is_count(size):
 
 def _check_estimators(estimators, raw):
     if not isinstance(estimators, Mapping) or not estimators:
-        raise ValueError(
-            f"`estimators` must be a dict of at least one name and classifier, got {estimators!r}."
-        )
+        raise ValueError(f"`estimators` must be a dict of at least one name and classifier, got {estimators!r}.")
     for name, estimator in estimators.items():
         if not isinstance(name, str) or isinstance(estimator, type):
             raise TypeError(
@@ -322,9 +320,7 @@ def _check_settings(random_state, n_unlabelled, test_size, n_queries, dataset):
     if not isinstance(test_size, Real) or not 0 < test_size < 1:
         raise ValueError(f"`test_size` must be a share between 0 and 1, got {test_size!r}.")
     if isinstance(random_state, bool) or not isinstance(random_state, Integral):
-        raise ValueError(
-            f"`random_state` must be an integer, so that a run can continue, got {random_state!r}."
-        )
+        raise ValueError(f"`random_state` must be an integer, so that a run can continue, got {random_state!r}.")
 
 
 def _check_parts(X, y, X_test, y_test):

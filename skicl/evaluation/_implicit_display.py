@@ -75,9 +75,24 @@ class ImplicitPatternDisplay:
         self.chance = chance
 
     @classmethod
-    def from_estimators(cls, estimators, task, *, kind="scatter", n_train=200, n_validation=100, n_test=200,
-                        n_repeats=3, train_variant="pattern", difficulty=2, n_answers=None, template=None,
-                        curves=None, random_state=0, ax=None):
+    def from_estimators(
+        cls,
+        estimators,
+        task,
+        *,
+        kind="scatter",
+        n_train=200,
+        n_validation=100,
+        n_test=200,
+        n_repeats=3,
+        train_variant="pattern",
+        difficulty=2,
+        n_answers=None,
+        template=None,
+        curves=None,
+        random_state=0,
+        ax=None,
+    ):
         """Run :func:`implicit_pattern_study` and draw what it returns.
 
         Parameters
@@ -126,9 +141,18 @@ class ImplicitPatternDisplay:
         if kind == "curves" and not curves:
             raise ValueError("`kind`='curves' needs `curves`, such as {'LoRA': ('epochs', [1, 2, 4])}.")
         study = implicit_pattern_study(
-            estimators, task, n_train=n_train, n_validation=n_validation, n_test=n_test, n_repeats=n_repeats,
-            train_variant=train_variant, difficulty=difficulty, n_answers=n_answers, template=template,
-            curves=curves, random_state=random_state,
+            estimators,
+            task,
+            n_train=n_train,
+            n_validation=n_validation,
+            n_test=n_test,
+            n_repeats=n_repeats,
+            train_variant=train_variant,
+            difficulty=difficulty,
+            n_answers=n_answers,
+            template=template,
+            curves=curves,
+            random_state=random_state,
         )
         return cls.from_results(study, kind=kind, ax=ax)
 
@@ -239,9 +263,16 @@ class ImplicitPatternDisplay:
         for number, name in enumerate(names):
             if (name, "accuracy_pattern") in found:
                 x, y = found[name, "accuracy_pattern"], found[name, "accuracy_conflict"]
-                style = {"color": f"C{number}", "marker": "osD^vP*X"[number % 8], "markersize": sizes[number],
-                         "markeredgecolor": "white", "markeredgewidth": 0.6, "elinewidth": 1.2, "linestyle": "none",
-                         "clip_on": False}
+                style = {
+                    "color": f"C{number}",
+                    "marker": "osD^vP*X"[number % 8],
+                    "markersize": sizes[number],
+                    "markeredgecolor": "white",
+                    "markeredgewidth": 0.6,
+                    "elinewidth": 1.2,
+                    "linestyle": "none",
+                    "clip_on": False,
+                }
                 bars = ax.errorbar(
                     x["mean"], y["mean"], xerr=_ends(x), yerr=_ends(y), label=names[name], zorder=3, **style
                 )

@@ -142,7 +142,8 @@ def fitted(learner, parameters, problems, seed):
     """
     estimator = clone(learner.estimator).set_params(**parameters)
     unseeded = [
-        name for name, value in estimator.get_params().items()
+        name
+        for name, value in estimator.get_params().items()
         if (name == "random_state" or name.endswith("__random_state")) and value is None
     ]
     estimator.set_params(**dict.fromkeys(unseeded, seed))

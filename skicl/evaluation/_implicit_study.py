@@ -19,9 +19,23 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def implicit_pattern_study(estimators, task, *, n_train=200, n_validation=100, n_test=200, n_repeats=3,
-                           train_variant="pattern", difficulty=2, n_answers=None, template=None, curves=None,
-                           random_state=0, results_file=None, verbose=False):
+def implicit_pattern_study(
+    estimators,
+    task,
+    *,
+    n_train=200,
+    n_validation=100,
+    n_test=200,
+    n_repeats=3,
+    train_variant="pattern",
+    difficulty=2,
+    n_answers=None,
+    template=None,
+    curves=None,
+    random_state=0,
+    results_file=None,
+    verbose=False,
+):
     """Compare what classifiers learn from problems with a shortcut: the shortcut, the long way, or neither.
 
     Every estimator gets the same written problems of :func:`skicl.datasets.make_implicit_pattern`, the same labelled
@@ -111,8 +125,15 @@ def implicit_pattern_study(estimators, task, *, n_train=200, n_validation=100, n
     (True, True)
     """
     learners = read_learners(estimators, curves)
-    _check(train_variant, template, random_state, n_train=n_train, n_validation=n_validation, n_test=n_test,
-           n_repeats=n_repeats)
+    _check(
+        train_variant,
+        template,
+        random_state,
+        n_train=n_train,
+        n_validation=n_validation,
+        n_test=n_test,
+        n_repeats=n_repeats,
+    )
     recipe = (task, n_train, n_validation, n_test, train_variant, difficulty, n_answers, template)
     seeds = [int(np.random.SeedSequence([random_state, repeat]).generate_state(1)[0]) for repeat in range(n_repeats)]
     first = draw_splits(*recipe, seeds[0])
@@ -154,8 +175,12 @@ class _Repeat:
         key = (learner.name, self.repeat, "", None)
         if key not in self.recorded:
             chosen = choose(learner, self.splits, self.seed, self.bar.update)
-            said = {"validation_accuracy": chosen.accuracy, "validation_log_loss": chosen.log_loss,
-                    "fit_seconds": chosen.fit_seconds, "train_log_loss": np.nan}
+            said = {
+                "validation_accuracy": chosen.accuracy,
+                "validation_log_loss": chosen.log_loss,
+                "fit_seconds": chosen.fit_seconds,
+                "train_log_loss": np.nan,
+            }
             self._keep(key, chosen.setting, said | scores_of_tests(chosen.estimator, self.splits.tests))
         else:
             self.bar.update(len(learner.candidates))
@@ -179,19 +204,30 @@ class _Repeat:
             words, losses = answers(estimator, self.splits.validation)
             # As many as for validation: the two losses are then equally noisy.
             seen = self.splits.train[np.arange(min(len(self.splits.train.texts), len(words)))]
-            said = {"validation_accuracy": float((words == self.splits.validation.target).mean()),
-                    "validation_log_loss": float(losses.mean()), "fit_seconds": seconds,
-                    "train_log_loss": float(answers(estimator, seen)[1].mean())}
+            said = {
+                "validation_accuracy": float((words == self.splits.validation.target).mean()),
+                "validation_log_loss": float(losses.mean()),
+                "fit_seconds": seconds,
+                "train_log_loss": float(answers(estimator, seen)[1].mean()),
+            }
             self._keep(key, setting, said | scores_of_tests(estimator, self.splits.tests))
         self.bar.update()
 
     def _keep(self, key, setting, scores):
         name, repeat, parameter, value = key
-        record = self.head | scores | {
-            "estimator": name, "repeat": repeat, "setting": setting, "curve": parameter,
-            "value": np.nan if value is None else value, "n_classes": len(self.splits.answers),
-            "n_queries": len(self.splits.tests["pattern"].texts),
-        }
+        record = (
+            self.head
+            | scores
+            | {
+                "estimator": name,
+                "repeat": repeat,
+                "setting": setting,
+                "curve": parameter,
+                "value": np.nan if value is None else value,
+                "n_classes": len(self.splits.answers),
+                "n_queries": len(self.splits.tests["pattern"].texts),
+            }
+        )
         record = {column: record[column] for column in _COLUMNS}
         self.file.append(record)
         self.recorded[key] = record
@@ -221,8 +257,10 @@ def _check(train_variant, template, random_state, **counts):
     for name, count in counts.items():
         check_count(name, count)
     if train_variant not in VARIANTS:
-        raise ValueError(f"`train_variant` must be one of {', '.join(map(repr, VARIANTS))}, got {train_variant!r}."
-                         + did_you_mean(train_variant, VARIANTS))
+        raise ValueError(
+            f"`train_variant` must be one of {', '.join(map(repr, VARIANTS))}, got {train_variant!r}."
+            + did_you_mean(train_variant, VARIANTS)
+        )
     if isinstance(random_state, bool) or not isinstance(random_state, Integral) or random_state < 0:
         raise ValueError(
             f"`random_state` must be an integer, not below 0, so that a run can continue, got {random_state!r}."

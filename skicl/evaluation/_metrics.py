@@ -23,9 +23,7 @@ class ConfidenceBins(NamedTuple):
     variance: np.ndarray  # of hit minus confidence in a bin, divided by n - 1; nan in bins of one row
 
 
-def expected_calibration_error(
-    y_true, y_prob, *, n_bins=15, strategy="uniform", norm="l1", debias=False, labels=None
-):
+def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform", norm="l1", debias=False, labels=None):
     """Expected calibration error of the predicted class (top-label ECE).
 
     The confidence of a row is its largest probability, and the row is correct if the class of that
@@ -137,8 +135,10 @@ def confidence_bins(y_true, y_prob, *, n_bins, strategy, labels):
     if isinstance(n_bins, bool) or not isinstance(n_bins, Integral) or n_bins < 1:
         raise ValueError(f"`n_bins` must be an integer of at least 1, got {n_bins!r}.")
     if strategy not in ("uniform", "quantile"):
-        raise ValueError(f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}."
-                         + did_you_mean(strategy, ["uniform", "quantile"]))
+        raise ValueError(
+            f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}."
+            + did_you_mean(strategy, ["uniform", "quantile"])
+        )
     true, prob = _check_probabilities(y_true, y_prob, labels)
     confidence = np.minimum(prob.max(axis=1), 1.0)
     correct = prob.argmax(axis=1) == true
@@ -233,7 +233,7 @@ def _check_probabilities(y_true, y_prob, labels):
         raise ValueError(f"`y_true` has {len(true)} rows and `y_prob` has {len(prob)}; they must be equal.")
     try:
         return _columns_of_classes(true, prob.shape[1], labels), prob
-    except TypeError as error:      # None and names, or names and numbers, cannot be sorted
+    except TypeError as error:  # None and names, or names and numbers, cannot be sorted
         raise ValueError("`y_true` and `labels` must hold classes of one type, none of them missing.") from error
 
 

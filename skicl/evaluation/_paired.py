@@ -38,9 +38,7 @@ def paired(cells, score, sizes):
         Pairs without a common cell have no differences.
     """
     values = (-cells.values if is_loss(score) else cells.values)[:, :, sizes]
-    return [
-        Pair(a, b, _by_unit(values[a] - values[b])) for a, b in combinations(range(len(cells.estimators)), 2)
-    ]
+    return [Pair(a, b, _by_unit(values[a] - values[b])) for a, b in combinations(range(len(cells.estimators)), 2)]
 
 
 def unit_of(cells):

@@ -204,8 +204,9 @@ class ReliabilityDisplay:
             self._draw_ground(ax)
         low, high = _wilson(self.accuracy, self.count)
         ends = np.stack([self.accuracy - low, high - self.accuracy]).clip(min=0)
-        container = ax.errorbar(self.confidence, self.accuracy, ends, marker="o", capsize=3, linewidth=1.5,
-                                elinewidth=0.9, label=shown)
+        container = ax.errorbar(
+            self.confidence, self.accuracy, ends, marker="o", capsize=3, linewidth=1.5, elinewidth=0.9, label=shown
+        )
         self.line_ = container[0]
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)  # above: lines may end in any corner
         self.ax_, self.figure_ = ax, ax.figure
@@ -221,11 +222,23 @@ class ReliabilityDisplay:
             if not crowded:
                 ax.text(left + width / 2, height + 0.005, str(count), ha="center", va="bottom", fontsize=7, color="0.4")
         ax.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, zorder=0.5)
-        ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence (largest probability)",
-               ylabel="accuracy of the predicted class")
+        ax.set(
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+            xlabel="confidence (largest probability)",
+            ylabel="accuracy of the predicted class",
+        )
         if crowded:
-            ax.text(0.99, 0.2, f"{self.count.min()} to {self.count.max()} rows a bin", ha="right", va="bottom",
-                    fontsize=7, color="0.4", transform=ax.transAxes)
+            ax.text(
+                0.99,
+                0.2,
+                f"{self.count.min()} to {self.count.max()} rows a bin",
+                ha="right",
+                va="bottom",
+                fontsize=7,
+                color="0.4",
+                transform=ax.transAxes,
+            )
         ax.spines[["top", "right"]].set_visible(False)
 
 

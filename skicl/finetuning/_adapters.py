@@ -121,9 +121,9 @@ def put_adapters(network, lora, generator):
         lora_alpha=float(lora.alpha),
         lora_dropout=float(lora.dropout),
         target_modules=names,
-        fan_in_fan_out=not isinstance(network.get_submodule(names[0]), torch.nn.Linear),     # Conv1D of GPT-2
+        fan_in_fan_out=not isinstance(network.get_submodule(names[0]), torch.nn.Linear),  # Conv1D of GPT-2
     )
-    with torch.random.fork_rng(devices=[]):     # peft draws from the global generator; drawn again below
+    with torch.random.fork_rng(devices=[]):  # peft draws from the global generator; drawn again below
         peft.inject_adapter_in_model(config, network)
     with torch.no_grad():
         for name, weight in adapter_weights(network).items():

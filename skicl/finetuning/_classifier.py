@@ -150,8 +150,21 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
     array(['delivery', 'billing'], dtype='<U8')
     """
 
-    def __init__(self, encoder="auto", *, method="full", learning_rate=None, epochs=None, batch_size=16,
-                 validation_fraction=0.1, patience=3, class_weight=None, lora=None, random_state=None, verbose=False):
+    def __init__(
+        self,
+        encoder="auto",
+        *,
+        method="full",
+        learning_rate=None,
+        epochs=None,
+        batch_size=16,
+        validation_fraction=0.1,
+        patience=3,
+        class_weight=None,
+        lora=None,
+        random_state=None,
+        verbose=False,
+    ):
         self.encoder = encoder
         self.method = method
         self.learning_rate = learning_rate
@@ -319,8 +332,10 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
     def _checked(self):
         """The encoder, resolved; bad parameters are refused."""
         if not (isinstance(self.method, str) and self.method in METHODS):
-            raise ValueError(f"`method` must be one of {', '.join(map(repr, METHODS))}, got {self.method!r}."
-                             + did_you_mean(self.method, METHODS))
+            raise ValueError(
+                f"`method` must be one of {', '.join(map(repr, METHODS))}, got {self.method!r}."
+                + did_you_mean(self.method, METHODS)
+            )
         rate, fraction = self.learning_rate, self.validation_fraction
         if rate is not None and not (_is_number(rate) and 0 < rate < np.inf):
             raise ValueError(f"`learning_rate` must be a positive number or None, got {rate!r}.")
@@ -331,8 +346,10 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"`validation_fraction` must be a number from 0 to below 1, got {fraction!r}.")
         known = self.class_weight is None or isinstance(self.class_weight, Mapping)
         if not known and not (isinstance(self.class_weight, str) and self.class_weight == "balanced"):
-            raise ValueError(f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}."
-                             + did_you_mean(self.class_weight, ["balanced"]))
+            raise ValueError(
+                f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}."
+                + did_you_mean(self.class_weight, ["balanced"])
+            )
         if not isinstance(self.verbose, bool | np.bool_ | Integral):
             raise ValueError(f"`verbose` must be True or False, got {self.verbose!r}.")
         if isinstance(self.class_weight, Mapping):
@@ -384,8 +401,19 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         epochs = self.epochs or max(defaults.n_epochs, -(-defaults.n_steps // steps))
         rate = defaults.learning_rate if self.learning_rate is None else float(self.learning_rate)
         course = Course(int(epochs), steps, int(self.patience))
-        return Task(self.method, encoder, rate, int(self.batch_size), course, lora, bool(self.verbose), rows, held_out,
-                    n_classes, seed)
+        return Task(
+            self.method,
+            encoder,
+            rate,
+            int(self.batch_size),
+            course,
+            lora,
+            bool(self.verbose),
+            rows,
+            held_out,
+            n_classes,
+            seed,
+        )
 
     def __setstate__(self, state):
         check_loaded(self, state)

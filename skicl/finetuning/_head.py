@@ -18,10 +18,10 @@ SMALLEST_SCALE = 0.1
 class Head(NamedTuple):
     """A linear head: ``((vector - centre) / scale) @ coef.T + intercept``."""
 
-    centre: np.ndarray      # D
-    scale: np.ndarray       # D
-    coef: np.ndarray        # C, D
-    intercept: np.ndarray   # C
+    centre: np.ndarray  # D
+    scale: np.ndarray  # D
+    coef: np.ndarray  # C, D
+    intercept: np.ndarray  # C
 
     def log_proba(self, vectors):
         """Log-probabilities of the classes.
@@ -91,7 +91,7 @@ def logistic_head(vectors, codes, weights, n_classes):
     head = empty_head(vectors, n_classes)
     scaled = (np.asarray(vectors, dtype=np.float64) - head.centre) / head.scale
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000).fit(scaled, codes, sample_weight=weights)
-    if n_classes == 2:      # scikit-learn keeps the difference of the two rows
+    if n_classes == 2:  # scikit-learn keeps the difference of the two rows
         coef = np.concatenate([-model.coef_, model.coef_]) / 2
         return head._replace(coef=coef, intercept=np.concatenate([-model.intercept_, model.intercept_]) / 2)
     return head._replace(coef=model.coef_, intercept=model.intercept_)

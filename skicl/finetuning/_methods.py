@@ -193,7 +193,7 @@ def _with_head(task):
     digest = _digest(base)
     module, device, compute = module_of(loaded), _device_of(loaded), _compute_format(task, loaded)
     generator, drawn = np.random.default_rng(task.seed), _generator(task.seed, "cpu")
-    if not full:        # before any text is encoded: this refuses names that no layer has
+    if not full:  # before any text is encoded: this refuses names that no layer has
         put_adapters(transformer_of(loaded), task.lora, drawn)
     vectors = vectors_of(start, rows.texts, fit=True)
     head = TorchHead(logistic_head(vectors, rows.codes, rows.weights, task.n_classes), device)
@@ -251,8 +251,12 @@ def _contrastive(task):
         history = _trained(task, groups, losses, validate)
     changes = changed_tensors(module_of(base), module)
     freeze(module)
-    everything = rows if task.held_out is None else Rows(
-        rows.texts + task.held_out.texts, *(np.concatenate(pair) for pair in zip(rows[1:], task.held_out[1:]))
+    everything = (
+        rows
+        if task.held_out is None
+        else Rows(
+            rows.texts + task.held_out.texts, *(np.concatenate(pair) for pair in zip(rows[1:], task.held_out[1:]))
+        )
     )
     vectors = _vectors(own, loaded, everything.texts)
     _check_finite(vectors)

@@ -29,7 +29,7 @@ class PairSampler:
         self.order = np.argsort(codes, kind="stable")
         _, block, sizes = np.unique(codes, return_inverse=True, return_counts=True)
         starts = np.cumsum(sizes) - sizes
-        of_place = block[self.order]                    # places are positions in the sorted rows
+        of_place = block[self.order]  # places are positions in the sorted rows
         self.start, self.size = starts[of_place], sizes[of_place]
         # A row that is alone in its class can only be paired with itself, which teaches nothing.
         with_partner = np.flatnonzero(self.size > 1)

@@ -136,7 +136,7 @@ def private_encoder(encoder, *, trainable):
     own = clone(encoder).set_params(
         model=LiveModel(module), revision=None, device=None, dtype=None, cache=None, verbose=False
     )
-    return own, base, own._load(resolve_device("cpu"))      # device=None: it stays where it is
+    return own, base, own._load(resolve_device("cpu"))  # device=None: it stays where it is
 
 
 def vectors_of(encoder, texts, *, fit=False):

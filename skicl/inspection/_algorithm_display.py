@@ -4,8 +4,10 @@ import numpy as np
 
 from skicl.inspection._algorithm_match import AlgorithmMatch, algorithm_match
 
-AXIS_LABELS = {"squared_difference": "mean squared difference of predictions",
-               "disagreement": "share of queries labelled differently"}
+AXIS_LABELS = {
+    "squared_difference": "mean squared difference of predictions",
+    "disagreement": "share of queries labelled differently",
+}
 MARKERS = "os^D"
 
 
@@ -51,8 +53,18 @@ class AlgorithmMatchDisplay:
         self.match = match
 
     @classmethod
-    def from_estimator(cls, model, tasks, *, n_ctx=None, metric="squared_difference", random_state=0, references=None,
-                       floors=None, ax=None):
+    def from_estimator(
+        cls,
+        model,
+        tasks,
+        *,
+        n_ctx=None,
+        metric="squared_difference",
+        random_state=0,
+        references=None,
+        floors=None,
+        ax=None,
+    ):
         """Compare a model with the reference predictors and draw the distances.
 
         Parameters
@@ -110,8 +122,10 @@ class AlgorithmMatchDisplay:
 
         match = self.match
         if not isinstance(match, AlgorithmMatch):
-            raise TypeError(f"`match` must be what algorithm_match returns, got {type(match).__name__}. To start from "
-                            "a model, use AlgorithmMatchDisplay.from_estimator.")
+            raise TypeError(
+                f"`match` must be what algorithm_match returns, got {type(match).__name__}. To start from "
+                "a model, use AlgorithmMatchDisplay.from_estimator."
+            )
         references = self._check_names(references, match.references, match.references, "references")
         if not references:
             raise ValueError("`references` is empty. Name at least one, or leave it None to draw all.")
@@ -123,14 +137,25 @@ class AlgorithmMatchDisplay:
         for number, name in enumerate(references):
             at = match.references.index(name)
             # Where the ten colours begin again, the markers change.
-            line, = ax.plot(match.n_ctx, match.distance[at], marker=MARKERS[number // 10 % len(MARKERS)],
-                            markersize=3.5, label=name.replace("_", " "))
+            (line,) = ax.plot(
+                match.n_ctx,
+                match.distance[at],
+                marker=MARKERS[number // 10 % len(MARKERS)],
+                markersize=3.5,
+                label=name.replace("_", " "),
+            )
             self.lines_[name] = line
-            self.bands_[name] = ax.fill_between(match.n_ctx, match.low[at], match.high[at], color=line.get_color(),
-                                                alpha=0.15, linewidth=0)
+            self.bands_[name] = ax.fill_between(
+                match.n_ctx, match.low[at], match.high[at], color=line.get_color(), alpha=0.15, linewidth=0
+            )
             if name in floors:
-                self.floors_[name], = ax.plot(match.n_ctx, match.noise_floor[at], ":", color=line.get_color(),
-                                              label=f"noise floor of {name.replace('_', ' ')}")
+                (self.floors_[name],) = ax.plot(
+                    match.n_ctx,
+                    match.noise_floor[at],
+                    ":",
+                    color=line.get_color(),
+                    label=f"noise floor of {name.replace('_', ' ')}",
+                )
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
         ax.set_xticks(match.n_ctx, [str(n) for n in match.n_ctx])

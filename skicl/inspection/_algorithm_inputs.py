@@ -21,11 +21,11 @@ TASKS_AT_A_TIME = 64
 class Split(NamedTuple):
     """Tasks cut into contexts and queries; the queries are the same at every length of the context."""
 
-    X: np.ndarray               # (T, longest, D)
-    y: np.ndarray               # (T, longest)
-    X_query: np.ndarray         # (T, Q, D)
-    y_query: np.ndarray         # (T, Q)
-    n_ctx: np.ndarray           # (lengths,)
+    X: np.ndarray  # (T, longest, D)
+    y: np.ndarray  # (T, longest)
+    X_query: np.ndarray  # (T, Q, D)
+    y_query: np.ndarray  # (T, Q)
+    n_ctx: np.ndarray  # (lengths,)
     classification: bool
 
     def at(self, n):
@@ -36,32 +36,41 @@ class Split(NamedTuple):
 def split_tasks(tasks, n_ctx, *, smallest):
     """The Split of tasks; None as `n_ctx` means all powers of two that leave half of the points as queries."""
     if not all(hasattr(tasks, name) and name in tasks for name in ("X", "y")):
-        raise TypeError(f"`tasks` must be a Bunch with X and y, such as make_logistic_tasks returns, got "
-                        f"{type(tasks).__name__}.")
+        raise TypeError(
+            f"`tasks` must be a Bunch with X and y, such as make_logistic_tasks returns, got {type(tasks).__name__}."
+        )
     X, y = np.asarray(tasks.X, dtype=float), np.asarray(tasks.y)
     classification = is_classification(tasks)
     if X.ndim != 3 or y.shape != X.shape[:2] or len(X) < 2:
-        raise ValueError(f"`tasks` has an X of shape {X.shape} and a y of shape {y.shape}; expected (n_tasks, "
-                         "n_points, n_features) and (n_tasks, n_points), with two tasks or more.")
+        raise ValueError(
+            f"`tasks` has an X of shape {X.shape} and a y of shape {y.shape}; expected (n_tasks, "
+            "n_points, n_features) and (n_tasks, n_points), with two tasks or more."
+        )
     if not (np.isfinite(X).all() and np.isfinite(y).all()):
         raise ValueError("`tasks` must hold finite numbers in X and y, got NaN or infinity.")
     n_points = X.shape[1]
     if n_points <= smallest:
-        raise ValueError(f"`tasks` has {n_points} points in each task, expected {smallest + 1} or more: a context and "
-                         "a query.")
+        raise ValueError(
+            f"`tasks` has {n_points} points in each task, expected {smallest + 1} or more: a context and a query."
+        )
     if n_ctx is None:
         n_ctx = [2**i for i in range(1, 64) if 2 ** (i + 1) <= n_points]
         if not n_ctx:
-            raise ValueError(f"`n_ctx`=None means powers of two from 2 that leave half of the points, and `tasks` has "
-                             f"{n_points} points in each task. Give lengths, or tasks of 4 points or more.")
+            raise ValueError(
+                f"`n_ctx`=None means powers of two from 2 that leave half of the points, and `tasks` has "
+                f"{n_points} points in each task. Give lengths, or tasks of 4 points or more."
+            )
     lengths = list(n_ctx) if np.iterable(n_ctx) else [n_ctx]
     whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in lengths)
     if not lengths or not whole or min(lengths) < smallest or max(lengths) >= n_points:
-        raise ValueError(f"`n_ctx` must hold lengths from {smallest} to {n_points - 1}, got {lengths}: the points "
-                         "after the longest context are the queries.")
+        raise ValueError(
+            f"`n_ctx` must hold lengths from {smallest} to {n_points - 1}, got {lengths}: the points "
+            "after the longest context are the queries."
+        )
     longest = max(lengths)
-    return Split(X[:, :longest], y[:, :longest], X[:, longest:], y[:, longest:], np.array(sorted(lengths)),
-                 classification)
+    return Split(
+        X[:, :longest], y[:, :longest], X[:, longest:], y[:, longest:], np.array(sorted(lengths)), classification
+    )
 
 
 def as_predictor(model):
@@ -74,8 +83,10 @@ def as_predictor(model):
         return lambda X, y, X_query: np.stack([_fit_and_ask(model, *task) for task in zip(X, y, X_query)])
     if callable(model):
         return model
-    raise TypeError(f"`model` must be a reasoner, a classifier or regressor, or a function of (X_context, y_context, "
-                    f"X_query), got {type(model).__name__}.")
+    raise TypeError(
+        f"`model` must be a reasoner, a classifier or regressor, or a function of (X_context, y_context, "
+        f"X_query), got {type(model).__name__}."
+    )
 
 
 def as_layered_predictor(model):
@@ -86,8 +97,10 @@ def as_layered_predictor(model):
         return model.predict_all_layers
     if callable(model) and not isinstance(model, Reasoner):
         return model
-    raise TypeError(f"`model` must show all its layers: a reasoner with score_all_layers, a LinearAttentionStack, or a "
-                    f"function that gives an array of shape (n_layers, n_tasks, n_query); got {type(model).__name__}.")
+    raise TypeError(
+        f"`model` must show all its layers: a reasoner with score_all_layers, a LinearAttentionStack, or a "
+        f"function that gives an array of shape (n_layers, n_tasks, n_query); got {type(model).__name__}."
+    )
 
 
 def predict_means(predict, split, n):
@@ -102,8 +115,10 @@ def checked(predicted, shape):
     """Predictions as a float array of a shape, all finite."""
     predicted = np.asarray(predicted, dtype=float)
     if predicted.shape != shape or not np.isfinite(predicted).all():
-        raise ValueError(f"`model` must predict finite numbers of shape {shape}, got shape {predicted.shape} with "
-                         f"{np.count_nonzero(~np.isfinite(predicted))} missing or infinite.")
+        raise ValueError(
+            f"`model` must predict finite numbers of shape {shape}, got shape {predicted.shape} with "
+            f"{np.count_nonzero(~np.isfinite(predicted))} missing or infinite."
+        )
     return predicted
 
 
@@ -119,8 +134,9 @@ def _ask_reasoner(reasoner, X, y, X_query, ask):
     parts = []
     with torch.inference_mode():
         for start in range(0, len(X), TASKS_AT_A_TIME):
-            rows, labels, queries = (torch.as_tensor(np.ascontiguousarray(part[start:start + TASKS_AT_A_TIME]))
-                                     for part in (X, y, X_query))
+            rows, labels, queries = (
+                torch.as_tensor(np.ascontiguousarray(part[start : start + TASKS_AT_A_TIME])) for part in (X, y, X_query)
+            )
             context = reasoner.encode(Evidence(rows, labels.long(), n_classes=2))
             logits = torch.stack(ask(reasoner, context, queries))
             parts.append(logits.double().softmax(-1)[..., 1].numpy())

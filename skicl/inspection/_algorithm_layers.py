@@ -87,13 +87,25 @@ class LayerwiseAlgorithmMatch:
             for layer, (best, row) in enumerate(zip(self.best_steps[name], distance)):
                 floor = self.noise_floor[name][row.argmin()]
                 low, high = self.low[name][layer], self.high[name][layer]
-                lines.append(f"layer {layer + 1:2d}  {name:<6} {best:4d} steps  {row.min():9.3g} "
-                             f"[{low:.3g}, {high:.3g}], noise floor {floor:.3g}")
+                lines.append(
+                    f"layer {layer + 1:2d}  {name:<6} {best:4d} steps  {row.min():9.3g} "
+                    f"[{low:.3g}, {high:.3g}], noise floor {floor:.3g}"
+                )
         return "\n".join(lines)
 
 
-def layerwise_algorithm_match(model, tasks, *, n_ctx, gd_steps=GD_STEPS, newton_steps=NEWTON_STEPS, learning_rate=None,
-                              n_bootstrap=1000, confidence=0.95, random_state=0):
+def layerwise_algorithm_match(
+    model,
+    tasks,
+    *,
+    n_ctx,
+    gd_steps=GD_STEPS,
+    newton_steps=NEWTON_STEPS,
+    learning_rate=None,
+    n_bootstrap=1000,
+    confidence=0.95,
+    random_state=0,
+):
     """Compare every layer of a model with steps of gradient descent and of Newton's method.
 
     A model whose layers are steps of an algorithm is, after layer k, near to a number of steps that grows with k:
@@ -153,8 +165,10 @@ def layerwise_algorithm_match(model, tasks, *, n_ctx, gd_steps=GD_STEPS, newton_
     predict, split = as_layered_predictor(model), split_tasks(tasks, [n_ctx], smallest=2)
     check_bootstrap(n_bootstrap, confidence)
     random = check_random_state(random_state)
-    steps = {name: np.array(check_steps(numbers, f"{name}_steps"), dtype=np.int64)
-             for name, numbers in (("gd", gd_steps), ("newton", newton_steps))}
+    steps = {
+        name: np.array(check_steps(numbers, f"{name}_steps"), dtype=np.int64)
+        for name, numbers in (("gd", gd_steps), ("newton", newton_steps))
+    }
     for name, numbers in steps.items():
         if not len(numbers):
             raise ValueError(f"`{name}_steps` is empty. Give at least one number of steps.")
@@ -167,14 +181,17 @@ def layerwise_algorithm_match(model, tasks, *, n_ctx, gd_steps=GD_STEPS, newton_
     weights = resampling_weights(len(split.X), n_bootstrap, random)
     per_task, low, high, floors = {}, {}, {}, {}
     for name, algorithm in _algorithms(tasks, split.classification, learning_rate).items():
-        paths, shorter = (np.stack([algorithm(*split.at(n), n_steps=int(k)) for k in steps[name]])
-                          for n in (n_ctx, n_ctx - 1))
+        paths, shorter = (
+            np.stack([algorithm(*split.at(n), n_steps=int(k)) for k in steps[name]]) for n in (n_ctx, n_ctx - 1)
+        )
         with np.errstate(over="ignore", invalid="ignore"):
             per_task[name] = np.stack([measure(layer, paths) for layer in layers])
         if not np.isfinite(per_task[name]).all():
-            raise ValueError(f"`learning_rate`={learning_rate!r} makes {max(steps[name])} steps of gradient descent "
-                             "grow out of all bounds. Take a smaller rate, or fewer `gd_steps`.")
-        smallest = (per_task[name] @ weights.T).min(axis=1)                             # (layers, samples)
+            raise ValueError(
+                f"`learning_rate`={learning_rate!r} makes {max(steps[name])} steps of gradient descent "
+                "grow out of all bounds. Take a smaller rate, or fewer `gd_steps`."
+            )
+        smallest = (per_task[name] @ weights.T).min(axis=1)  # (layers, samples)
         low[name], high[name] = interval(smallest, confidence)
         floors[name] = measure(paths, shorter).mean(axis=1)
     return LayerwiseAlgorithmMatch(name_of(model), int(n_ctx), steps, per_task, low, high, floors)

@@ -95,24 +95,45 @@ class AlgorithmMatch:
         """
         import pandas as pd
 
-        columns = {"distance": self.distance, "low": self.low, "high": self.high, "noise_floor": self.noise_floor,
-                   "closest_share": self.closest_share}
-        return pd.DataFrame({
-            "reference": np.repeat(self.references, len(self.n_ctx)),
-            "n_ctx": np.tile(self.n_ctx, len(self.references)),
-        } | {name: values.ravel() for name, values in columns.items()})
+        columns = {
+            "distance": self.distance,
+            "low": self.low,
+            "high": self.high,
+            "noise_floor": self.noise_floor,
+            "closest_share": self.closest_share,
+        }
+        return pd.DataFrame(
+            {
+                "reference": np.repeat(self.references, len(self.n_ctx)),
+                "n_ctx": np.tile(self.n_ctx, len(self.references)),
+            }
+            | {name: values.ravel() for name, values in columns.items()}
+        )
 
     def __repr__(self):
         width = max(map(len, self.references))
-        lines = [f"{self.metric} of {self.model_name} to each reference, {self.per_task.shape[2]} tasks",
-                 " " * width + "".join(f"  {f'n = {n}':>9}" for n in self.n_ctx)]
-        lines += [f"{name:<{width}}" + "".join(f"  {value:9.3g}" for value in values)
-                  for name, values in zip(self.references, self.distance)]
+        lines = [
+            f"{self.metric} of {self.model_name} to each reference, {self.per_task.shape[2]} tasks",
+            " " * width + "".join(f"  {f'n = {n}':>9}" for n in self.n_ctx),
+        ]
+        lines += [
+            f"{name:<{width}}" + "".join(f"  {value:9.3g}" for value in values)
+            for name, values in zip(self.references, self.distance)
+        ]
         return "\n".join([*lines, f"{'closest':<{width}}  " + ", ".join(self.closest)])
 
 
-def algorithm_match(model, tasks, *, n_ctx=None, references=None, metric="squared_difference", n_bootstrap=1000,
-                    confidence=0.95, random_state=0):
+def algorithm_match(
+    model,
+    tasks,
+    *,
+    n_ctx=None,
+    references=None,
+    metric="squared_difference",
+    n_bootstrap=1000,
+    confidence=0.95,
+    random_state=0,
+):
     """Compare the predictions of a model with those of known learning algorithms.
 
     Two learners that predict the same from every context run the same algorithm as far as anyone can tell from outside.
@@ -173,8 +194,10 @@ def algorithm_match(model, tasks, *, n_ctx=None, references=None, metric="square
     """
     predict, split = as_predictor(model), split_tasks(tasks, n_ctx, smallest=2)
     if metric not in METRICS or (metric == "disagreement" and not split.classification):
-        raise ValueError(f"`metric` must be one of {', '.join(METRICS)}, the last for labels only, got {metric!r}."
-                         + did_you_mean(metric, METRICS))
+        raise ValueError(
+            f"`metric` must be one of {', '.join(METRICS)}, the last for labels only, got {metric!r}."
+            + did_you_mean(metric, METRICS)
+        )
     check_bootstrap(n_bootstrap, confidence)
     random = check_random_state(random_state)
     references = reference_predictors(tasks) if references is None else _check_references(references)
@@ -188,7 +211,7 @@ def algorithm_match(model, tasks, *, n_ctx=None, references=None, metric="square
             per_task[number, at] = measure(predicted, expected)
             floors[number, at] = measure(predict_means(reference, split, n - 1), expected).mean()
     weights = resampling_weights(len(split.X), n_bootstrap, random)
-    samples = per_task @ weights.T                                                      # (references, lengths, samples)
+    samples = per_task @ weights.T  # (references, lengths, samples)
     low, high = interval(samples, confidence)
     winners = samples.argmin(axis=0)
     share = np.stack([(winners == number).mean(axis=1) for number in range(len(references))])
@@ -214,8 +237,10 @@ def check_bootstrap(n_bootstrap, confidence):
 def _check_references(references):
     """The references, if they are functions by their names."""
     if not isinstance(references, Mapping) or not all(map(callable, references.values())):
-        raise TypeError("`references` must be a dict of names and functions of (X_context, y_context, X_query), such "
-                        f"as reference_predictors returns, or None, got {references!r}.")
+        raise TypeError(
+            "`references` must be a dict of names and functions of (X_context, y_context, X_query), such "
+            f"as reference_predictors returns, or None, got {references!r}."
+        )
     if not references:
         raise ValueError("`references` is empty. Give at least one, or None for those of reference_predictors.")
     return references

@@ -99,8 +99,10 @@ class CircuitShiftDisplay:
 
         shifts = _checked_shifts(self.shifts)
         if axes is not None and np.shape(axes) != (2, 3):
-            raise ValueError(f"`axes` must be an array of Axes of shape (2, 3), got shape {np.shape(axes)}. Make it by "
-                             "plt.subplots(2, 3).")
+            raise ValueError(
+                f"`axes` must be an array of Axes of shape (2, 3), got shape {np.shape(axes)}. Make it by "
+                "plt.subplots(2, 3)."
+            )
         if axes is None:
             size = (max(8.5, 3 * (0.8 + 0.75 * len(shifts))), 5.4)
             _, axes = plt.subplots(2, 3, figsize=size, layout="constrained", sharex=True)
@@ -114,10 +116,17 @@ class CircuitShiftDisplay:
                     self.axes_[0, column].set_title(_TITLES[measure], fontsize="medium")
             self.axes_[row, 0].set_ylabel(f"shift of {_NAMES[kind]}")
         handles = [lines[0] for lines in self.floors_.values()]
-        bars = [Patch(facecolor="0.55", edgecolor="0.3", label="above all nulls"),
-                Patch(facecolor="white", edgecolor="0.3", label="not above")]
-        self.figure_.legend(handles=[*bars, *handles], loc="outside lower center", fontsize="small", frameon=False,
-                            ncols=min(len(handles) + 2, 4))
+        bars = [
+            Patch(facecolor="0.55", edgecolor="0.3", label="above all nulls"),
+            Patch(facecolor="white", edgecolor="0.3", label="not above"),
+        ]
+        self.figure_.legend(
+            handles=[*bars, *handles],
+            loc="outside lower center",
+            fontsize="small",
+            frameon=False,
+            ncols=min(len(handles) + 2, 4),
+        )
         return self
 
     def _panel(self, ax, named, row, column):
@@ -128,8 +137,13 @@ class CircuitShiftDisplay:
         ends = np.array([shift.intervals[row, column] for shift in shifts])
         above = [bool(shift.above[row, column]) for shift in shifts]
         self.bars_[KINDS[row], MEASURES[column]] = ax.bar(
-            places, values, width=0.6, color=[f"C{i}" if up else "white" for i, up in enumerate(above)],
-            edgecolor=[f"C{i}" for i in range(len(shifts))], linewidth=1.4)
+            places,
+            values,
+            width=0.6,
+            color=[f"C{i}" if up else "white" for i, up in enumerate(above)],
+            edgecolor=[f"C{i}" for i in range(len(shifts))],
+            linewidth=1.4,
+        )
         around = np.stack([np.maximum(values - ends[:, 0], 0), np.maximum(ends[:, 1] - values, 0)])
         ax.errorbar(places, values, yerr=around, fmt="none", ecolor="0.2", elinewidth=1.2, capsize=3)
         names = list(dict.fromkeys(name for shift in shifts for name in shift.null_names))
@@ -140,8 +154,16 @@ class CircuitShiftDisplay:
                 wide = number == 0
                 # Beside the middle, where the interval stands.
                 spot = place if wide else place - 0.24 + 0.12 * ((number - 1) % 5)
-                line, = ax.plot(spot, null, linestyle="none", marker=markers[number % len(markers)], label=name,
-                                markersize=22 if wide else 5, markeredgewidth=1.6 if wide else 1.2, color="0.15")
+                (line,) = ax.plot(
+                    spot,
+                    null,
+                    linestyle="none",
+                    marker=markers[number % len(markers)],
+                    label=name,
+                    markersize=22 if wide else 5,
+                    markeredgewidth=1.6 if wide else 1.2,
+                    color="0.15",
+                )
                 self.floors_.setdefault(name, []).append(line)
         ax.set_xticks(places, list(named), parse_math=False)
         ax.set_xlim(-0.6, len(shifts) - 0.4)

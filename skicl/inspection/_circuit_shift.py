@@ -70,8 +70,9 @@ class CircuitShift(NamedTuple):
     measures: tuple = MEASURES
 
 
-def circuit_shift(base, other, *, nulls=None, share=0.8, size=None, n_bootstrap=500, confidence_level=0.95,
-                  random_state=None):
+def circuit_shift(
+    base, other, *, nulls=None, share=0.8, size=None, n_bootstrap=500, confidence_level=0.95, random_state=None
+):
     """Compare the effects of heads and MLPs in two states of a network, against null controls.
 
     A state is a network with a prefix: the same network without and with demonstrations, or before and after
@@ -156,7 +157,7 @@ def circuit_shift(base, other, *, nulls=None, share=0.8, size=None, n_bootstrap=
     random_state = check_random_state(random_state)
     states = [base, other, *(state for _, state in named)]
     everywhere = np.full((1, len(base.differences)), 1.0)
-    exact = _shifts(states, everywhere, share, size)[0]                     # states - 1 x kinds x measures
+    exact = _shifts(states, everywhere, share, size)[0]  # states - 1 x kinds x measures
     counts = random_state.multinomial(len(base.differences), everywhere[0] / everywhere.sum(), size=n_bootstrap)
     resampled = _shifts(states, counts, share, size)
     floor = np.quantile(_split_half(base, n_bootstrap, share, size, random_state), confidence_level, axis=0)
@@ -184,7 +185,7 @@ def _shifts(states, counts, share, size):
     step = max(_AT_ONCE // wide, 1)
     found = []
     for start in range(0, len(counts), step):
-        rows = counts[start:start + step]
+        rows = counts[start : start + step]
         effects = [_resampled_effects(state, rows) for state in states]
         found.append(np.stack([_measure(effects[0], other, share, size) for other in effects[1:]], axis=1))
     return np.concatenate(found)
@@ -250,8 +251,9 @@ def _split_half(base, n_splits, share, size, random_state):
 def _check_states(base, other, nulls):
     """Pairs (name, state) of the nulls, one for each draw."""
     if nulls is not None and not isinstance(nulls, Mapping):
-        raise TypeError(f"`nulls` must be a mapping from names to results of activation_patching, got "
-                        f"{type(nulls).__name__}.")
+        raise TypeError(
+            f"`nulls` must be a mapping from names to results of activation_patching, got {type(nulls).__name__}."
+        )
     named = []
     for name, states in (nulls or {}).items():
         several = isinstance(states, list | tuple) and not isinstance(states, ActivationPatching)
@@ -263,14 +265,19 @@ def _check_states(base, other, nulls):
         if not isinstance(state, ActivationPatching):
             raise TypeError(f"{name} must be a result of activation_patching, got {type(state).__name__}.")
         if state.head_terms.shape != base.head_terms.shape or state.mlp_terms.shape != base.mlp_terms.shape:
-            raise ValueError(f"{name} has {_sizes(state)}, and `base` {_sizes(base)}. Patch networks of one shape on "
-                             "the same pairs.")
+            raise ValueError(
+                f"{name} has {_sizes(state)}, and `base` {_sizes(base)}. Patch networks of one shape on the same pairs."
+            )
         if state.method != base.method:
-            raise ValueError(f"{name} was measured by method={state.method!r}, and `base` by {base.method!r}: the "
-                             "methods differ in more than the states. Measure all states in one way.")
+            raise ValueError(
+                f"{name} was measured by method={state.method!r}, and `base` by {base.method!r}: the "
+                "methods differ in more than the states. Measure all states in one way."
+            )
     if len(base.differences) < 4:
-        raise ValueError(f"`base` has {len(base.differences)} pairs; noise cannot be judged by fewer than 4, and 50 "
-                         "are few. Pass more pairs to activation_patching.")
+        raise ValueError(
+            f"`base` has {len(base.differences)} pairs; noise cannot be judged by fewer than 4, and 50 "
+            "are few. Pass more pairs to activation_patching."
+        )
     return named
 
 

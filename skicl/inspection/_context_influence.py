@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-LONGEST_NAME = 48       # characters of a row's name that are shown
+LONGEST_NAME = 48  # characters of a row's name that are shown
 FOR, AGAINST = "C0", "C3"
 
 
@@ -67,8 +67,9 @@ class ContextInfluenceDisplay:
         self.row_labels = row_labels
 
     @classmethod
-    def from_estimator(cls, classifier, X, *, target=None, rows=None, row_names=None, row_labels=None, n_rows=10,
-                       ax=None):
+    def from_estimator(
+        cls, classifier, X, *, target=None, rows=None, row_names=None, row_labels=None, n_rows=10, ax=None
+    ):
         """Compute the influence of the context on one prediction and draw it.
 
         Parameters
@@ -112,8 +113,10 @@ class ContextInfluenceDisplay:
             raise ValueError(f"`target` must be one of the classes {classes[:10]}, got {target!r}.")
         log_proba = classifier.predict_log_proba(X)
         if len(log_proba) != 1:
-            raise ValueError(f"`X` must be one query, got {len(log_proba)}. Pass a slice of one row, such as X[3:4], "
-                             "and make one display for each query.")
+            raise ValueError(
+                f"`X` must be one query, got {len(log_proba)}. Pass a slice of one row, such as X[3:4], "
+                "and make one display for each query."
+            )
         column = log_proba[0].argmax() if target is None else classes.index(target)
         target = classifier.classes_[column]
         influence = classifier.context_influence(X, rows=rows)[0, :, column]
@@ -178,8 +181,10 @@ def _check_classifier(classifier):
     if not hasattr(classifier, "context_influence"):
         last = "; of a pipeline, pass its last step, and `X` transformed by the others"
         hint = last if hasattr(classifier, "steps") else ""
-        raise TypeError(f"`classifier` {type(classifier).__name__} has no method context_influence. Pass a fitted "
-                        f"TartClassifier{hint}.")
+        raise TypeError(
+            f"`classifier` {type(classifier).__name__} has no method context_influence. Pass a fitted "
+            f"TartClassifier{hint}."
+        )
     check_is_fitted(classifier, "classes_")
 
 
@@ -193,12 +198,15 @@ def _check_one_per_row(values, n_context, parameter):
     if values is None:
         return None
     if isinstance(values, str | bytes):
-        raise ValueError(f"`{parameter}` is a bare string ({values!r}): expected one entry for each row of the "
-                         "context.")
+        raise ValueError(
+            f"`{parameter}` is a bare string ({values!r}): expected one entry for each row of the context."
+        )
     values = list(values)
     if len(values) != n_context:
-        raise ValueError(f"`{parameter}` has {len(values)} entries, expected {n_context}: one for each row of the "
-                         "context, in the order in which they were fitted.")
+        raise ValueError(
+            f"`{parameter}` has {len(values)} entries, expected {n_context}: one for each row of the "
+            "context, in the order in which they were fitted."
+        )
     return values
 
 
@@ -210,7 +218,7 @@ def _known(label, classes):
 def _shorten(text):
     """One line of at most LONGEST_NAME characters."""
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST_NAME else line[:LONGEST_NAME - 1].rstrip() + "…"
+    return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1].rstrip() + "…"
 
 
 def _percent(probability):

@@ -33,8 +33,22 @@ ROUNDING = 1e-6
 MOST_ROWS = 64
 
 
-def icl_diagnostics(estimator, X, y, *, X_query=None, y_query=None, n_context=None, n_queries=100, n_repeats=10,
-                    templates=None, template_parameter=None, confidence=0.95, n_bootstrap=1000, random_state=0):
+def icl_diagnostics(
+    estimator,
+    X,
+    y,
+    *,
+    X_query=None,
+    y_query=None,
+    n_context=None,
+    n_queries=100,
+    n_repeats=10,
+    templates=None,
+    template_parameter=None,
+    confidence=0.95,
+    n_bootstrap=1000,
+    random_state=0,
+):
     """Measure how an in-context estimator depends on its context, and on what should not matter.
 
     The estimator is cloned and fitted many times: on the same rows in other orders, on other rows, with some labels
@@ -139,25 +153,40 @@ def icl_diagnostics(estimator, X, y, *, X_query=None, y_query=None, n_context=No
     pool, X_query, codes_query = _set_aside(X, codes, classes, X_query, y_query, n_queries, random)
     n_context = _size_of_context(codes[pool], n_context, len(classes))
     context = pool[draw_rows(codes[pool], n_context, random)]
-    probe = _Probe(estimator, X, codes, classes, X_query, codes_query, context, n_repeats, n_bootstrap, confidence,
-                   random)
+    probe = _Probe(
+        estimator, X, codes, classes, X_query, codes_query, context, n_repeats, n_bootstrap, confidence, random
+    )
     measures, notes = [probe.accuracy()], []
     for found in (
-        probe.order(), probe.demonstrations(pool), probe.template(templates, parameter), probe.label_noise(),
-        probe.label_bias(), probe.content_free_bias(), probe.renamed_labels(), probe.shuffled_labels(),
+        probe.order(),
+        probe.demonstrations(pool),
+        probe.template(templates, parameter),
+        probe.label_noise(),
+        probe.label_bias(),
+        probe.content_free_bias(),
+        probe.renamed_labels(),
+        probe.shuffled_labels(),
         probe.no_context(),
     ):
         measures += [item for item in found if isinstance(item, Measure)]
         notes += [item for item in found if isinstance(item, str)]
-    return ICLDiagnostics(type(estimator).__name__, measures, notes, n_context=n_context, n_queries=len(codes_query),
-                          n_classes=len(classes), confidence=confidence)
+    return ICLDiagnostics(
+        type(estimator).__name__,
+        measures,
+        notes,
+        n_context=n_context,
+        n_queries=len(codes_query),
+        n_classes=len(classes),
+        confidence=confidence,
+    )
 
 
 class _Probe:
     """One estimator, one context, the same queries: fits and compares. Methods return measures and notes in a list."""
 
-    def __init__(self, estimator, X, codes, classes, X_query, codes_query, context, n_repeats, n_bootstrap, confidence,
-                 random):
+    def __init__(
+        self, estimator, X, codes, classes, X_query, codes_query, context, n_repeats, n_bootstrap, confidence, random
+    ):
         self.estimator, self.X, self.codes, self.classes = estimator, X, codes, classes
         self.X_query, self.codes_query, self.context = X_query, codes_query, context
         self.n_repeats, self.n_bootstrap, self.confidence, self.random = n_repeats, n_bootstrap, confidence, random
@@ -217,14 +246,18 @@ class _Probe:
         largest = np.abs(fits - base).max()
         if largest < ROUNDING:
             zeros = [Measure(f"order: {what}", 0.0, 0.0, 0.0, 0.0) for what in ("divergence", "changed labels")]
-            return [*zeros, "order: the estimator is invariant to it; no probability changes by more than rounding, "
-                            f"{largest:.0e}."]
+            return [
+                *zeros,
+                "order: the estimator is invariant to it; no probability changes by more than rounding, "
+                f"{largest:.0e}.",
+            ]
         return self.comparison("order", fits, base, again) + notes
 
     def demonstrations(self, pool):
         if len(pool) == len(self.context):
-            return ["demonstrations: not measured; all rows that are not queries stand in the context. Lower "
-                    "`n_context`."]
+            return [
+                "demonstrations: not measured; all rows that are not queries stand in the context. Lower `n_context`."
+            ]
         drawn = [pool[draw_rows(self.codes[pool], len(self.context), self.random)] for _ in range(self.n_repeats)]
         fits = np.array([self.fit(rows)[1] for rows in drawn])
         return self.comparison("demonstrations", fits, self.base, self.again)
@@ -233,8 +266,10 @@ class _Probe:
         if templates is None:
             has_one = _template_parameters(self.estimator)
             return ["template: not measured; give some `templates`."] if has_one else []
-        fits = [self.fit(self.context, estimator=clone(self.estimator).set_params(**{parameter: template}))[1]
-                for template in templates]
+        fits = [
+            self.fit(self.context, estimator=clone(self.estimator).set_params(**{parameter: template}))[1]
+            for template in templates
+        ]
         return self.comparison("template", np.array(fits), self.base, self.again)
 
     def label_noise(self):
@@ -328,8 +363,10 @@ def _set_aside(X, codes, classes, X_query, y_query, n_queries, random):
         return everything, X_query, np.searchsorted(classes, y_query)
     counts = np.bincount(codes)
     if counts.min() < 2:
-        raise ValueError(f"`y` has a single row of class {classes.tolist()[counts.argmin()]!r}. At least 2 of each "
-                         "class are needed, one for the context and one among the queries.")
+        raise ValueError(
+            f"`y` has a single row of class {classes.tolist()[counts.argmin()]!r}. At least 2 of each "
+            "class are needed, one for the context and one among the queries."
+        )
     n_queries = min(n_queries, len(codes) // 2)
     if n_queries < len(classes):
         raise ValueError(f"`n_queries`={n_queries} is less than the number of classes, {len(classes)}.")
@@ -343,20 +380,28 @@ def _size_of_context(codes, n_context, n_classes):
     if n_context is None:
         return max(n_classes, min(len(codes) // 2, MOST_ROWS))
     if not n_classes <= n_context <= len(codes):
-        raise ValueError(f"`n_context`={n_context} must lie between the number of classes, {n_classes}, and the number "
-                         f"of rows that are not queries, {len(codes)}.")
+        raise ValueError(
+            f"`n_context`={n_context} must lie between the number of classes, {n_classes}, and the number "
+            f"of rows that are not queries, {len(codes)}."
+        )
     return int(n_context)
 
 
 def _check_estimator(estimator):
     if not (hasattr(estimator, "fit") and hasattr(estimator, "get_params") and hasattr(estimator, "predict_proba")):
-        raise TypeError(f"`estimator` must be a classifier with predict_proba, got {type(estimator).__name__}. Wrap "
-                        "one without it in a CalibratedClassifierCV.")
+        raise TypeError(
+            f"`estimator` must be a classifier with predict_proba, got {type(estimator).__name__}. Wrap "
+            "one without it in a CalibratedClassifierCV."
+        )
 
 
 def _check_numbers(n_context, n_queries, n_repeats, n_bootstrap, confidence):
-    for name, value, smallest in [("n_context", n_context, 2), ("n_queries", n_queries, 2), ("n_repeats", n_repeats, 2),
-                                  ("n_bootstrap", n_bootstrap, 10)]:
+    for name, value, smallest in [
+        ("n_context", n_context, 2),
+        ("n_queries", n_queries, 2),
+        ("n_repeats", n_repeats, 2),
+        ("n_bootstrap", n_bootstrap, 10),
+    ]:
         if value is None and name == "n_context":
             continue
         if isinstance(value, bool) or not isinstance(value, Integral) or value < smallest:
@@ -379,8 +424,10 @@ def _check_templates(estimator, templates, parameter):
     names = _template_parameters(estimator)
     if parameter is None:
         if len(names) != 1:
-            raise ValueError(f"`templates` were given, and {type(estimator).__name__} has {len(names)} parameters "
-                             f"called template ({names}). Name one in `template_parameter`.")
+            raise ValueError(
+                f"`templates` were given, and {type(estimator).__name__} has {len(names)} parameters "
+                f"called template ({names}). Name one in `template_parameter`."
+            )
         return list(templates), names[0]
     if parameter not in estimator.get_params():
         raise ValueError(f"`template_parameter`={parameter!r} is no parameter of {type(estimator).__name__}.")

@@ -46,9 +46,24 @@ class ICLDiagnosticsDisplay:
         self.report = report
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, X_query=None, y_query=None, n_context=None, n_queries=100, n_repeats=10,
-                       templates=None, template_parameter=None, confidence=0.95, n_bootstrap=1000, random_state=0,
-                       ax=None):
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        X_query=None,
+        y_query=None,
+        n_context=None,
+        n_queries=100,
+        n_repeats=10,
+        templates=None,
+        template_parameter=None,
+        confidence=0.95,
+        n_bootstrap=1000,
+        random_state=0,
+        ax=None,
+    ):
         """Run the diagnostics and draw them.
 
         Parameters
@@ -91,10 +106,21 @@ class ICLDiagnosticsDisplay:
         TypeError, ValueError
             As :func:`icl_diagnostics` does.
         """
-        report = icl_diagnostics(estimator, X, y, X_query=X_query, y_query=y_query, n_context=n_context,
-                                 n_queries=n_queries, n_repeats=n_repeats, templates=templates,
-                                 template_parameter=template_parameter, confidence=confidence,
-                                 n_bootstrap=n_bootstrap, random_state=random_state)
+        report = icl_diagnostics(
+            estimator,
+            X,
+            y,
+            X_query=X_query,
+            y_query=y_query,
+            n_context=n_context,
+            n_queries=n_queries,
+            n_repeats=n_repeats,
+            templates=templates,
+            template_parameter=template_parameter,
+            confidence=confidence,
+            n_bootstrap=n_bootstrap,
+            random_state=random_state,
+        )
         return cls(report).plot(ax=ax)
 
     def plot(self, ax=None):
@@ -118,21 +144,25 @@ class ICLDiagnosticsDisplay:
         import matplotlib.pyplot as plt
 
         if not isinstance(self.report, ICLDiagnostics):
-            raise TypeError(f"`report` must be what icl_diagnostics returns, got {type(self.report).__name__}. To "
-                            "start from a classifier, use ICLDiagnosticsDisplay.from_estimator.")
+            raise TypeError(
+                f"`report` must be what icl_diagnostics returns, got {type(self.report).__name__}. To "
+                "start from a classifier, use ICLDiagnosticsDisplay.from_estimator."
+            )
         measures = self.report.measures
         if ax is None:
             _, ax = plt.subplots(figsize=(8, 1.2 + 0.3 * len(measures)), layout="constrained")
         places = range(len(measures))
-        self.floors_ = ax.barh(places, [measure.noise_floor for measure in measures], height=0.6, color=FLOOR,
-                               label="noise floor")
+        self.floors_ = ax.barh(
+            places, [measure.noise_floor for measure in measures], height=0.6, color=FLOOR, label="noise floor"
+        )
         self.points_ = []
         for place, measure in zip(places, measures):
             # A percentile interval need not hold the estimate.
             errors = [[max(0, measure.value - measure.low)], [max(0, measure.high - measure.value)]]
             colour = CLEAR if measure.clear else WITHIN
-            self.points_.append(ax.errorbar(measure.value, place, xerr=errors, fmt="o", color=colour, capsize=3,
-                                            markersize=5))
+            self.points_.append(
+                ax.errorbar(measure.value, place, xerr=errors, fmt="o", color=colour, capsize=3, markersize=5)
+            )
         ax.set_yticks(places, [measure.name for measure in measures])
         ax.invert_yaxis()
         ax.axvline(0, color="0.3", linewidth=0.8)

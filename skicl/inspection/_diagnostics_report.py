@@ -105,8 +105,10 @@ class ICLDiagnostics:
         try:
             import pandas
         except ModuleNotFoundError as error:
-            raise ImportError("`to_frame` needs pandas, which is not installed. Install it with: pip install pandas. "
-                              "Or read `measures`.") from error
+            raise ImportError(
+                "`to_frame` needs pandas, which is not installed. Install it with: pip install pandas. "
+                "Or read `measures`."
+            ) from error
         return pandas.DataFrame(self.measures, columns=Measure._fields)
 
     def __str__(self):

@@ -99,8 +99,9 @@ class LinearAttentionStack:
         found = []
         for query, key, value, projection in self.layers:
             memory = np.einsum("tni,tnj->tij", context @ value.T, context @ key.T)
-            context, queries = (tokens + tokens @ query.T @ np.swapaxes(memory, 1, 2) @ projection.T
-                                for tokens in (context, queries))
+            context, queries = (
+                tokens + tokens @ query.T @ np.swapaxes(memory, 1, 2) @ projection.T for tokens in (context, queries)
+            )
             found.append(-queries[..., -1])
         return np.stack(found)
 
@@ -157,4 +158,5 @@ def gd_attention_weights(n_features, n_steps, *, learning_rate):
     reads_target = np.diag([0.0] * n_features + [-1.0])
     return LinearAttentionStack(
         LinearAttentionLayer(reads_row, reads_row, reads_target, rate * np.eye(n_features + 1))
-        for rate in np.broadcast_to(rates, n_steps))
+        for rate in np.broadcast_to(rates, n_steps)
+    )

@@ -138,7 +138,7 @@ def activation_patching(model, pairs, *, prefix="", method="exact", batch_size=1
     with _opened_subject(model, pairs, prefix, modules) as subject, evaluating(subject.network):
         order = np.argsort(subject.lengths, kind="stable")
         for start in range(0, len(order), batch_size):
-            measures = subject.measures(order[start:start + batch_size])
+            measures = subject.measures(order[start : start + batch_size])
             found.append(effects_of_batch(subject.sites, subject.n_heads, *measures, method))
     columns = [np.concatenate(parts)[np.argsort(order)] for parts in zip(*found)]
     patching = _check_differences(columns, min_difference, method)
@@ -146,7 +146,10 @@ def activation_patching(model, pairs, *, prefix="", method="exact", batch_size=1
     if not left < _ROUNDING:
         warnings.warn(
             f"All heads and MLPs together have an effect of {patching.completeness:.3g} where it should be 1, and "
-            f"leave {left:.0%} of the differences of single pairs: {subject.elsewhere}", UserWarning, stacklevel=2)
+            f"leave {left:.0%} of the differences of single pairs: {subject.elsewhere}",
+            UserWarning,
+            stacklevel=2,
+        )
     return patching
 
 
@@ -156,14 +159,17 @@ def _opened_subject(model, pairs, prefix, modules):
     if isinstance(model, Reasoner):
         for name, value, default in (("prefix", prefix, ""), ("modules", modules, None)):
             if not (isinstance(value, type(default)) and value == default):
-                raise ValueError(f"`{name}` applies to language models only, got {value!r} for a reasoner. Leave it "
-                                 "out.")
+                raise ValueError(
+                    f"`{name}` applies to language models only, got {value!r} for a reasoner. Leave it out."
+                )
         yield context_subject(model, pairs)
     elif isinstance(pairs, ContextPairs):
-        raise TypeError(f"`model` must be a reasoner for ContextPairs, got {type(model).__name__}. Load one by "
-                        "skicl.reasoning.load_reasoner.")
+        raise TypeError(
+            f"`model` must be a reasoner for ContextPairs, got {type(model).__name__}. Load one by "
+            "skicl.reasoning.load_reasoner."
+        )
     else:
-        prefixed_rows(pairs, prefix)    # bad ones are refused before anything is loaded
+        prefixed_rows(pairs, prefix)  # bad ones are refused before anything is loaded
         with opened_model(model) as (network, tokenizer):
             yield prompt_subject(network, tokenizer, pairs, prefix, modules)
 
@@ -177,21 +183,27 @@ def _check_differences(columns, min_difference, method):
         raise ValueError(
             f"`pairs`: the network does not tell clean inputs from corrupt ones: the difference of logits changes by "
             f"{mean:.3g} on average, and `min_difference` is {min_difference:g}. Take pairs that the network can "
-            "solve.")
+            "solve."
+        )
     if len(differences) > 1:
         error = differences.std(ddof=1) / np.sqrt(len(differences))
         if mean < 2 * error:
             warnings.warn(
                 f"The difference of logits between clean and corrupt inputs is {mean:.3g} on average, with a standard "
                 f"error of {error:.2g}: effects are shares of a number that may be zero. Take more pairs, or such "
-                "that the network can solve.", UserWarning, stacklevel=3)
+                "that the network can solve.",
+                UserWarning,
+                stacklevel=3,
+            )
     return summarise_terms(*columns, method)
 
 
 def _check_options(method, batch_size, min_difference):
     if method not in ("exact", "attribution"):
-        raise ValueError(f"`method` must be 'exact' or 'attribution', got {method!r}."
-                         + did_you_mean(method, ["exact", "attribution"]))
+        raise ValueError(
+            f"`method` must be 'exact' or 'attribution', got {method!r}."
+            + did_you_mean(method, ["exact", "attribution"])
+        )
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(f"`batch_size` must be a positive integer, got {batch_size!r}.")
     if isinstance(min_difference, bool) or not isinstance(min_difference, Real) or not 0 <= min_difference:

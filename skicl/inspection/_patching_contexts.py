@@ -104,8 +104,9 @@ def make_context_pairs(X, y, *, n_rows=32, change="labels", n_pairs=64, random_s
     """
     X, y = _checked_rows(X), read_all_labels(y)
     if X.ndim != 2 or y.shape != (len(X),):
-        raise ValueError(f"`X` has shape {X.shape} and `y` {y.shape}, expected (n_samples, n_features) and "
-                         "(n_samples,).")
+        raise ValueError(
+            f"`X` has shape {X.shape} and `y` {y.shape}, expected (n_samples, n_features) and (n_samples,)."
+        )
     classes, codes = np.unique(y, return_inverse=True)
     for name, value in (("n_rows", n_rows), ("n_pairs", n_pairs)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
@@ -116,9 +117,11 @@ def make_context_pairs(X, y, *, n_rows=32, change="labels", n_pairs=64, random_s
         raise ValueError(f"`y` has {len(classes)} classes, expected two or more.")
     of_each, fewest = n_rows // len(classes), np.bincount(codes).min()
     if not 1 <= of_each < fewest:
-        raise ValueError(f"`n_rows`={n_rows} means {of_each} rows of each of the {len(classes)} classes, expected at "
-                         f"least 1 and at most {fewest - 1}: the smallest class has {fewest} rows, and one is asked "
-                         "for.")
+        raise ValueError(
+            f"`n_rows`={n_rows} means {of_each} rows of each of the {len(classes)} classes, expected at "
+            f"least 1 and at most {fewest - 1}: the smallest class has {fewest} rows, and one is asked "
+            "for."
+        )
     random_state = check_random_state(random_state)
     of_class = [np.flatnonzero(codes == code) for code in range(len(classes))]
     pairs = [_draw_pair(of_class, of_each, change, random_state) for _ in range(n_pairs)]
@@ -131,8 +134,9 @@ def _checked_rows(X):
         raise TypeError("`X` is a sparse matrix, and reasoners read dense rows. Pass X.toarray().")
     X = np.asarray(X, dtype=float)
     if not np.isfinite(X).all():
-        raise ValueError(f"`X` must hold finite numbers, got {np.count_nonzero(~np.isfinite(X))} that are missing or "
-                         "infinite.")
+        raise ValueError(
+            f"`X` must hold finite numbers, got {np.count_nonzero(~np.isfinite(X))} that are missing or infinite."
+        )
     return X
 
 
@@ -172,8 +176,9 @@ def check_contexts(pairs):
         If they do not fit together.
     """
     if not isinstance(pairs, ContextPairs):
-        raise TypeError(f"`pairs` must be ContextPairs for a reasoner, got {type(pairs).__name__}. Make them by "
-                        "make_context_pairs.")
+        raise TypeError(
+            f"`pairs` must be ContextPairs for a reasoner, got {type(pairs).__name__}. Make them by make_context_pairs."
+        )
     X = np.asarray(pairs.X)
     if X.ndim != 3 or 0 in X.shape:
         raise ValueError(f"`pairs.X` has shape {X.shape}, expected (n_pairs, n_rows, n_features), none of them 0.")
@@ -185,16 +190,20 @@ def check_contexts(pairs):
     pairs = ContextPairs(**columns)
     if (pairs.clean_answers == pairs.corrupt_answers).any():
         number = int(np.argmax(pairs.clean_answers == pairs.corrupt_answers))
-        raise ValueError(f"`pairs`: pair {number} has the answer {pairs.clean_answers[number]} in both versions. "
-                         "Expected answers that differ.")
+        raise ValueError(
+            f"`pairs`: pair {number} has the answer {pairs.clean_answers[number]} in both versions. "
+            "Expected answers that differ."
+        )
     if ((pairs.clean_y < 0) != (pairs.corrupt_y < 0)).any():
         raise ValueError("`pairs`: some rows have a label in one version only. Label the same rows in both.")
     n_classes = max(pairs.clean_y.max(), pairs.corrupt_y.max()) + 1
     for name in ("clean_y", "corrupt_y", "clean_answers", "corrupt_answers"):
         values, least = getattr(pairs, name), -1 if name.endswith("y") else 0
         if values.min() < least or values.max() >= n_classes:
-            raise ValueError(f"`pairs.{name}` must hold classes of the contexts, numbered from 0, got numbers from "
-                             f"{values.min()} to {values.max()} where contexts have {n_classes} classes.")
+            raise ValueError(
+                f"`pairs.{name}` must hold classes of the contexts, numbered from 0, got numbers from "
+                f"{values.min()} to {values.max()} where contexts have {n_classes} classes."
+            )
     if (pairs.clean_y < 0).all(axis=1).any():
         raise ValueError("`pairs`: some contexts have no label at all. Label one row or more of each.")
     return pairs
@@ -210,6 +219,8 @@ def _checked(column, name, shape, *, whole):
         return values.astype(np.int64)
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError(f"`{name}` must hold finite numbers, got {np.count_nonzero(~np.isfinite(values))} that are "
-                         "missing or infinite.")
+        raise ValueError(
+            f"`{name}` must hold finite numbers, got {np.count_nonzero(~np.isfinite(values))} that are "
+            "missing or infinite."
+        )
     return values

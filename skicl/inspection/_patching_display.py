@@ -108,8 +108,10 @@ class ActivationPatchingDisplay:
         import matplotlib.pyplot as plt
 
         if axes is not None and np.shape(axes) != (2,):
-            raise ValueError(f"`axes` must be two Axes, for heads and for MLPs, got shape {np.shape(axes)}. Make them "
-                             "by plt.subplots(1, 2).")
+            raise ValueError(
+                f"`axes` must be two Axes, for heads and for MLPs, got shape {np.shape(axes)}. Make them "
+                "by plt.subplots(1, 2)."
+            )
         heads, mlps = np.asarray(self.heads), np.asarray(self.mlps)[:, None]
         if axes is None:
             n_layers, n_heads = heads.shape

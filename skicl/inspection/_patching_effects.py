@@ -47,7 +47,7 @@ def effects_of_batch(sites, n_heads, clean, corrupt, method):
             heads, mlps = _exchange_each(sites, parts, states, lambda: corrupt() - wrong)
     else:
         heads, mlps = _attribute(sites, parts, states, corrupt)
-    heads, mlps = torch.stack(heads, 1), torch.stack(mlps, 1)                               # B x L H, B x L
+    heads, mlps = torch.stack(heads, 1), torch.stack(mlps, 1)  # B x L H, B x L
     heads = heads.unflatten(1, (mlps.shape[1], -1))
     return [part.double().cpu().numpy() for part in (heads, mlps, together, right, wrong)]
 
@@ -55,16 +55,20 @@ def effects_of_batch(sites, n_heads, clean, corrupt, method):
 def _parts_of(site, states, n_heads):
     """The channels of each head of a site; of an MLP all channels."""
     if site.name not in states:
-        raise ValueError(f"`modules`: {site.name} takes no part in the forward pass, so nothing can be exchanged "
-                         "there. Name modules that are called.")
+        raise ValueError(
+            f"`modules`: {site.name} takes no part in the forward pass, so nothing can be exchanged "
+            "there. Name modules that are called."
+        )
     if site.kind == "mlps":
         return (slice(None),)
     if site.parts is not None:
         return site.parts
     n_channels = states[site.name][0].shape[-1]
     if n_channels % n_heads:
-        raise ValueError(f"`modules`: {site.name} reads {n_channels} channels, which {n_heads} heads cannot share "
-                         "equally. Name the projection that follows the heads.")
+        raise ValueError(
+            f"`modules`: {site.name} reads {n_channels} channels, which {n_heads} heads cannot share "
+            "equally. Name the projection that follows the heads."
+        )
     width = n_channels // n_heads
     return tuple(slice(start, start + width) for start in range(0, n_channels, width))
 
@@ -76,7 +80,7 @@ def _exchange(states, part=None):
     def exchanged(tensor):
         state = next(calls)
         if part is None:
-            return state.clone()    # a copy, since blocks such as Falcon's add to it in place
+            return state.clone()  # a copy, since blocks such as Falcon's add to it in place
         changed = tensor.clone()
         changed[..., part] = state[..., part]
         return changed
@@ -112,9 +116,11 @@ def _attribute(sites, parts, clean_states, measure):
         gradients = iter(torch.autograd.grad(measured.sum(), wanted, allow_unused=True))
     found = {"heads": [], "mlps": []}
     for site in sites:
-        calls = [(next(gradients), clean.float() - state.float())
-                 for clean, state in zip(clean_states[site.name], states[site.name])]
-        products = _products_of_pairs(calls, len(measured))                                 # B x W
+        calls = [
+            (next(gradients), clean.float() - state.float())
+            for clean, state in zip(clean_states[site.name], states[site.name])
+        ]
+        products = _products_of_pairs(calls, len(measured))  # B x W
         found[site.kind] += [products[:, part].sum(-1) for part in parts[site.name]]
     return found["heads"], found["mlps"]
 
@@ -124,7 +130,7 @@ def _products_of_pairs(calls, n_pairs):
     rows = []
     for gradient, change in calls:
         product = torch.zeros_like(change) if gradient is None else gradient.float() * change
-        rows.append(product.reshape(len(product), -1, product.shape[-1]).sum(1))            # R x W
+        rows.append(product.reshape(len(product), -1, product.shape[-1]).sum(1))  # R x W
     # A call may hold several rows for each pair (the MLPs of OPT read all tokens of all pairs as one matrix), and all
     # passes over the rows but the first may take several calls.
     rows_of_a_pass, products = len(rows[0]), torch.cat(rows)

@@ -66,7 +66,7 @@ def recorded(sites):
     found = {}
 
     def keep(tensor, name):
-        found.setdefault(name, []).append(tensor.detach().clone())   # blocks such as Falcon's add to it in place
+        found.setdefault(name, []).append(tensor.detach().clone())  # blocks such as Falcon's add to it in place
 
     with hooked([(site, lambda tensor, name=site.name: keep(tensor, name)) for site in sites]):
         yield found
@@ -89,7 +89,7 @@ class _WrappedMethod:
 
     def remove(self):
         if self.before is None:
-            delattr(self.module, self.name)     # the method of the class shows again
+            delattr(self.module, self.name)  # the method of the class shows again
         else:
             setattr(self.module, self.name, self.before)
 
@@ -105,8 +105,10 @@ def _attach(site, action):
 def _on_input(action, name):
     def hook(module, inputs):
         if not inputs:
-            raise ValueError(f"`modules`: {name} is called without a positional argument, so the outputs of the heads "
-                             "cannot be read there. Name the projection that follows the heads.")
+            raise ValueError(
+                f"`modules`: {name} is called without a positional argument, so the outputs of the heads "
+                "cannot be read there. Name the projection that follows the heads."
+            )
         changed = action(inputs[0])
         return None if changed is None else (changed, *inputs[1:])
 

@@ -75,8 +75,10 @@ def opened_tokenizer(tokenizer):
         except ValueError as error:
             raise ValueError(f"`tokenizer`={str(tokenizer)!r} names no model with a tokenizer: {error}") from error
     if not callable(tokenizer):
-        raise TypeError("`tokenizer` must be a tokenizer of transformers or the name or folder of a model, got "
-                        f"{type(tokenizer).__name__}.")
+        raise TypeError(
+            "`tokenizer` must be a tokenizer of transformers or the name or folder of a model, got "
+            f"{type(tokenizer).__name__}."
+        )
     return tokenizer
 
 
@@ -84,11 +86,12 @@ def _check_pair(model):
     if not isinstance(model, Sequence) or len(model) != 2:
         raise TypeError(f"`model` must be {_EXPECTED}, or a reasoner, got {type(model).__name__}.")
     network, tokenizer = model
-    if hasattr(network, "get_base_model"):   # adapters of peft, which stay in place
+    if hasattr(network, "get_base_model"):  # adapters of peft, which stay in place
         network = network.get_base_model()
     if not hasattr(network, "config") or not isinstance(network, torch.nn.Module) or not callable(tokenizer):
         raise TypeError(f"`model` must be {_EXPECTED}, got ({type(network).__name__}, {type(tokenizer).__name__}).")
     if network.get_output_embeddings() is None:
-        raise ValueError(f"`model`: {type(network).__name__} has no head that gives logits. Load it by "
-                         "AutoModelForCausalLM.")
+        raise ValueError(
+            f"`model`: {type(network).__name__} has no head that gives logits. Load it by AutoModelForCausalLM."
+        )
     return network, tokenizer

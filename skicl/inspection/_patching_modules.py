@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 _BLOCKS = ("h", "layers", "decoder.layers", "language_model.layers")
 # The projection that reads the outputs of all heads side by side, inside a block.
 _HEADS = (
-    "attn.c_proj",               # GPT-2
-    "attn.attention.out_proj",   # GPT-Neo
-    "self_attn.o_proj",          # Llama, Qwen, Mistral, Gemma, Phi-3
-    "self_attn.out_proj",        # OPT
-    "self_attn.dense",           # Phi
-    "attention.dense",           # GPT-NeoX, Pythia
-    "self_attention.dense",      # BLOOM, Falcon
+    "attn.c_proj",  # GPT-2
+    "attn.attention.out_proj",  # GPT-Neo
+    "self_attn.o_proj",  # Llama, Qwen, Mistral, Gemma, Phi-3
+    "self_attn.out_proj",  # OPT
+    "self_attn.dense",  # Phi
+    "attention.dense",  # GPT-NeoX, Pythia
+    "self_attention.dense",  # BLOOM, Falcon
 )
 # What the MLP adds. BLOOM's module `mlp` adds the residual stream to it, so its last projection is looked for first.
 _MLPS = ("mlp.dense_4h_to_h", "mlp", "fc2")
@@ -75,16 +75,20 @@ def find_sites(network, modules=None):
     patterns = _known_patterns(network, named) if modules is None else _check_patterns(modules)
     n_heads = getattr(config, "num_attention_heads", None)
     if not n_heads:
-        raise ValueError(f"`model` has no number of heads in its configuration ({type(network).__name__}). Expected a "
-                         "causal language model with attention heads.")
+        raise ValueError(
+            f"`model` has no number of heads in its configuration ({type(network).__name__}). Expected a "
+            "causal language model with attention heads."
+        )
     sites = []
     for layer in range(config.num_hidden_layers):
         for kind in _KINDS:
             name = patterns[kind].format(layer=layer)
             if name not in named:
-                raise ValueError(f"`modules`: {type(network).__name__} has no module {name!r}, which {kind!r} of layer "
-                                 f"{layer} should be. Take the names of network.named_modules(), with {{layer}} in "
-                                 "place of the number.")
+                raise ValueError(
+                    f"`modules`: {type(network).__name__} has no module {name!r}, which {kind!r} of layer "
+                    f"{layer} should be. Take the names of network.named_modules(), with {{layer}} in "
+                    "place of the number."
+                )
             sites.append(Site(name, kind, layer, named[name]))
     return sites, n_heads
 
@@ -102,7 +106,8 @@ def _known_patterns(network, named):
             f"`model`: the modules of {type(network).__name__} ({network.config.model_type}) have unknown names: no "
             f"{lacks} found. Name them by `modules`, such as {{'heads': 'model.layers.{{layer}}.self_attn.o_proj', "
             "'mlps': 'model.layers.{layer}.mlp'}: of the heads the projection that follows them, of the MLPs the "
-            "module whose output is added to the residual stream.")
+            "module whose output is added to the residual stream."
+        )
     return {kind: f"{blocks}.{{layer}}.{name}" for kind, name in found.items()}
 
 
@@ -113,6 +118,8 @@ def _check_patterns(modules):
         raise ValueError(f"`modules` must have the keys 'heads' and 'mlps', got {sorted(map(str, modules))}.")
     for kind, pattern in modules.items():
         if not isinstance(pattern, str) or "{layer}" not in pattern:
-            raise ValueError(f"`modules`[{kind!r}] must be a name with {{layer}} in place of the number of the block, "
-                             f"got {pattern!r}.")
+            raise ValueError(
+                f"`modules`[{kind!r}] must be a name with {{layer}} in place of the number of the block, "
+                f"got {pattern!r}."
+            )
     return modules

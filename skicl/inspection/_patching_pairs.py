@@ -119,17 +119,23 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
     random_state = check_random_state(random_state)
     tokenizer = opened_tokenizer(tokenizer)
     before = template.removesuffix("{label}")
-    stem = before.rstrip(" ")   # the space belongs to the answer, as in the tokens of most models
+    stem = before.rstrip(" ")  # the space belongs to the answer, as in the tokens of most models
     prompts = [stem.replace("{text}", text) for text in texts]
-    answers = [before[len(stem):] + answer for answer in answers]
+    answers = [before[len(stem) :] + answer for answer in answers]
     found = _closest(prompts, answers, tokenizer, n_pairs, random_state)
     if len(found) < (n_pairs or 1):
-        raise ValueError(f"`n_pairs`={n_pairs}: only {len(found)} pairs of equal length in tokens and different "
-                         f"answers were found among the {len(texts)} texts of `X`. Pass more texts, or texts that are "
-                         "more alike in length.")
+        raise ValueError(
+            f"`n_pairs`={n_pairs}: only {len(found)} pairs of equal length in tokens and different "
+            f"answers were found among the {len(texts)} texts of `X`. Pass more texts, or texts that are "
+            "more alike in length."
+        )
     first, second = np.array(found).T.tolist()
-    return PatchingPairs([prompts[i] for i in first], [prompts[i] for i in second],
-                         [answers[i] for i in first], [answers[i] for i in second])
+    return PatchingPairs(
+        [prompts[i] for i in first],
+        [prompts[i] for i in second],
+        [answers[i] for i in first],
+        [answers[i] for i in second],
+    )
 
 
 def _check_answers(y, n_texts):
@@ -139,8 +145,9 @@ def _check_answers(y, n_texts):
         raise ValueError(f"`y` has {len(answers)} entries, expected {n_texts}: one for each text of `X`.")
     missing = [number for number, answer in enumerate(answers) if is_missing(answer)]
     if missing:
-        raise ValueError(f"`y` has a missing value at {position_of(missing[0], labels)}. Drop the problem, or give its "
-                         "answer.")
+        raise ValueError(
+            f"`y` has a missing value at {position_of(missing[0], labels)}. Drop the problem, or give its answer."
+        )
     return [str(answer) for answer in answers]
 
 
@@ -165,7 +172,7 @@ def _closest(prompts, answers, tokenizer, n_pairs, random_state):
         for other in members[fits][nearest].tolist():
             try:
                 tokenise_pair(tokenizer, (prompts[number], prompts[other], answers[number], answers[other]))
-            except ValueError:   # an answer is the beginning of the other one, or merges with its prompt
+            except ValueError:  # an answer is the beginning of the other one, or merges with its prompt
                 continue
             found.append((number, other))
             free[[number, other]] = False
@@ -219,8 +226,10 @@ def prefixed_rows(pairs, prefix=""):
         If these are no pairs, or the prefixes do not fit them.
     """
     if isinstance(pairs, str) or not isinstance(pairs, Sequence) or len(pairs) != len(PatchingPairs._fields):
-        raise TypeError(f"`pairs` must be PatchingPairs (clean, corrupt, clean_answers, corrupt_answers), got "
-                        f"{type(pairs).__name__}. Make them by make_patching_pairs.")
+        raise TypeError(
+            f"`pairs` must be PatchingPairs (clean, corrupt, clean_answers, corrupt_answers), got "
+            f"{type(pairs).__name__}. Make them by make_patching_pairs."
+        )
     columns = [check_texts(column, parameter=f"pairs.{name}") for name, column in zip(PatchingPairs._fields, pairs)]
     if len({len(column) for column in columns}) > 1:
         raise ValueError(f"`pairs` has columns of lengths {[len(column) for column in columns]}, expected equal ones.")
@@ -228,8 +237,10 @@ def prefixed_rows(pairs, prefix=""):
         prefix = [prefix] * len(columns[0])
     prefixes = check_texts(prefix, parameter="prefix")
     if len(prefixes) != len(columns[0]):
-        raise ValueError(f"`prefix` has {len(prefixes)} entries, expected {len(columns[0])}: one for each pair, or a "
-                         "string for all of them.")
+        raise ValueError(
+            f"`prefix` has {len(prefixes)} entries, expected {len(columns[0])}: one for each pair, or a "
+            "string for all of them."
+        )
     return list(zip(prefixes, *columns))
 
 
@@ -261,19 +272,27 @@ def tokenise_pair(tokenizer, row, prefix="", number=0):
     texts = [[_encode(tokenizer, prefix + prompt + answer) for answer in (right, wrong)] for prompt in (clean, corrupt)]
     splits = [_first_difference(*answered) for answered in texts]
     if None in splits:
-        raise ValueError(f"{where} has answers {right!r} and {wrong!r}, of which one is the beginning of the other, or "
-                         "equal to it, in tokens. Expected answers that differ in some token.")
+        raise ValueError(
+            f"{where} has answers {right!r} and {wrong!r}, of which one is the beginning of the other, or "
+            "equal to it, in tokens. Expected answers that differ in some token."
+        )
     start, end = texts[0][0][: splits[0]], texts[1][0][: splits[1]]
     if len(start) != len(end):
-        raise ValueError(f"{where} is not aligned: {len(start)} and {len(end)} tokens before the answers differ. "
-                         "Expected prompts of equal length in tokens; make_patching_pairs finds such.")
+        raise ValueError(
+            f"{where} is not aligned: {len(start)} and {len(end)} tokens before the answers differ. "
+            "Expected prompts of equal length in tokens; make_patching_pairs finds such."
+        )
     answers = {(ids[0][cut], ids[1][cut]) for ids, cut in zip(texts, splits)}
     if len(answers) > 1:
-        raise ValueError(f"{where} is not aligned: the answers {right!r} and {wrong!r} have other tokens after the "
-                         "clean prompt than after the corrupt one. End both prompts in the same way.")
+        raise ValueError(
+            f"{where} is not aligned: the answers {right!r} and {wrong!r} have other tokens after the "
+            "clean prompt than after the corrupt one. End both prompts in the same way."
+        )
     if not start or start[-1] != end[-1]:
-        raise ValueError(f"{where} must end with the same token before the answer: what the last token itself says "
-                         "passes by all heads and MLPs. Let the prompts differ further up only.")
+        raise ValueError(
+            f"{where} must end with the same token before the answer: what the last token itself says "
+            "passes by all heads and MLPs. Let the prompts differ further up only."
+        )
     return Tokens(start, end, answers.pop())
 
 

@@ -85,10 +85,10 @@ def _difference(network, ids, mask, answers, few):
     given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
     keep = last.unique()
     # The head is the largest matrix of a small model: where it can, it reads the last positions only.
-    logits = network(**given, **({"logits_to_keep": keep} if few else {})).logits            # B x T x V
+    logits = network(**given, **({"logits_to_keep": keep} if few else {})).logits  # B x T x V
     rows = torch.arange(len(ids), device=ids.device)
     chosen = logits[rows, torch.searchsorted(keep, last) if few else last]
-    pair = chosen.gather(1, answers).float()                                                 # B x 2
+    pair = chosen.gather(1, answers).float()  # B x 2
     return pair[:, 0] - pair[:, 1]
 
 
@@ -98,7 +98,7 @@ def _keeps_chosen_logits(network, token):
     with torch.no_grad():
         try:
             chosen = network(input_ids=ids, use_cache=False, logits_to_keep=torch.tensor([1], device=ids.device)).logits
-        except TypeError:       # no such argument
+        except TypeError:  # no such argument
             return False
     return chosen.shape[1] == 1
 
@@ -118,5 +118,7 @@ def _tensors(batch, device):
 def _check_length(network, longest):
     positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     if positions is not None and longest > positions:
-        raise ValueError(f"`pairs`: the longest prompt, with its `prefix`, has {longest} tokens, and the network has "
-                         f"{positions} positions. Take fewer demonstrations.")
+        raise ValueError(
+            f"`pairs`: the longest prompt, with its `prefix`, has {longest} tokens, and the network has "
+            f"{positions} positions. Take fewer demonstrations."
+        )

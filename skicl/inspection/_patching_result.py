@@ -114,9 +114,18 @@ def summarise_terms(head_terms, mlp_terms, all_terms, clean, corrupt, method):
     differences = clean - corrupt
     heads, head_errors = ratio_of_means(head_terms, differences)
     mlps, mlp_errors = ratio_of_means(mlp_terms, differences)
-    return ActivationPatching(heads, mlps, head_errors, mlp_errors, head_terms, mlp_terms, differences,
-                              float(((clean > 0) & (corrupt < 0)).mean()),
-                              float(ratio_of_means(all_terms, differences)[0]), method)
+    return ActivationPatching(
+        heads,
+        mlps,
+        head_errors,
+        mlp_errors,
+        head_terms,
+        mlp_terms,
+        differences,
+        float(((clean > 0) & (corrupt < 0)).mean()),
+        float(ratio_of_means(all_terms, differences)[0]),
+        method,
+    )
 
 
 def ratio_of_means(terms, differences):

@@ -26,9 +26,11 @@ def least_squares(X, y, X_query):
 
 def gradient_descent(X, y, X_query, *, n_steps, learning_rate=None):
     """Steps down half the summed squared error, each of `learning_rate` or else of one over its largest curvature."""
+
     def inverse(values, largest):
         left = 1 - values * (1 / largest if learning_rate is None else learning_rate)
         return _done(left, n_steps) / values
+
     return _predict(X, y, X_query, inverse)
 
 
@@ -55,4 +57,4 @@ def _predict(X, y, X_query, inverse):
 def _done(left, n_steps):
     """``1 - left ** n_steps``, also where hardly anything has been done."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.where(left > 0, -np.expm1(n_steps * np.log(np.maximum(left, 0.0))), 1 - left**float(n_steps))
+        return np.where(left > 0, -np.expm1(n_steps * np.log(np.maximum(left, 0.0))), 1 - left ** float(n_steps))

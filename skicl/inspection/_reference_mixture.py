@@ -50,11 +50,14 @@ def mixture_bayes_predictor(means, covariances, *, shares=None, noise=0.1):
     """
     means, covariances = np.asarray(means, dtype=float), np.asarray(covariances, dtype=float)
     if means.ndim != 2 or 0 in means.shape or covariances.shape != (*means.shape, means.shape[-1]):
-        raise ValueError(f"`means` and `covariances` have the shapes {means.shape} and {covariances.shape}; expected "
-                         "(n_families, n_features) and (n_families, n_features, n_features).")
+        raise ValueError(
+            f"`means` and `covariances` have the shapes {means.shape} and {covariances.shape}; expected "
+            "(n_families, n_features) and (n_families, n_features, n_features)."
+        )
     if not np.isfinite(means).all() or not _are_covariances(covariances):
-        raise ValueError("`means` must hold finite numbers, and `covariances` symmetric matrices without negative "
-                         "eigenvalues.")
+        raise ValueError(
+            "`means` must hold finite numbers, and `covariances` symmetric matrices without negative eigenvalues."
+        )
     shares = np.ones(len(means)) if shares is None else np.asarray(shares, dtype=float)
     if shares.shape != (len(means),) or not ((shares > 0) & np.isfinite(shares)).all():
         raise ValueError(f"`shares` must hold {len(means)} positive numbers, one for each family, got {shares}.")
@@ -62,8 +65,7 @@ def mixture_bayes_predictor(means, covariances, *, shares=None, noise=0.1):
 
     def predict(X_context, y_context, X_query, return_variance=False):
         X, y, X_query, single = as_batch(X_context, y_context, X_query, means.shape[1])
-        families = [_one_family(X, y, X_query, mean, covariance, noise)
-                    for mean, covariance in zip(means, covariances)]
+        families = [_one_family(X, y, X_query, mean, covariance, noise) for mean, covariance in zip(means, covariances)]
         of_families, variances, evidence = (np.stack(part) for part in zip(*families))
         posterior = softmax(evidence + np.log(shares)[:, None], axis=0)[:, :, None]
         predicted = (posterior * of_families).sum(axis=0)
@@ -85,10 +87,10 @@ def _are_covariances(matrices):
 
 def _one_family(X, y, X_query, mean, covariance, noise):
     """Predictive means and variances (T, Q), and log marginal likelihoods of the contexts (T,)."""
-    cross = X @ covariance                                                              # (T, N, D)
-    of_targets = cross @ np.swapaxes(X, 1, 2) + noise**2 * np.eye(X.shape[1])            # (T, N, N)
+    cross = X @ covariance  # (T, N, D)
+    of_targets = cross @ np.swapaxes(X, 1, 2) + noise**2 * np.eye(X.shape[1])  # (T, N, N)
     residual = y - X @ mean
-    gain = X_query @ np.swapaxes(np.linalg.solve(of_targets, cross), 1, 2)              # (T, Q, N)
+    gain = X_query @ np.swapaxes(np.linalg.solve(of_targets, cross), 1, 2)  # (T, Q, N)
     predicted = X_query @ mean + np.einsum("tqn,tn->tq", gain, residual)
     prior = np.einsum("tqd,de,tqe->tq", X_query, covariance, X_query)
     variance = noise**2 + prior - np.einsum("tqn,tnd,tqd->tq", gain, cross, X_query)

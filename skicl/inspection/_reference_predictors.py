@@ -80,8 +80,9 @@ def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_n
     True
     """
     if not (hasattr(tasks, "get") and "X" in tasks and "y" in tasks):
-        raise TypeError(f"`tasks` must be a Bunch with X and y, such as make_logistic_tasks returns, got "
-                        f"{type(tasks).__name__}.")
+        raise TypeError(
+            f"`tasks` must be a Bunch with X and y, such as make_logistic_tasks returns, got {type(tasks).__name__}."
+        )
     gd_steps, newton_steps = check_steps(gd_steps, "gd_steps"), check_steps(newton_steps, "newton_steps")
     if isinstance(n_neighbors, bool) or not isinstance(n_neighbors, Integral) or n_neighbors < 1:
         raise ValueError(f"`n_neighbors` must be a positive integer, got {n_neighbors!r}.")
@@ -91,8 +92,11 @@ def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_n
     if isinstance(penalty, bool) or not isinstance(penalty, Real) or not 0 <= penalty < np.inf:
         raise ValueError(f"`penalty` must be a number of at least 0, got {penalty!r}.")
     found = {"mean": label_mean, f"knn_{n_neighbors}": partial(nearest_neighbors, n_neighbors=n_neighbors)}
-    fits = {"averaging": linear.averaging, "least_squares": linear.least_squares,
-            "ridge": partial(linear.ridge, penalty=penalty)}
+    fits = {
+        "averaging": linear.averaging,
+        "least_squares": linear.least_squares,
+        "ridge": partial(linear.ridge, penalty=penalty),
+    }
     if is_classification(tasks):
         fits = {name: partial(_as_probability, predict=predict) for name, predict in fits.items()}
         source, scale = logistic, {"scale": tasks.get("scale", 1.0)}
@@ -125,8 +129,10 @@ def is_classification(tasks):
     if y.dtype.kind not in "biu":
         raise ValueError(f"`tasks` must have numbers in y, got {y.dtype}. Number labels 0 and 1.")
     if not np.isin(y, (0, 1)).all():
-        raise ValueError(f"`tasks` must have the labels 0 and 1, got {np.unique(y)[:5].tolist()}. Real targets must "
-                         "have a float dtype.")
+        raise ValueError(
+            f"`tasks` must have the labels 0 and 1, got {np.unique(y)[:5].tolist()}. Real targets must "
+            "have a float dtype."
+        )
     return True
 
 

@@ -84,14 +84,23 @@ class ICLRegret:
         """
         import pandas as pd
 
-        return pd.DataFrame({"n_ctx": self.n_ctx, "regret": self.regret, "low": self.low, "high": self.high,
-                             "noise_floor": self.noise_floor})
+        return pd.DataFrame(
+            {
+                "n_ctx": self.n_ctx,
+                "regret": self.regret,
+                "low": self.low,
+                "high": self.high,
+                "noise_floor": self.noise_floor,
+            }
+        )
 
     def __repr__(self):
         lines = [f"{self.estimate} regret of {self.model_name} in nats, {self.per_task.shape[1]} tasks"]
         rows = zip(self.n_ctx, self.regret, self.low, self.high, self.noise_floor)
-        lines += [f"n = {n:<5d} {value:8.4f} [{low:.4f}, {high:.4f}], noise floor {floor:.4f}"
-                  for n, value, low, high, floor in rows]
+        lines += [
+            f"n = {n:<5d} {value:8.4f} [{low:.4f}, {high:.4f}], noise floor {floor:.4f}"
+            for n, value, low, high, floor in rows
+        ]
         return "\n".join(lines)
 
 
@@ -170,11 +179,14 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
     split = split_tasks(tasks, n_ctx, smallest=1)
     bayes = tasks.get("bayes_predict")
     if bayes is None:
-        raise ValueError("`tasks` must have a `bayes_predict`, got none. Take tasks of skicl.datasets for which the "
-                         "Bayes predictor can be computed, or set it: tasks.bayes_predict = function.")
+        raise ValueError(
+            "`tasks` must have a `bayes_predict`, got none. Take tasks of skicl.datasets for which the "
+            "Bayes predictor can be computed, or set it: tasks.bayes_predict = function."
+        )
     if estimate not in ESTIMATES:
-        raise ValueError(f"`estimate` must be one of {', '.join(ESTIMATES)}, got {estimate!r}."
-                         + did_you_mean(estimate, ESTIMATES))
+        raise ValueError(
+            f"`estimate` must be one of {', '.join(ESTIMATES)}, got {estimate!r}." + did_you_mean(estimate, ESTIMATES)
+        )
     if not callable(bayes):
         raise TypeError(f"`tasks` must have a function as `bayes_predict`, got {type(bayes).__name__}.")
     check_bootstrap(n_bootstrap, confidence)
@@ -185,16 +197,20 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
     for at, n in enumerate(split.n_ctx):
         best = _ask(bayes, split, n)
         if not split.classification and best[1] is None:
-            raise ValueError("`tasks`: in regression a `bayes_predict` must take return_variance=True and then give "
-                             "means and variances, got means only.")
+            raise ValueError(
+                "`tasks`: in regression a `bayes_predict` must take return_variance=True and then give "
+                "means and variances, got means only."
+            )
         for number, predict in enumerate(predictors.values()):
             per_task[number, at] = losses(_ask(predict, split, n), best, split.y_query, estimate).mean(axis=1)
         second = _ask(bayes, split, n, again) if again else best
         floors[at] = losses(second, best, split.y_query, "expected").mean()
     weights = resampling_weights(len(split.X), n_bootstrap, random)
     low, high = interval(per_task @ weights.T, confidence)
-    found = {name: ICLRegret(name, split.n_ctx, *of_model, floors, estimate)
-             for name, *of_model in zip(models, per_task, low, high)}
+    found = {
+        name: ICLRegret(name, split.n_ctx, *of_model, floors, estimate)
+        for name, *of_model in zip(models, per_task, low, high)
+    }
     return found if isinstance(model, dict) else found[name_of(model)]
 
 
@@ -210,15 +226,17 @@ def _ask(predict, split, n, options=None):
         return checked(predicted, shape), None
     mean, variance = (checked(part, shape) for part in predicted[:2])
     if not (variance > 0).all():
-        raise ValueError(f"`model` or the Bayes predictor gives variances down to {variance.min():.3g}; a forecast "
-                         "needs positive ones. Take tasks with some noise: without it, a loss in nats has no bound.")
+        raise ValueError(
+            f"`model` or the Bayes predictor gives variances down to {variance.min():.3g}; a forecast "
+            "needs positive ones. Take tasks with some noise: without it, a loss in nats has no bound."
+        )
     return mean, variance
 
 
 def _tells_variance(predict):
     try:
         return "return_variance" in inspect.signature(predict).parameters
-    except ValueError:      # built-in functions have no signature
+    except ValueError:  # built-in functions have no signature
         return False
 
 

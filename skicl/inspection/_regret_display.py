@@ -95,17 +95,27 @@ class ICLRegretDisplay:
 
         regret = self.regret
         if not isinstance(regret, ICLRegret):
-            raise TypeError(f"`regret` must be what icl_regret returns, got {type(regret).__name__}. To start from a "
-                            "model, use ICLRegretDisplay.from_estimator.")
+            raise TypeError(
+                f"`regret` must be what icl_regret returns, got {type(regret).__name__}. To start from a "
+                "model, use ICLRegretDisplay.from_estimator."
+            )
         if ax is None:
             _, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
         first = not ax.lines
         before = 0.0 if first else ax.get_ylim()[0]
-        self.line_, = ax.plot(regret.n_ctx, regret.regret, marker="o", markersize=4, label=name or regret.model_name)
-        self.band_ = ax.fill_between(regret.n_ctx, regret.low, regret.high, color=self.line_.get_color(), alpha=0.2,
-                                     linewidth=0)
-        self.floor_ = ax.fill_between(regret.n_ctx, 0, regret.noise_floor, color="0.8", linewidth=0, zorder=0,
-                                      label="noise floor" if first and regret.noise_floor.any() else None)
+        (self.line_,) = ax.plot(regret.n_ctx, regret.regret, marker="o", markersize=4, label=name or regret.model_name)
+        self.band_ = ax.fill_between(
+            regret.n_ctx, regret.low, regret.high, color=self.line_.get_color(), alpha=0.2, linewidth=0
+        )
+        self.floor_ = ax.fill_between(
+            regret.n_ctx,
+            0,
+            regret.noise_floor,
+            color="0.8",
+            linewidth=0,
+            zorder=0,
+            label="noise floor" if first and regret.noise_floor.any() else None,
+        )
         ax.set_xscale("log", base=2)
         ax.set_xticks(regret.n_ctx, [str(n) for n in regret.n_ctx])
         lowest = min(before, 0.0, float(regret.low.min()))

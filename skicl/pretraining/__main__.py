@@ -21,9 +21,13 @@ def build_parser(reasoner="equivariant"):
     """Options: those of the run, then one for every field of the network, the prior and the schedule."""
     parser = argparse.ArgumentParser(prog="python -m skicl.pretraining", description=__doc__)
     parser.add_argument("--out", required=True, help="path of the run, without suffix; an existing run is continued")
-    parser.add_argument("--reasoner", choices=list(PARTS), default="equivariant",
-                        help="equivariant: the default reasoner; causal: that of TART's paper, on its own tasks. The "
-                             "options below are those of the chosen one (default: equivariant)")
+    parser.add_argument(
+        "--reasoner",
+        choices=list(PARTS),
+        default="equivariant",
+        help="equivariant: the default reasoner; causal: that of TART's paper, on its own tasks. The "
+        "options below are those of the chosen one (default: equivariant)",
+    )
     parser.add_argument("--start-from", help="reasoner file whose weights a new run starts from (a second stage)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: cuda where there is one")
     parser.add_argument("--threads", type=int, help="CPU threads; default: as PyTorch decides")
@@ -33,13 +37,18 @@ def build_parser(reasoner="equivariant"):
     for title, part in PARTS[reasoner].items():
         group = parser.add_argument_group(title)
         for field in fields(part):
-            if field.name in known:     # a size that network and prior share is one option
+            if field.name in known:  # a size that network and prior share is one option
                 continue
             known.add(field.name)
             several = isinstance(field.default, tuple)
-            group.add_argument("--" + field.name.replace("_", "-"), default=field.default, metavar="VALUE",
-                               type=type(field.default[0]) if several else type(field.default),
-                               nargs="+" if several else None, help=f"default: {field.default}")
+            group.add_argument(
+                "--" + field.name.replace("_", "-"),
+                default=field.default,
+                metavar="VALUE",
+                type=type(field.default[0]) if several else type(field.default),
+                nargs="+" if several else None,
+                help=f"default: {field.default}",
+            )
     return parser
 
 
@@ -56,15 +65,24 @@ def main(argv=None):
         values = {field.name: getattr(arguments, field.name) for field in fields(part)}
         made[title] = part(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     try:
-        state = pretrain(arguments.out, config=made["network"], prior=made["prior"], schedule=made["schedule"],
-                         start_from=arguments.start_from, device=arguments.device, save_every=arguments.save_every,
-                         stop_after=arguments.stop_after, log=print_progress)
+        state = pretrain(
+            arguments.out,
+            config=made["network"],
+            prior=made["prior"],
+            schedule=made["schedule"],
+            start_from=arguments.start_from,
+            device=arguments.device,
+            save_every=arguments.save_every,
+            stop_after=arguments.stop_after,
+            log=print_progress,
+        )
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finished = state.step >= made["schedule"].steps or state.step == arguments.stop_after
-    print_progress(f"{'saved' if finished else 'interrupted, saved'} at step {state.step} "
-                   f"to {arguments.out}.safetensors")
+    print_progress(
+        f"{'saved' if finished else 'interrupted, saved'} at step {state.step} to {arguments.out}.safetensors"
+    )
     return 0 if finished else 130
 
 

@@ -35,10 +35,14 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, named_parameters, lr, hidden, *, momentum=0.95, betas=(0.9, 0.98), weight_decay=0.0):
         named = list(named_parameters)
-        groups = [{"params": [p for name, p in named if hidden(name) and p.ndim == 2], "orthogonal": True},
-                  {"params": [p for name, p in named if not (hidden(name) and p.ndim == 2)], "orthogonal": False}]
-        super().__init__([group for group in groups if group["params"]],
-                         {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": weight_decay})
+        groups = [
+            {"params": [p for name, p in named if hidden(name) and p.ndim == 2], "orthogonal": True},
+            {"params": [p for name, p in named if not (hidden(name) and p.ndim == 2)], "orthogonal": False},
+        ]
+        super().__init__(
+            [group for group in groups if group["params"]],
+            {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": weight_decay},
+        )
 
     @torch.no_grad()
     def step(self):

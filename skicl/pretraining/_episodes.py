@@ -7,10 +7,21 @@ from skicl.pretraining import _rules
 from skicl.pretraining._lexicon import read_lexicon
 from skicl.pretraining._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES, any_word, distinct
 
-MOST_CLASSES = 5    # there are plain words for no more
-PLAIN_WORDS = (("yes", "no"), ("true", "false"), ("positive", "negative"), ("good", "bad"), ("A", "B", "C", "D", "E"),
-               ("0", "1", "2", "3", "4"), ("1", "2", "3", "4", "5"), ("first", "second", "third", "fourth"),
-               ("True", "False"), ("a", "b", "c", "d", "e"), ("spam", "ham"), ("X", "Y", "Z"))
+MOST_CLASSES = 5  # there are plain words for no more
+PLAIN_WORDS = (
+    ("yes", "no"),
+    ("true", "false"),
+    ("positive", "negative"),
+    ("good", "bad"),
+    ("A", "B", "C", "D", "E"),
+    ("0", "1", "2", "3", "4"),
+    ("1", "2", "3", "4", "5"),
+    ("first", "second", "third", "fourth"),
+    ("True", "False"),
+    ("a", "b", "c", "d", "e"),
+    ("spam", "ham"),
+    ("X", "Y", "Z"),
+)
 ASKED = ("Text", "Input", "Message", "Sentence", "Review", "Item", "Question", "Q", "Word", "x", "text", "Example")
 ANSWERED = ("Label", "Output", "Topic", "Class", "Answer", "Sentiment", "A", "Category", "y", "label", "Type")
 FAMILIES = {family.__name__: family for family in (*TRAINING_FAMILIES, *HELD_OUT_FAMILIES)}
@@ -109,7 +120,7 @@ class EpisodePrior:
     balanced: float = 0.7
 
     def __post_init__(self):
-        if self.families is None:       # by name, so that the state of a run says what it was trained on
+        if self.families is None:  # by name, so that the state of a run says what it was trained on
             object.__setattr__(self, "families", tuple(family.__name__ for family in TRAINING_FAMILIES))
         unknown = [name for name in self.families if name not in FAMILIES]
         if unknown or not self.families:

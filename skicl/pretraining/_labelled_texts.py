@@ -53,8 +53,10 @@ class LabelledTexts:
         if len(self.texts) != len(self.labels):
             raise ValueError(f"`labels` must be as many as `texts`, got {len(self.labels)} and {len(self.texts)}.")
         if self.n_examples not in range(1, len(self.texts) + 1):
-            raise ValueError(f"`n_examples` must be an integer from 1 to {len(self.texts)}, the number of `texts`, got "
-                             f"{self.n_examples!r}.")
+            raise ValueError(
+                f"`n_examples` must be an integer from 1 to {len(self.texts)}, the number of `texts`, got "
+                f"{self.n_examples!r}."
+            )
 
     def sample(self, rng, *, n_characters=None):
         """Draw an episode.

@@ -14,7 +14,7 @@ from skicl._tensor_files import has_format, read_safetensors, save_atomically
 from skicl.pretraining._loop import check_prior, rate_at, restore_training, training_tensors
 
 STATE_FORMAT, WITHOUT_CHECKSUM = "skicl-language-model-2", "skicl-language-model-1"
-CHARACTERS_OF_A_TOKEN = 4       # more than there are on average, so that an episode fills its row
+CHARACTERS_OF_A_TOKEN = 4  # more than there are on average, so that an episode fills its row
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ class EpisodeSchedule:
             if not numbers or any(isinstance(n, bool) or not isinstance(n, Integral) or n < 1 for n in numbers):
                 raise ValueError(f"`{name}` must be positive integers, got {getattr(self, name)!r}.")
         if len(self.lengths) != len(self.parts) or list(self.parts) != sorted(self.parts) or self.parts[-1] != 1:
-            raise ValueError("`parts` must rise to 1 and have an entry for each of `lengths`, got "
-                             f"{self.parts} for {self.lengths}.")
+            raise ValueError(
+                f"`parts` must rise to 1 and have an entry for each of `lengths`, got {self.parts} for {self.lengths}."
+            )
 
     def rate(self, step):
         """Learning rate of a step.
@@ -124,40 +125,58 @@ class EpisodeRun:
 
     def __init__(self, network, schedule):
         free = [p for p in network.parameters() if p.requires_grad]
-        groups = [{"params": [p for p in free if p.dim() > 1], "weight_decay": schedule.weight_decay},
-                  {"params": [p for p in free if p.dim() <= 1], "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=schedule.learning_rate,
-                                           betas=(0.9, 0.98))
+        groups = [
+            {"params": [p for p in free if p.dim() > 1], "weight_decay": schedule.weight_decay},
+            {"params": [p for p in free if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=schedule.learning_rate, betas=(0.9, 0.98)
+        )
         self.step, self.tokens, self.seconds, self.loss = 0, 0, 0.0, float("nan")
 
     def save(self, path, network, prior, schedule):
         """Write everything that the next step needs, atomically."""
-        metadata = {"format": STATE_FORMAT, "prior": json.dumps(asdict(prior)),
-                    "schedule": json.dumps(asdict(schedule)),
-                    "counters": json.dumps([self.step, self.tokens, self.seconds, self.loss])}
+        metadata = {
+            "format": STATE_FORMAT,
+            "prior": json.dumps(asdict(prior)),
+            "schedule": json.dumps(asdict(schedule)),
+            "counters": json.dumps([self.step, self.tokens, self.seconds, self.loss]),
+        }
         save_atomically(path, training_tensors(network, self.optimizer), metadata)
 
     def load(self, path, network, prior, schedule):
         """Continue from a file of :meth:`save`; refuse one of another network, prior or seed."""
         tensors, metadata = read_safetensors(path)
         if not has_format(path, metadata, STATE_FORMAT, WITHOUT_CHECKSUM):
-            raise ValueError(f"{str(path)!r} is not a state of the training of a language model (its format is "
-                             f"{metadata.get('format')!r}).")
-        before = {"prior": json.loads(metadata["prior"]), "seed": json.loads(metadata["schedule"])["seed"],
-                  "network": sorted((name[7:], *value.shape) for name, value in tensors.items()
-                                    if name.startswith("weight."))}
-        now = {"prior": json.loads(json.dumps(asdict(prior))), "seed": schedule.seed,
-               "network": sorted((name, *value.shape) for name, value in network.named_parameters())}
+            raise ValueError(
+                f"{str(path)!r} is not a state of the training of a language model (its format is "
+                f"{metadata.get('format')!r})."
+            )
+        before = {
+            "prior": json.loads(metadata["prior"]),
+            "seed": json.loads(metadata["schedule"])["seed"],
+            "network": sorted(
+                (name[7:], *value.shape) for name, value in tensors.items() if name.startswith("weight.")
+            ),
+        }
+        now = {
+            "prior": json.loads(json.dumps(asdict(prior))),
+            "seed": schedule.seed,
+            "network": sorted((name, *value.shape) for name, value in network.named_parameters()),
+        }
         for name, value in now.items():
             if before[name] != value:
-                raise ValueError(f"The run in {str(path)!r} has another `{name}`. Use the same, or start a new run "
-                                 "under another `state`.")
+                raise ValueError(
+                    f"The run in {str(path)!r} has another `{name}`. Use the same, or start a new run "
+                    "under another `state`."
+                )
         restore_training(tensors, network, self.optimizer)
         self.step, self.tokens, self.seconds, self.loss = json.loads(metadata["counters"])
 
 
-def train_language_model(network, tokenizer, prior, *, schedule=None, state=None, save_every=200, stop_after=None,
-                         log=None):
+def train_language_model(
+    network, tokenizer, prior, *, schedule=None, state=None, save_every=200, stop_after=None, log=None
+):
     """Train a causal language model to answer in context, in place.
 
     Every answer of an episode is a target, not only the last one: from the first, before which there is no example,
@@ -215,8 +234,9 @@ def train_language_model(network, tokenizer, prior, *, schedule=None, state=None
     schedule = schedule or EpisodeSchedule()
     check_prior(prior)
     if not getattr(tokenizer, "is_fast", False):
-        raise TypeError("`tokenizer` must be a fast one, which knows where tokens stand, got "
-                        f"{type(tokenizer).__name__}.")
+        raise TypeError(
+            f"`tokenizer` must be a fast one, which knows where tokens stand, got {type(tokenizer).__name__}."
+        )
     _check_steps(network, schedule, save_every, stop_after)
     end = schedule.steps if stop_after is None else min(stop_after, schedule.steps)
     run = EpisodeRun(network, schedule)
@@ -233,8 +253,10 @@ def train_language_model(network, tokenizer, prior, *, schedule=None, state=None
                 run.loss = torch.stack(recent).mean().item()
                 recent.clear()
                 if log is not None:
-                    log(f"step {run.step}/{schedule.steps}  loss {run.loss:.4f}  "
-                        f"{run.tokens / run.seconds:.0f} tokens/s")
+                    log(
+                        f"step {run.step}/{schedule.steps}  loss {run.loss:.4f}  "
+                        f"{run.tokens / run.seconds:.0f} tokens/s"
+                    )
             if state is not None and (run.step % save_every == 0 or run.step == end):
                 run.save(state, network, prior, schedule)
     finally:
@@ -249,8 +271,10 @@ def _check_steps(network, schedule, save_every, stop_after):
             raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
     positions = getattr(network.config, "max_position_embeddings", None)
     if positions is not None and max(schedule.lengths) > positions:
-        raise ValueError(f"`schedule` has episodes of {max(schedule.lengths)} tokens, and `network` {positions} "
-                         "positions. Take shorter `lengths`.")
+        raise ValueError(
+            f"`schedule` has episodes of {max(schedule.lengths)} tokens, and `network` {positions} "
+            "positions. Take shorter `lengths`."
+        )
 
 
 def _step(run, network, tokenizer, prior, schedule):
@@ -291,8 +315,13 @@ def episode_tokens(episodes, tokenizer, length):
     targets : Tensor of shape (n_episodes, length)
         Whether the token is part of an answer, or the first one behind it.
     """
-    read = tokenizer([episode.text for episode in episodes], add_special_tokens=False, return_offsets_mapping=True,
-                     truncation=True, max_length=length)
+    read = tokenizer(
+        [episode.text for episode in episodes],
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        truncation=True,
+        max_length=length,
+    )
     ids = torch.zeros(len(episodes), length, dtype=torch.long)
     targets = torch.zeros(len(episodes), length, dtype=torch.bool)
     for row, (episode, tokens, offsets) in enumerate(zip(episodes, read["input_ids"], read["offset_mapping"])):

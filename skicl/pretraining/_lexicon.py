@@ -4,8 +4,10 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-FILLERS = tuple("the a an and or is was were in on at with for to of it this that they we I you he she there here "
-                "then now today near very some about again only also still just".split())
+FILLERS = tuple(
+    "the a an and or is was were in on at with for to of it this that they we I you he she there here "
+    "then now today near very some about again only also still just".split()
+)
 
 
 class Category(NamedTuple):

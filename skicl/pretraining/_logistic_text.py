@@ -6,9 +6,40 @@ from dataclasses import dataclass
 from skicl.pretraining._episodes import write_episode
 from skicl.pretraining._language_model import train_language_model
 
-WORDS = ("sport", "music", "river", "paper", "light", "table", "green", "money", "train", "water", "house", "stone",
-         "bread", "night", "horse", "voice", "glass", "cloud", "garden", "winter", "letter", "market", "doctor",
-         "island", "silver", "window", "school", "forest", "dinner", "bridge", "summer", "camera")
+WORDS = (
+    "sport",
+    "music",
+    "river",
+    "paper",
+    "light",
+    "table",
+    "green",
+    "money",
+    "train",
+    "water",
+    "house",
+    "stone",
+    "bread",
+    "night",
+    "horse",
+    "voice",
+    "glass",
+    "cloud",
+    "garden",
+    "winter",
+    "letter",
+    "market",
+    "doctor",
+    "island",
+    "silver",
+    "window",
+    "school",
+    "forest",
+    "dinner",
+    "bridge",
+    "summer",
+    "camera",
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +84,9 @@ class LogisticTextPrior:
 
     def __post_init__(self):
         if not 1 <= self.n_features <= len(WORDS):
-            raise ValueError(f"`n_features` must be from 1 to {len(WORDS)}, the number of words, got "
-                             f"{self.n_features!r}.")
+            raise ValueError(
+                f"`n_features` must be from 1 to {len(WORDS)}, the number of words, got {self.n_features!r}."
+            )
         if len(self.labels) != 2 or self.labels[0] == self.labels[1]:
             raise ValueError(f"`labels` must be two different words, got {self.labels!r}.")
 
@@ -74,7 +106,7 @@ class LogisticTextPrior:
         -------
         Episode
         """
-        words = rng.sample(WORDS, self.n_features) if self.shuffled else WORDS[:self.n_features]
+        words = rng.sample(WORDS, self.n_features) if self.shuffled else WORDS[: self.n_features]
         weights = [rng.gauss(0.0, self.alpha) for _ in words]
 
         def draw():
@@ -86,8 +118,18 @@ class LogisticTextPrior:
         return write_episode(draw, self.labels, " , ", n_examples, n_characters)
 
 
-def train_on_logistic_texts(network, tokenizer, prior=None, *, freeze_embeddings=True, schedule=None, state=None,
-                            save_every=200, stop_after=None, log=None):
+def train_on_logistic_texts(
+    network,
+    tokenizer,
+    prior=None,
+    *,
+    freeze_embeddings=True,
+    schedule=None,
+    state=None,
+    save_every=200,
+    stop_after=None,
+    log=None,
+):
     """Fine-tune a causal language model on logistic tasks in words, in place.
 
     The claim of the paper: the model then reasons better in context, in tasks that have nothing to do with these.
@@ -135,9 +177,16 @@ def train_on_logistic_texts(network, tokenizer, prior=None, *, freeze_embeddings
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:
-        return train_language_model(network, tokenizer, LogisticTextPrior() if prior is None else prior,
-                                    schedule=schedule, state=state, save_every=save_every, stop_after=stop_after,
-                                    log=log)
+        return train_language_model(
+            network,
+            tokenizer,
+            LogisticTextPrior() if prior is None else prior,
+            schedule=schedule,
+            state=state,
+            save_every=save_every,
+            stop_after=stop_after,
+            log=log,
+        )
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)

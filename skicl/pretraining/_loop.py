@@ -136,8 +136,10 @@ def check_schedule(schedule, config):
     """Refuse words that a schedule does not know, before any step."""
     for name, known in {"precision": ("float32", "bfloat16"), "optimizer": ("adamw", "muon")}.items():
         if getattr(schedule, name) not in known:
-            raise ValueError(f"`{name}` must be one of {known}, got {getattr(schedule, name)!r}."
-                             + did_you_mean(getattr(schedule, name), known))
+            raise ValueError(
+                f"`{name}` must be one of {known}, got {getattr(schedule, name)!r}."
+                + did_you_mean(getattr(schedule, name), known)
+            )
     if schedule.optimizer == "muon" and not isinstance(config, CausalConfig):
         raise ValueError("`optimizer` 'muon' knows the hidden layers of a CausalConfig only; use 'adamw'.")
 
@@ -152,45 +154,63 @@ class State:
         self.average = {name: t.detach().clone() for name, t in self.reasoner.named_parameters()}
         self.optimizer = make_optimizer(self.reasoner, schedule)
         self.step, self.tasks, self.seconds, self.loss = 0, 0, 0.0, float("nan")
-        self.earlier = []       # what the stages before did, oldest first
+        self.earlier = []  # what the stages before did, oldest first
 
     def start_from(self, path):
         """Take the weights of a reasoner of equal sizes."""
         reasoner = load_reasoner(path)
         if reasoner.config != self.reasoner.config:
-            raise ValueError(f"The reasoner to start from has other sizes: {reasoner.config} in {str(path)!r}, "
-                             f"{self.reasoner.config} here.")
+            raise ValueError(
+                f"The reasoner to start from has other sizes: {reasoner.config} in {str(path)!r}, "
+                f"{self.reasoner.config} here."
+            )
         self.reasoner.load_state_dict(reasoner.state_dict(), strict=True)
         self.average = {name: t.detach().clone() for name, t in self.reasoner.named_parameters()}
         card = read_card(path)
-        self.earlier = [*card.get("earlier_stages", []),
-                        {name: card.get(name) for name in ("prior", "schedule", "steps", "tasks", "seconds", "loss")}]
+        self.earlier = [
+            *card.get("earlier_stages", []),
+            {name: card.get(name) for name in ("prior", "schedule", "steps", "tasks", "seconds", "loss")},
+        ]
 
     def save(self, path, prior, schedule):
         """Write everything that the next step needs, atomically, without pickle."""
         tensors = training_tensors(self.reasoner, self.optimizer)
         for name in self.average:
             tensors[f"average.{name}"] = self.average[name]
-        metadata = {"format": STATE_FORMAT, "config": json.dumps(self.reasoner.describe()),
-                    "schedule": json.dumps(asdict(schedule)), "prior": json.dumps(asdict(prior)),
-                    "counters": json.dumps([self.step, self.tasks, self.seconds, self.loss]),
-                    "earlier": json.dumps(self.earlier)}
+        metadata = {
+            "format": STATE_FORMAT,
+            "config": json.dumps(self.reasoner.describe()),
+            "schedule": json.dumps(asdict(schedule)),
+            "prior": json.dumps(asdict(prior)),
+            "counters": json.dumps([self.step, self.tasks, self.seconds, self.loss]),
+            "earlier": json.dumps(self.earlier),
+        }
         save_atomically(path, tensors, metadata)
 
     def load(self, path, prior, schedule):
         """Continue from a file of :meth:`save`; refuse one of another network, prior or seed."""
         tensors, metadata = read_safetensors(path)
         if not has_format(path, metadata, STATE_FORMAT, WITHOUT_CHECKSUM):
-            raise ValueError(f"{str(path)!r} is not a state of a pretraining run (its format is "
-                             f"{metadata.get('format')!r}). Give the .state.safetensors file of a run.")
-        before = {"config": json.loads(metadata["config"]), "prior": json.loads(metadata["prior"]),
-                  "seed": json.loads(metadata["schedule"])["seed"]}
-        now = {"config": self.reasoner.describe(), "prior": json.loads(json.dumps(asdict(prior))),
-               "seed": schedule.seed}
+            raise ValueError(
+                f"{str(path)!r} is not a state of a pretraining run (its format is "
+                f"{metadata.get('format')!r}). Give the .state.safetensors file of a run."
+            )
+        before = {
+            "config": json.loads(metadata["config"]),
+            "prior": json.loads(metadata["prior"]),
+            "seed": json.loads(metadata["schedule"])["seed"],
+        }
+        now = {
+            "config": self.reasoner.describe(),
+            "prior": json.loads(json.dumps(asdict(prior))),
+            "seed": schedule.seed,
+        }
         for name, value in now.items():
             if before[name] != value:
-                raise ValueError(f"The run in {str(path)!r} has another `{name}`: {before[name]} there, {value} here. "
-                                 "Use the same, or start a new run under another --out.")
+                raise ValueError(
+                    f"The run in {str(path)!r} has another `{name}`: {before[name]} there, {value} here. "
+                    "Use the same, or start a new run under another --out."
+                )
         restore_training(tensors, self.reasoner, self.optimizer)
         for name, average in self.average.items():
             average.copy_(tensors[f"average.{name}"])
@@ -209,8 +229,9 @@ def task_loss(reasoner, tasks, layer_loss):
     context = reasoner.encode(Evidence(tasks.X, tasks.y, tasks.n_classes, side=tasks.side))
     target = tasks.y_query.flatten()
     logits = reasoner.score_all_layers(context, tasks.X_query, tasks.side_query)
-    losses = torch.stack([F.cross_entropy(one.flatten(0, 1), target, ignore_index=-1, reduction="sum")
-                          for one in logits]) / (target >= 0).sum().clamp_min(1)
+    losses = torch.stack(
+        [F.cross_entropy(one.flatten(0, 1), target, ignore_index=-1, reduction="sum") for one in logits]
+    ) / (target >= 0).sum().clamp_min(1)
     weights = losses.new_full((len(losses),), layer_loss / max(1, len(losses) - 1))
     weights[-1] = 1.0
     return (losses * weights).sum(), losses[-1].detach()
@@ -219,8 +240,10 @@ def task_loss(reasoner, tasks, layer_loss):
 def objective(reasoner, tasks, schedule):
     """The loss to descend and the loss to report, of tasks that the reasoner can learn from."""
     if isinstance(tasks, Sequences) != isinstance(reasoner, CausalReasoner):
-        raise TypeError(f"`prior` gave {type(tasks).__name__}, which a {type(reasoner).__name__} cannot learn from: a "
-                        "CausalConfig needs a prior of Sequences, such as LogisticPrior, any other one of Tasks.")
+        raise TypeError(
+            f"`prior` gave {type(tasks).__name__}, which a {type(reasoner).__name__} cannot learn from: a "
+            "CausalConfig needs a prior of Sequences, such as LogisticPrior, any other one of Tasks."
+        )
     if isinstance(tasks, Sequences):
         return sequence_loss(reasoner, tasks)
     return task_loss(reasoner, tasks, schedule.layer_loss)
@@ -277,7 +300,7 @@ def _stop_on_interrupt():
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
             before[number] = signal.signal(number, lambda *_: stop.append(True))
-        except ValueError:      # not in the main thread: the caller's handlers stay
+        except ValueError:  # not in the main thread: the caller's handlers stay
             pass
     try:
         yield stop
@@ -286,8 +309,18 @@ def _stop_on_interrupt():
             signal.signal(number, handler)
 
 
-def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, device=None, save_every=500,
-             stop_after=None, log=None):
+def pretrain(
+    out,
+    *,
+    config=None,
+    prior=None,
+    schedule=None,
+    start_from=None,
+    device=None,
+    save_every=500,
+    stop_after=None,
+    log=None,
+):
     """Pretrain a reasoner on synthetic tasks.
 
     Parameters
@@ -389,13 +422,17 @@ def pretrain(out, *, config=None, prior=None, schedule=None, start_from=None, de
 def check_prior(prior):
     """Refuse a prior that cannot be sampled, or not be written into the state of a run, before any step."""
     if not is_dataclass(prior) or isinstance(prior, type) or not callable(getattr(prior, "sample", None)):
-        raise TypeError("`prior` must be an instance of a dataclass with a method `sample(generator)`, got "
-                        f"{prior!r}. See the user guide for an example.")
+        raise TypeError(
+            "`prior` must be an instance of a dataclass with a method `sample(generator)`, got "
+            f"{prior!r}. See the user guide for an example."
+        )
     try:
         json.dumps(asdict(prior))
     except TypeError as error:
-        raise TypeError(f"`prior` {type(prior).__name__} has a field that JSON cannot write: {error}. Use numbers, "
-                        "strings and tuples of them.") from error
+        raise TypeError(
+            f"`prior` {type(prior).__name__} has a field that JSON cannot write: {error}. Use numbers, "
+            "strings and tuples of them."
+        ) from error
 
 
 def _join(device):
@@ -420,10 +457,18 @@ def _agree(stop, world, device):
 
 
 def _save(state, out, state_path, prior, schedule, device):
-    card = {"prior": {"name": type(prior).__name__, **asdict(prior)}, "schedule": asdict(schedule),
-            "steps": state.step, "tasks": state.tasks, "seconds": round(state.seconds), "loss": round(state.loss, 4)
-            if math.isfinite(state.loss) else None, "hardware": _hardware(device), "torch": torch.__version__,
-            "evaluation": {}, "earlier_stages": state.earlier}
+    card = {
+        "prior": {"name": type(prior).__name__, **asdict(prior)},
+        "schedule": asdict(schedule),
+        "steps": state.step,
+        "tasks": state.tasks,
+        "seconds": round(state.seconds),
+        "loss": round(state.loss, 4) if math.isfinite(state.loss) else None,
+        "hardware": _hardware(device),
+        "torch": torch.__version__,
+        "evaluation": {},
+        "earlier_stages": state.earlier,
+    }
     state.save(state_path, prior, schedule)
     save_reasoner(out.with_name(out.name + ".safetensors"), state.averaged(), card)
 
@@ -436,8 +481,10 @@ def _hardware(device):
 
 def _progress(state, schedule):
     left = (schedule.steps - state.step) * state.seconds / max(1, state.step)
-    return (f"step {state.step}/{schedule.steps}  loss {state.loss:.4f}  rate {schedule.rate(state.step - 1):.2e}  "
-            f"{state.tasks / max(state.seconds, 1e-9):.0f} tasks/s  {left / 60:.1f} min left")
+    return (
+        f"step {state.step}/{schedule.steps}  loss {state.loss:.4f}  rate {schedule.rate(state.step - 1):.2e}  "
+        f"{state.tasks / max(state.seconds, 1e-9):.0f} tasks/s  {left / 60:.1f} min left"
+    )
 
 
 def print_progress(line):

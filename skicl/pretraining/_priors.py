@@ -233,8 +233,13 @@ def sample_tasks(draw, sizes, with_side):
         X, y = _logistic(draw, sizes, n_pool)
     else:
         p_gaussian = 0.65 + 0.2 * few
-        make = (_gaussian_classes if kind < p_gaussian else
-                _softmax_linear if kind < 0.4 + 0.6 * p_gaussian else _random_network)
+        make = (
+            _gaussian_classes
+            if kind < p_gaussian
+            else _softmax_linear
+            if kind < 0.4 + 0.6 * p_gaussian
+            else _random_network
+        )
         if make is not _gaussian_classes:
             relevance = concentrate(draw, relevance, max(2, sizes.n_labelled // 2))
         X, y = make(draw, sizes, n_pool, spread, relevance)
@@ -366,12 +371,14 @@ def _gaussian_classes(draw, sizes, n_pool, spread, relevance):
     own = draw.normal(n_tasks, n_classes, 1, n_features)
     clusters = draw.normal(n_tasks, n_classes, n_clusters, n_features)
     apart = draw.uniform(n_tasks, 1, 1, 1, low=0.3, high=1.5) if n_clusters > 1 else 0.0
-    centres = ((1 - together) * own + together * shared + apart * clusters) * scale             # (B, C, K, D)
+    centres = ((1 - together) * own + together * shared + apart * clusters) * scale  # (B, C, K, D)
     row_cluster = (draw.uniform(n_tasks, n_pool) * n_clusters).long().clamp_max(n_clusters - 1)
     index = (y * n_clusters + row_cluster)[..., None].expand(-1, -1, n_features)
     centre = centres.flatten(1, 2).gather(1, index)
-    stretch = torch.exp(draw.uniform(n_tasks, 1, 1, high=0.2) * draw.normal(n_tasks, n_classes, 1)
-                        + draw.uniform(n_tasks, 1, 1, high=0.4) * draw.normal(n_tasks, n_classes, n_features))
+    stretch = torch.exp(
+        draw.uniform(n_tasks, 1, 1, high=0.2) * draw.normal(n_tasks, n_classes, 1)
+        + draw.uniform(n_tasks, 1, 1, high=0.4) * draw.normal(n_tasks, n_classes, n_features)
+    )
     separate = draw.chance(n_tasks, 1, 1, p=0.6)
     stretch = (separate * stretch + (1 - separate)).gather(1, y[..., None].expand(-1, -1, n_features))
     X = centre + draw.normal(n_tasks, n_pool, n_features) * spread[:, None] * stretch
@@ -386,7 +393,7 @@ def confuse(draw, y, centres):
     """
     distance = torch.cdist(centres, centres)
     distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-    nearest = distance.argmin(-1).gather(1, y)                                                  # (B, P)
+    nearest = distance.argmin(-1).gather(1, y)  # (B, P)
     rate = draw.uniform(y.shape[0], 1, high=0.3) * draw.chance(y.shape[0], 1, p=0.3)
     rate = 2 * rate * draw.uniform(y.shape[0], centres.shape[1])
     return torch.where(draw.uniform(*y.shape) < rate.gather(1, y), nearest, y)
@@ -442,7 +449,7 @@ def side_scores(draw, X, names):
     """Cosines of rows to noisy names of the classes, (B, P, C): honest, useless and lying ones."""
     n_tasks, n_classes, n_features = names.shape
     centred = X - X.mean(1, keepdim=True)
-    basis = centred[:, :min(centred.shape[1], 4 * n_features)]
+    basis = centred[:, : min(centred.shape[1], 4 * n_features)]
     noise = draw.normal(n_tasks, n_classes, basis.shape[1]) @ basis
     noise = noise / noise.norm(dim=-1, keepdim=True).clamp_min(1e-6)
     honest = names / names.norm(dim=-1, keepdim=True).clamp_min(1e-6)
@@ -468,7 +475,7 @@ def context_order(draw, y, n_classes):
     key = draw.uniform(n_tasks, n_pool)
     one_hot = torch.nn.functional.one_hot(y, n_classes).to(key.dtype)  # (B, P, C)
     # How many rows of its class come before a row, in the order of the pool.
-    rank = ((one_hot.cumsum(1) - 1) * one_hot).sum(-1)                          # (B, P)
+    rank = ((one_hot.cumsum(1) - 1) * one_hot).sum(-1)  # (B, P)
     kind = draw.uniform(n_tasks, 1)
     first = (rank == 0).to(key.dtype)
     key = torch.where(kind < 0.2, key, torch.where(kind < 0.75, key - first, key + rank))
@@ -486,5 +493,12 @@ def _split(draw, sizes, X, y, names):
     if side is None:
         seen = torch.nn.functional.one_hot(y[:, :n_labelled], sizes.n_classes).any(1)
         y_query = torch.where(seen.gather(1, y_query), y_query, -1)
-    return Tasks(X[:, :n_context], y_context, X[:, n_context:], y_query, sizes.n_classes,
-                 None if side is None else side[:, :n_context], None if side is None else side[:, n_context:])
+    return Tasks(
+        X[:, :n_context],
+        y_context,
+        X[:, n_context:],
+        y_query,
+        sizes.n_classes,
+        None if side is None else side[:, :n_context],
+        None if side is None else side[:, n_context:],
+    )

@@ -64,8 +64,18 @@ def topic(rng, n_classes):
 def topic_in_a_sentence(rng, n_classes):
     """One word of a category in a short sentence that is the same for all classes. The classes have names."""
     categories = rng.sample(read_lexicon(), n_classes)
-    patterns = ("the {} is here", "I saw the {} today", "this is about the {}", "we were near a {}", "a {} and a {}",
-                "{} or {}", "there is some {} here", "is it the {} ?", "they were with the {}", "{}")
+    patterns = (
+        "the {} is here",
+        "I saw the {} today",
+        "this is about the {}",
+        "we were near a {}",
+        "a {} and a {}",
+        "{} or {}",
+        "there is some {} here",
+        "is it the {} ?",
+        "they were with the {}",
+        "{}",
+    )
 
     def draw(rng, code):
         pattern = rng.choice(patterns)
@@ -83,8 +93,15 @@ def opinion(rng, n_classes):
         thing = rng.choice(rng.choice(read_lexicon()[:16]).words)
         side, no = (1 - code, "not ") if negation and rng.random() < 0.3 else (code, "")
         words = rng.sample(sides[side].words, 2)
-        pattern = rng.choice(("the {1} was {0}{2}", "it is {0}a {2} {1}", "a {1} , {0}{2}", "{0}{2} {1}",
-                              "I was {0}{2} and the {1} is {0}{3}"))
+        pattern = rng.choice(
+            (
+                "the {1} was {0}{2}",
+                "it is {0}a {2} {1}",
+                "a {1} , {0}{2}",
+                "{0}{2} {1}",
+                "I was {0}{2} and the {1} is {0}{3}",
+            )
+        )
         return pattern.format(no, thing, *words)
 
     return Rule(draw, 2, tuple(side.names for side in sides))
@@ -245,6 +262,17 @@ def either_property(rng, n_classes):
     return Rule(draw, 2)
 
 
-TRAINING_FAMILIES = (topic, topic_in_a_sentence, opinion, keyword, end_word, lookup, size_of_number, length, order,
-                     attribute, vote)
+TRAINING_FAMILIES = (
+    topic,
+    topic_in_a_sentence,
+    opinion,
+    keyword,
+    end_word,
+    lookup,
+    size_of_number,
+    length,
+    order,
+    attribute,
+    vote,
+)
 HELD_OUT_FAMILIES = (after_a_marker, middle_word, two_topics_a_class, punctuation, either_property)

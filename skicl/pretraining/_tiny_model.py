@@ -3,8 +3,16 @@
 import torch
 
 
-def tiny_language_model(seed=0, *, induction=True, hidden_size=128, num_hidden_layers=3, num_attention_heads=4,
-                        intermediate_size=256, max_position_embeddings=1024):
+def tiny_language_model(
+    seed=0,
+    *,
+    induction=True,
+    hidden_size=128,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    intermediate_size=256,
+    max_position_embeddings=1024,
+):
     """A GPT-NeoX of half a million weights, and a tokenizer for the words of the episodes.
 
     Networks of this size take very long to find out by themselves that an answer can be looked up in the context. The
@@ -56,15 +64,26 @@ def tiny_language_model(seed=0, *, induction=True, hidden_size=128, num_hidden_l
 
     tokenizer = lexicon_tokenizer()
     if induction and min(num_hidden_layers, num_attention_heads) < 2:
-        raise ValueError(f"`induction` needs two layers and two heads, got {num_hidden_layers} and "
-                         f"{num_attention_heads}. Take more of them, or induction=False.")
+        raise ValueError(
+            f"`induction` needs two layers and two heads, got {num_hidden_layers} and "
+            f"{num_attention_heads}. Take more of them, or induction=False."
+        )
     rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}
     end = tokenizer.eos_token_id
     config = GPTNeoXConfig(
-        vocab_size=len(tokenizer), hidden_size=hidden_size, num_hidden_layers=num_hidden_layers,
-        num_attention_heads=num_attention_heads, intermediate_size=intermediate_size,
-        max_position_embeddings=max_position_embeddings, tie_word_embeddings=True, attention_bias=True,
-        use_parallel_residual=False, hidden_act="gelu", rope_parameters=rope, bos_token_id=end, eos_token_id=end,
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        num_hidden_layers=num_hidden_layers,
+        num_attention_heads=num_attention_heads,
+        intermediate_size=intermediate_size,
+        max_position_embeddings=max_position_embeddings,
+        tie_word_embeddings=True,
+        attention_bias=True,
+        use_parallel_residual=False,
+        hidden_act="gelu",
+        rope_parameters=rope,
+        bos_token_id=end,
+        eos_token_id=end,
     )
     with torch.random.fork_rng(devices=[]):
         network = GPTNeoXForCausalLM(config).eval()
@@ -113,14 +132,14 @@ def start_as_induction_heads(network, generator, *, sharpness=10.0, gain=0.07, m
         bias = attention.query_key_value.bias.view(n_heads, 3, size)
         writing = attention.dense.weight.view(width, n_heads, size)
         for head in range(n_heads):
-            if layer == 0:      # bring the token `head + 1` places back into the channels of this head
+            if layer == 0:  # bring the token `head + 1` places back into the channels of this head
                 angle = frequencies * (head + 1)
                 bias[head, 0, : rotated // 2] = sharpness
                 bias[head, 1, : rotated // 2] = sharpness * angle.cos()
                 bias[head, 1, rotated // 2 : rotated] = sharpness * angle.sin()
                 reading[head, :2] *= 0.1
                 reading[head, 2], writing[:, head] = token, gain * channels[:, head]
-            else:               # what stood `head + 1` places before here, against one place more there
+            else:  # what stood `head + 1` places before here, against one place more there
                 there = min(head + 1, n_heads - 1)
                 reading[head, :2] = 0.0
                 reading[head, 0, rotated:] = match * channels[:, head, : size - rotated].T
@@ -152,8 +171,13 @@ def lexicon_tokenizer():
     bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False, trim_offsets=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, bytes_])
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=1024, min_frequency=2, special_tokens=["<|endoftext|>"],
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=1024,
+        min_frequency=2,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(training_words(), trainer)
     special = {name: "<|endoftext|>" for name in ("eos_token", "pad_token")}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=1024, **special)

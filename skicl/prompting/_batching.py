@@ -34,7 +34,7 @@ def in_batches(sizes, batch_size, run):
     [0] 2
     2
     """
-    order = sorted(range(len(sizes)), key=lambda i: -sizes[i])      # the largest first: lack of memory shows at once
+    order = sorted(range(len(sizes)), key=lambda i: -sizes[i])  # the largest first: lack of memory shows at once
     given, start = batch_size, 0
     while start < len(order):
         try:

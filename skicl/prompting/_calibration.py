@@ -197,8 +197,9 @@ class DomainCalibration(_ShiftCalibration):
         for values in zip(*rows):
             words = [word for value in values for word in value.split()] or [""]
             length = max(1, round(len(words) / len(values)))
-            fields.append([" ".join(words[i] for i in random.randint(len(words), size=length))
-                           for _ in range(self.n_texts)])
+            fields.append(
+                [" ".join(words[i] for i in random.randint(len(words), size=length)) for _ in range(self.n_texts)]
+            )
         return list(zip(*fields))
 
 
@@ -386,7 +387,7 @@ class AffineCalibration(BaseCalibration):
             Log-probabilities.
         """
         check_is_fitted(self, "scale_")
-        fitted = vars(self)     # of one fit, even if another ends meanwhile
+        fitted = vars(self)  # of one fit, even if another ends meanwhile
         return log_softmax(_centred(log_proba) * fitted["scale_"] - fitted["bias_"], axis=1)
 
 
@@ -429,8 +430,10 @@ def resolve_calibration(calibration):
     names = ", ".join(map(repr, CALIBRATIONS))
     if isinstance(calibration, str):
         if calibration not in CALIBRATIONS:
-            raise ValueError(f"`calibration` must be None, a calibrator or one of {names}, got {calibration!r}."
-                             + did_you_mean(calibration, CALIBRATIONS))
+            raise ValueError(
+                f"`calibration` must be None, a calibrator or one of {names}, got {calibration!r}."
+                + did_you_mean(calibration, CALIBRATIONS)
+            )
         return CALIBRATIONS[calibration]()
     if not all(callable(getattr(calibration, name, None)) for name in ("probes", "fit", "transform")):
         raise TypeError(

@@ -55,8 +55,9 @@ class PromptEnsemble(BaseEstimator):
     array([[0.375, 0.625]])
     """
 
-    def __init__(self, n_members=5, *, vary=("demonstrations",), templates=None, words=None, combine="mean",
-                 random_state=0):
+    def __init__(
+        self, n_members=5, *, vary=("demonstrations",), templates=None, words=None, combine="mean", random_state=0
+    ):
         self.n_members = n_members
         self.vary = vary
         self.templates = templates
@@ -75,17 +76,23 @@ class PromptEnsemble(BaseEstimator):
         for name in ("n_members", "random_state"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Integral) or value < (name == "n_members"):
-                raise ValueError(f"`{name}` must be a {'positive' if name == 'n_members' else 'non-negative'} integer, "
-                                 f"got {value!r}.")
+                raise ValueError(
+                    f"`{name}` must be a {'positive' if name == 'n_members' else 'non-negative'} integer, "
+                    f"got {value!r}."
+                )
         if isinstance(self.vary, str) or not len(self.vary) or not set(self.vary) <= set(VARIED):
             raise ValueError(f"`vary` must be a list of some of {', '.join(map(repr, VARIED))}, got {self.vary!r}.")
         if self.combine not in COMBINED:
-            raise ValueError(f"`combine` must be one of {', '.join(map(repr, COMBINED))}, got {self.combine!r}."
-                             + did_you_mean(self.combine, COMBINED))
+            raise ValueError(
+                f"`combine` must be one of {', '.join(map(repr, COMBINED))}, got {self.combine!r}."
+                + did_you_mean(self.combine, COMBINED)
+            )
         for name, given, varied in (("templates", self.templates, "template"), ("words", self.words, "words")):
             if (varied in self.vary) != bool(given):
-                raise ValueError(f"`{name}` is {given!r}, and `vary` is {self.vary!r}. Give a list of {name} if and "
-                                 f"only if {varied!r} is in `vary`.")
+                raise ValueError(
+                    f"`{name}` is {given!r}, and `vary` is {self.vary!r}. Give a list of {name} if and "
+                    f"only if {varied!r} is in `vary`."
+                )
 
     def members(self, recipe, classes):
         """The recipes of the prompts.
@@ -111,8 +118,10 @@ class PromptEnsemble(BaseEstimator):
             member, seed = recipe, self.random_state + number
             if "demonstrations" in self.vary and recipe.selector is not None:
                 if "random_state" not in recipe.selector.get_params():
-                    raise ValueError(f"`vary` holds 'demonstrations', and {type(recipe.selector).__name__} has no "
-                                     "random_state. Vary the order, the template or the words instead.")
+                    raise ValueError(
+                        f"`vary` holds 'demonstrations', and {type(recipe.selector).__name__} has no "
+                        "random_state. Vary the order, the template or the words instead."
+                    )
                 member = member._replace(selector=clone(recipe.selector).set_params(random_state=seed))
             if "order" in self.vary:
                 member = member._replace(shuffle=seed)

@@ -55,7 +55,7 @@ class AnchoredText:
         if cut > 0:
             tail = encode([text[cut:]])[0]
             common = _common_end(self.ids, tail)
-            skipped = len(tail) - common            # a tokenizer may put a space of its own before a text
+            skipped = len(tail) - common  # a tokenizer may put a space of its own before a text
             if common >= 2 * MARGIN and skipped < MARGIN:
                 self._tail, self._head = text[cut:], self.ids[: len(self.ids) - common]
                 self._kept = (skipped, tail[: skipped + MARGIN])
@@ -116,7 +116,7 @@ def tokenize_jointly(encode, anchor, first, queries, cue, continuations):
         if quick is None or number == 0:
             exact = _split(row, anchor.followed_by([query + text for text in continuations]))
             if quick is not None and quick != exact:
-                known = None                        # the cue alone does not tell the tokens of what follows
+                known = None  # the cue alone does not tell the tokens of what follows
             quick = exact
         prompts.append(TokenizedPrompt(first + quick.ids, quick.continuations))
     return prompts

@@ -112,7 +112,7 @@ def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary
         In the order of the prompts.
     """
     n_kept = shared_beginning([prompt.ids for prompt in prompts], prefix.ids)
-    n_kept = min(n_kept, min(len(prompt.ids) for prompt in prompts) - 1)       # a row must have a token of its own
+    n_kept = min(n_kept, min(len(prompt.ids) for prompt in prompts) - 1)  # a row must have a token of its own
     shape = (len(prompts), len(prompts[0].continuations))
     found = LabelScores(
         np.zeros(shape),

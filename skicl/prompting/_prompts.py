@@ -146,8 +146,15 @@ class Prompts:
             groups, cut = self._tokenized(rows, plans, numbers)
             shortened += cut
             for prefix, some, prompts in self._jobs(groups):
-                scores = score_labels(self.model, prefix, prompts, batch_size=size, states=states,
-                                      vocabulary=vocabulary, progress=progress)
+                scores = score_labels(
+                    self.model,
+                    prefix,
+                    prompts,
+                    batch_size=size,
+                    states=states,
+                    vocabulary=vocabulary,
+                    progress=progress,
+                )
                 size = scores.batch_size
                 found.append((some, scores))
         if shortened:
@@ -313,8 +320,9 @@ class Prompts:
     def _frame(self, plan):
         rows, words, columns = self._demonstrations
         some = [(rows[i], words[i]) for i in plan]
-        return self._template.frame(some, columns, labels=self._labels, candidate=self._candidate,
-                                    tokenizer=self.model.tokenizer)
+        return self._template.frame(
+            some, columns, labels=self._labels, candidate=self._candidate, tokenizer=self.model.tokenizer
+        )
 
     def _first(self, frame):
         """Tokens before the text; a chat template mostly writes them itself."""

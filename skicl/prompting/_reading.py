@@ -147,7 +147,7 @@ def read_rows(model, prefix, n_kept, rows, wanted, *, keep=False, states=False, 
         column = {place: i for i, place in enumerate(places)}
         index = torch.arange(len(rows), device=logits.device)
         last = torch.tensor([column[before + row[-1][0]] for row in wanted], device=logits.device)
-        log_probs = _at_least_float32(logits).log_softmax(-1)   # B, U, V
+        log_probs = _at_least_float32(logits).log_softmax(-1)  # B, U, V
         found = _gather(log_probs, wanted, column, before)
         last_states = None
         if states:

@@ -93,7 +93,7 @@ def neighbor_scores(anchors, codes, vocabulary, n_classes):
     floor = np.log(np.finfo(np.float32).tiny)
     anchors, vocabulary = (np.maximum(part, floor).astype(np.float64) for part in (anchors, vocabulary))
     entropy = (np.exp(anchors) * anchors).sum(axis=1)
-    divergence = entropy - vocabulary @ np.exp(anchors).T           # KL(anchor, query)
+    divergence = entropy - vocabulary @ np.exp(anchors).T  # KL(anchor, query)
     nearest = np.argsort(divergence, axis=1, kind="stable")[:, :NEIGHBORS]
     votes = np.stack([(codes[nearest] == label).sum(axis=1) for label in range(n_classes)], axis=1)
     return np.log((votes + 1 / n_classes) / (nearest.shape[1] + 1))
@@ -113,5 +113,7 @@ def check_readout(readout):
         If it is none of ``READOUTS``.
     """
     if not (isinstance(readout, str) and readout in READOUTS):
-        raise ValueError(f"`readout` must be one of {', '.join(map(repr, READOUTS))}, got {readout!r}."
-                         + did_you_mean(readout, READOUTS))
+        raise ValueError(
+            f"`readout` must be one of {', '.join(map(repr, READOUTS))}, got {readout!r}."
+            + did_you_mean(readout, READOUTS)
+        )

@@ -125,7 +125,7 @@ def read_records(X, *, columns=None):
             raise ValueError("`X` is empty: found 0 sample(s) while a minimum of 1 is required.")
     else:
         names = tuple(f"x{i}" for i in range(X.shape[1])) if columns is None else tuple(str(name) for name in columns)
-        X = X.astype(str) if X.dtype.kind in "mM" else X     # as a list, dates to the nanosecond are large integers
+        X = X.astype(str) if X.dtype.kind in "mM" else X  # as a list, dates to the nanosecond are large integers
         values = [X[:, i].tolist() for i in range(X.shape[1])]
     for column in values:
         warn_of_media_paths(column)

@@ -135,8 +135,10 @@ class StratifiedDemonstrations(BaseEstimator):
         """
         check_count(self.k)
         if not (isinstance(self.order, str) and self.order in ORDERS):
-            raise ValueError(f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {self.order!r}."
-                             + did_you_mean(self.order, ORDERS))
+            raise ValueError(
+                f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {self.order!r}."
+                + did_you_mean(self.order, ORDERS)
+            )
         random = check_random_state(self.random_state)
         y = read_all_labels(y)
         chosen = by_turns([random.permutation(np.flatnonzero(y == label)) for label in np.unique(y)], self.k, random)

@@ -106,7 +106,7 @@ class NearestDemonstrations(BaseEstimator):
             In the order of the prompt.
         """
         check_is_fitted(self, "encoder_")
-        fitted = vars(self)     # of one fit, even if another ends meanwhile
+        fitted = vars(self)  # of one fit, even if another ends meanwhile
         likeness = unit_vectors(fitted["encoder_"].transform(X)) @ fitted["_vectors"].T
         ranked = np.argsort(-_dense(likeness), axis=1, kind="stable")
         if self.per_class:
@@ -194,7 +194,7 @@ class DiverseDemonstrations(BaseEstimator):
             In the order of the prompt.
         """
         check_is_fitted(self, "encoder_")
-        fitted = vars(self)     # of one fit, even if another ends meanwhile
+        fitted = vars(self)  # of one fit, even if another ends meanwhile
         vectors = fitted["_vectors"]
         likeness = _dense(unit_vectors(fitted["encoder_"].transform(X)) @ vectors.T)
         among = _dense(vectors @ vectors.T)
@@ -346,7 +346,7 @@ def vote_k(likeness, k, n_neighbors, rho, random):
     """
     n_rows = len(likeness)
     others = likeness - 4 * np.eye(n_rows)
-    votes = np.zeros((n_rows, n_rows), bool)                        # of the row, for the column
+    votes = np.zeros((n_rows, n_rows), bool)  # of the row, for the column
     nearest = np.argsort(-others, axis=1, kind="stable")[:, : min(n_neighbors, n_rows - 1)]
     np.put_along_axis(votes, nearest, True, axis=1)
     shown, left, chosen = np.zeros(n_rows), np.ones(n_rows, bool), []
@@ -413,8 +413,9 @@ def check_order(order):
         If it is none of ``ORDERS``.
     """
     if not (isinstance(order, str) and order in ORDERS):
-        raise ValueError(f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {order!r}."
-                         + did_you_mean(order, ORDERS))
+        raise ValueError(
+            f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {order!r}." + did_you_mean(order, ORDERS)
+        )
 
 
 def _turns(codes):

@@ -82,7 +82,7 @@ class PromptedTask:
 
     def __init__(self, recipe, columns):
         self.recipe, self.columns = recipe, columns
-        self.read_with = None       # the weights that prompts were read with, for the owner of the task to compare
+        self.read_with = None  # the weights that prompts were read with, for the owner of the task to compare
 
     def fit(self, model, rows, codes, shared=None):
         """Choose demonstrations, read what their prompts share, calibrate.
@@ -136,7 +136,7 @@ class PromptedTask:
         -------
         scores : TaskScores
         """
-        if self._prompts is None or self._prompts.model is not model:      # a loaded pickle, a model loaded anew
+        if self._prompts is None or self._prompts.model is not model:  # a loaded pickle, a model loaded anew
             self._prompts, self._anchors = self._new_prompts(model), None
             self._keep()
         log_proba, mass = self._plain(rows, self._plans(rows), progress)
@@ -213,7 +213,7 @@ class PromptedTask:
         if self._anchors is None:
             self._anchors = self._read_anchors()
         found = []
-        for start in range(0, len(rows), ANCHORS):      # the log-probabilities of all tokens take much memory
+        for start in range(0, len(rows), ANCHORS):  # the log-probabilities of all tokens take much memory
             some = slice(start, start + ANCHORS)
             read, log_probs = self._read(rows[some], plans[some], progress)
             by = centroid_scores if readout == "hidden_centroid" else neighbor_scores
@@ -239,8 +239,9 @@ class PromptedTask:
         if text is None:
             text = self.recipe.template.parts(self.columns).cue.lstrip()
         if not text:
-            raise ValueError("`domain_prompt` is None and the template has no words before {label}. Give one for "
-                             "normalize='pmi'.")
+            raise ValueError(
+                "`domain_prompt` is None and the template has no words before {label}. Give one for normalize='pmi'."
+            )
         return self._prompts.score_text(text)
 
     def _training_plans(self, numbers):
@@ -269,7 +270,7 @@ class PromptedTask:
         shown = set(self.plan_ or ())
         order = np.random.RandomState(0).permutation(len(self._rows))
         seen, keys = {}, []
-        for i in order:                             # the place of a row among those of its class that are as it is
+        for i in order:  # the place of a row among those of its class that are as it is
             key = (int(i) in shown, int(self._codes[i]))
             seen[key] = seen.get(key, -1) + 1
             keys.append((key[0], seen[key], int(i)))

@@ -406,9 +406,7 @@ def _chat_frame(tokenizer, instruction, bodies, cue, parts):
         messages.append({"role": "assistant", "content": stub + parts.gap * bool(stub) + word})
     asked = _apply(tokenizer, [*messages, {"role": "user", "content": _MARK}], True)
     head, _, tail = asked.rpartition(_MARK)
-    answered = _apply(
-        tokenizer, [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}], False
-    )
+    answered = _apply(tokenizer, [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}], False)
     end = answered.rpartition(_MARK)[2]
     return Frame(head, question + tail + stub, parts.gap if stub else "", end, True)
 

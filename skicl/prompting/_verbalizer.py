@@ -69,14 +69,20 @@ class Verbalizer(BaseEstimator):
             If another parameter is unusable.
         """
         if not (self.words is None or isinstance(self.words, Mapping | list | tuple)):
-            raise TypeError(f"`words` must be a dict from classes to words, a list with an entry for each class, or "
-                            f"None, got {self.words!r}.")
+            raise TypeError(
+                f"`words` must be a dict from classes to words, a list with an entry for each class, or "
+                f"None, got {self.words!r}."
+            )
         if not (isinstance(self.normalize, str) and self.normalize in NORMALIZATIONS):
-            raise ValueError(f"`normalize` must be one of {_listed(NORMALIZATIONS)}, got {self.normalize!r}."
-                             + did_you_mean(self.normalize, NORMALIZATIONS))
+            raise ValueError(
+                f"`normalize` must be one of {_listed(NORMALIZATIONS)}, got {self.normalize!r}."
+                + did_you_mean(self.normalize, NORMALIZATIONS)
+            )
         if not (isinstance(self.low_mass, str) and self.low_mass in LOW_MASS):
-            raise ValueError(f"`low_mass` must be one of {_listed(LOW_MASS)}, got {self.low_mass!r}."
-                             + did_you_mean(self.low_mass, LOW_MASS))
+            raise ValueError(
+                f"`low_mass` must be one of {_listed(LOW_MASS)}, got {self.low_mass!r}."
+                + did_you_mean(self.low_mass, LOW_MASS)
+            )
         if not (isinstance(self.min_mass, Real) and 0 <= self.min_mass <= 1):
             raise ValueError(f"`min_mass` must be a probability from 0 to 1, got {self.min_mass!r}.")
         if not (self.domain_prompt is None or isinstance(self.domain_prompt, str)):
@@ -106,8 +112,10 @@ class Verbalizer(BaseEstimator):
             words = [[str(label)] for label in classes]
         elif not isinstance(self.words, Mapping):
             if len(self.words) != len(classes):
-                raise ValueError(f"`words` has {len(self.words)} entries, and there are {len(classes)} classes: "
-                                 f"{classes[:10]!r}. Give one for each, in this order.")
+                raise ValueError(
+                    f"`words` has {len(self.words)} entries, and there are {len(classes)} classes: "
+                    f"{classes[:10]!r}. Give one for each, in this order."
+                )
             words = [[some] if isinstance(some, str) else list(some) for some in self.words]
         else:
             missing = [label for label in classes if label not in self.words]
@@ -130,8 +138,10 @@ class Verbalizer(BaseEstimator):
                         f"`words` has {word!r} for the class {label!r}: expected a string that is not blank."
                     )
                 if word in seen:
-                    raise ValueError(f"`words` has {word!r} twice, for {seen[word]!r} and {label!r}: a word must stand "
-                                     "for one class.")
+                    raise ValueError(
+                        f"`words` has {word!r} twice, for {seen[word]!r} and {label!r}: a word must stand "
+                        "for one class."
+                    )
                 seen[word] = label
         return words
 

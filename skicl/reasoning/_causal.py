@@ -54,9 +54,9 @@ class CausalContext(NamedTuple):
     """A context that was read: keys and values of its tokens, and the coordinates in which queries are read."""
 
     whitening: Whitening
-    lengths: torch.Tensor               # (B, m, 1), rows in a block
-    layers: tuple[Cache, ...]           # (S, heads, 2 P, channels of a head)
-    n_classes: torch.Tensor             # (), the number C
+    lengths: torch.Tensor  # (B, m, 1), rows in a block
+    layers: tuple[Cache, ...]  # (S, heads, 2 P, channels of a head)
+    n_classes: torch.Tensor  # (), the number C
 
 
 class CausalReasoner(Reasoner):
@@ -109,8 +109,9 @@ class CausalReasoner(Reasoner):
         super().__init__()
         self.config = config if config is not None else CausalConfig()
         if self.config.n_channels % self.config.n_heads:
-            raise ValueError(f"`n_channels` must be a multiple of `n_heads`, got {self.config.n_channels} and "
-                             f"{self.config.n_heads}.")
+            raise ValueError(
+                f"`n_channels` must be a multiple of `n_heads`, got {self.config.n_channels} and {self.config.n_heads}."
+            )
         self.network = CausalNetwork(**asdict(self.config))
         self.reset_parameters()
 
@@ -148,7 +149,7 @@ class CausalReasoner(Reasoner):
             raise ValueError(f"`n_points` must be from 2 to {self.config.n_points}, got {n_points!r}.")
         other = CausalReasoner(replace(self.config, n_points=n_points)).to(self.network.position)
         weights = self.state_dict()
-        weights["network.position"] = weights["network.position"][:2 * n_points]
+        weights["network.position"] = weights["network.position"][: 2 * n_points]
         other.load_state_dict(weights, strict=True)
         return other.train(self.training)
 
@@ -183,8 +184,10 @@ class CausalReasoner(Reasoner):
         """
         X, y, n_classes = evidence.X.double(), evidence.y.to(evidence.X.device), evidence.n_classes
         if evidence.side is not None:
-            raise ValueError("`side` must be None: this reasoner reads labelled rows only, no outside scores. Use the "
-                             "default reasoner for them.")
+            raise ValueError(
+                "`side` must be None: this reasoner reads labelled rows only, no outside scores. Use the "
+                "default reasoner for them."
+            )
         weight = torch.ones_like(X[..., 0]) if evidence.weight is None else evidence.weight.to(X)
         like = self.network.position
         with torch.no_grad():
@@ -192,9 +195,9 @@ class CausalReasoner(Reasoner):
             order = canonical_order(points, y)
             index, lengths = cut_into_blocks(order, weight * (y >= 0), self.config.n_points - 1, N_BLOCKS)
             task = torch.arange(len(index), device=X.device)[:, None, None]
-            rows = points[task, index][:, :, None].expand(-1, -1, n_classes, -1, -1)        # (B, m, C, P, r)
+            rows = points[task, index][:, :, None].expand(-1, -1, n_classes, -1, -1)  # (B, m, C, P, r)
             classes = torch.arange(n_classes, device=X.device)[:, None]
-            labels = (y[task, index][:, :, None] == classes).long()                         # (B, m, C, P)
+            labels = (y[task, index][:, :, None] == classes).long()  # (B, m, C, P)
         layers = self.network.encode(rows.flatten(0, 2).to(like), labels.flatten(0, 2).to(like.device))
         return CausalContext(whitening, lengths[..., None], layers, torch.tensor(n_classes))
 
@@ -302,10 +305,15 @@ class CausalReasoner(Reasoner):
         task = torch.arange(n_tasks, device=points.device).repeat_interleave(n_blocks * n_classes)
         n_tokens = context.layers[0].keys.shape[2]
         size = max(1, WEIGHTS_AT_A_TIME // (self.config.n_heads * points.shape[1] * (n_tokens + 1) or 1))
-        found = [read([Cache(*(part[i:i + size] for part in layer)) for layer in context.layers],
-                      lengths[i:i + size], points[task[i:i + size]])
-                 for i in range(0, len(task), size)]
-        log_odds = torch.cat(found, -2).unflatten(-2, (n_tasks, n_blocks, n_classes))       # (..., B, m, C, Q)
+        found = [
+            read(
+                [Cache(*(part[i : i + size] for part in layer)) for layer in context.layers],
+                lengths[i : i + size],
+                points[task[i : i + size]],
+            )
+            for i in range(0, len(task), size)
+        ]
+        log_odds = torch.cat(found, -2).unflatten(-2, (n_tasks, n_blocks, n_classes))  # (..., B, m, C, Q)
         # The first block counts even if it is empty: then nothing is known but the position.
         counts = (context.lengths.to(log_odds) > 0).to(log_odds).index_fill(1, torch.zeros_like(task[:1]), 1.0)
         return ((log_odds * counts[..., None]).sum(-3) / counts.sum(1)[..., None]).mT

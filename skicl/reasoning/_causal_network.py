@@ -46,7 +46,7 @@ class CausalBlock(nn.Module):
         """New states (S, Q, H) of queries: each attends to the cached tokens that are visible (S, T), and to itself."""
         query, key, value = self._split(state)
         query = query * key.shape[-1] ** -0.5
-        logits = (query @ cache.keys.mT).masked_fill(~visible[:, None, None], -torch.inf)       # (S, A, Q, T)
+        logits = (query @ cache.keys.mT).masked_fill(~visible[:, None, None], -torch.inf)  # (S, A, Q, T)
         own = (query * key).sum(-1, keepdim=True)
         weights = torch.cat([logits, own], -1).softmax(-1)
         heard = weights[..., :-1] @ cache.values + weights[..., -1:] * value
@@ -54,7 +54,7 @@ class CausalBlock(nn.Module):
 
     def _split(self, state):
         parts = self.attention_in(self.norm_attention(state)).chunk(3, -1)
-        return [part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in parts]       # (S, A, T, K)
+        return [part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in parts]  # (S, A, T, K)
 
     def _update(self, state, heard):
         state = state + self.attention_out(heard.transpose(1, 2).flatten(2))
@@ -117,7 +117,7 @@ class CausalNetwork(nn.Module):
 
     def score(self, caches, lengths, X):
         """Log-odds (S, Q) of queries X (S, Q, D), each after the first ``lengths`` (S,) points of its sequence."""
-        return self._log_odds(deque(self._query_states(caches, lengths, X), maxlen=1).pop())     # the last one
+        return self._log_odds(deque(self._query_states(caches, lengths, X), maxlen=1).pop())  # the last one
 
     def score_all_layers(self, caches, lengths, X):
         """The same, (L, S, Q), read out after every layer."""
@@ -127,7 +127,7 @@ class CausalNetwork(nn.Module):
         """States (S, Q, H) of queries after one layer after the other."""
         state = self.read_features(X) + self.position[2 * lengths][:, None]
         tokens = torch.arange(caches[0].keys.shape[2], device=X.device)
-        visible = tokens < 2 * lengths[:, None]                                                 # (S, T)
+        visible = tokens < 2 * lengths[:, None]  # (S, T)
         for block, cache in zip(self.blocks, caches):
             state = block.read(state, cache, visible)
             yield state
@@ -136,7 +136,7 @@ class CausalNetwork(nn.Module):
         """Tokens in order x1, y1, x2, y2, ...: (S, 2 P, H)."""
         tokens = torch.stack([self.read_features(X), self.read_label(y)], 2).flatten(1, 2)
         if start is None:
-            return tokens + self.position[:tokens.shape[1]]
+            return tokens + self.position[: tokens.shape[1]]
         place = torch.arange(tokens.shape[1], device=tokens.device)
         return tokens + F.embedding(2 * start[:, None] + place, self.position)
 

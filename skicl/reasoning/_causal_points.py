@@ -73,7 +73,7 @@ def whiten(X, weight, n_features):
     whitening = _whiten_plainly(X, weight, n_features)
     coordinates = apply_whitening(whitening, X, n_features)
     # An axis has no direction of its own; that in which the rows reach farther out is taken as positive.
-    skew = (weight[..., None] * coordinates[..., :whitening.factor.shape[2]] ** 3).sum(1, keepdim=True)
+    skew = (weight[..., None] * coordinates[..., : whitening.factor.shape[2]] ** 3).sum(1, keepdim=True)
     sign = torch.where(skew < 0, -1.0, 1.0).to(X)
     coordinates = coordinates * torch.nn.functional.pad(sign, (0, n_features - sign.shape[2]), value=1.0)
     whitening = whitening._replace(factor=whitening.factor * sign)

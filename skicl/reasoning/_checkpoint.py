@@ -50,8 +50,12 @@ def save_reasoner(path, reasoner, card=None):
     {'steps': 0}
     """
     architecture = next(name for name, (_, of_reasoner) in ARCHITECTURES.items() if isinstance(reasoner, of_reasoner))
-    header = {"format": FORMAT, "architecture": architecture, "config": json.dumps(reasoner.describe()),
-              "card": json.dumps(card or {})}
+    header = {
+        "format": FORMAT,
+        "architecture": architecture,
+        "config": json.dumps(reasoner.describe()),
+        "card": json.dumps(card or {}),
+    }
     save_atomically(path, {name: t.float() for name, t in reasoner.state_dict().items()}, header)
 
 
@@ -90,11 +94,15 @@ def load_reasoner(reasoner=None):
     path = reasoner_path(reasoner)
     tensors, header = read_safetensors(path)
     if not has_format(path, header, FORMAT, WITHOUT_CHECKSUM):
-        raise ValueError(f"{str(path)!r} is not a reasoner of skicl: its format is {header.get('format')!r}, "
-                         f"expected {FORMAT!r}. Use a file written by skicl.reasoning.save_reasoner.")
+        raise ValueError(
+            f"{str(path)!r} is not a reasoner of skicl: its format is {header.get('format')!r}, "
+            f"expected {FORMAT!r}. Use a file written by skicl.reasoning.save_reasoner."
+        )
     if header["architecture"] not in ARCHITECTURES:
-        raise ValueError(f"{str(path)!r} holds a reasoner of the architecture {header['architecture']!r}, which this "
-                         f"version of skicl does not know; it knows {sorted(ARCHITECTURES)}. Update skicl.")
+        raise ValueError(
+            f"{str(path)!r} holds a reasoner of the architecture {header['architecture']!r}, which this "
+            f"version of skicl does not know; it knows {sorted(ARCHITECTURES)}. Update skicl."
+        )
     of_config, of_reasoner = ARCHITECTURES[header["architecture"]]
     network = of_reasoner(of_config(**json.loads(header["config"])))
     _check_fit(path, network.state_dict(), tensors)
@@ -161,9 +169,10 @@ def reasoner_path(reasoner=None):
     bundled = BUNDLED / f"{name}.safetensors"
     path = bundled if bundled.is_file() and os.sep not in name else Path(name)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no reasoner file at {str(path)!r}. Give the path of a .safetensors file "
-                                f"or one of the bundled names: {bundled_reasoners()}."
-                                + did_you_mean(str(path), bundled_reasoners()))
+        raise FileNotFoundError(
+            f"There is no reasoner file at {str(path)!r}. Give the path of a .safetensors file "
+            f"or one of the bundled names: {bundled_reasoners()}." + did_you_mean(str(path), bundled_reasoners())
+        )
     return path
 
 
@@ -172,6 +181,8 @@ def _check_fit(path, expected, tensors):
     wrong += [name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape]
     broken = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
     if wrong or broken:
-        raise ValueError(f"The weights in {str(path)!r} do not fit the sizes in its header: missing, unexpected, "
-                         f"misshapen or not finite: {(wrong + broken)[:5]}. The file was altered or written by "
-                         "another version of skicl; use one that this version wrote.")
+        raise ValueError(
+            f"The weights in {str(path)!r} do not fit the sizes in its header: missing, unexpected, "
+            f"misshapen or not finite: {(wrong + broken)[:5]}. The file was altered or written by "
+            "another version of skicl; use one that this version wrote."
+        )

@@ -40,7 +40,7 @@ from skicl.reasoning._preprocessing import (
 
 RANK_TOLERANCE = {torch.float32: 3e-6, torch.float64: 1e-6}
 LANDMARK_TOLERANCE = 1e-4
-LARGEST_LOG_SCALE = 2.0     # the readout sharpens or flattens its logits by at most exp of this
+LARGEST_LOG_SCALE = 2.0  # the readout sharpens or flattens its logits by at most exp of this
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class EquivariantContext(NamedTuple):
 
     classes: Classes
     views: tuple[View, ...]
-    filters: tuple[torch.Tensor, ...]       # (B, r, L * K) of all layers over the number of rows, one a view
+    filters: tuple[torch.Tensor, ...]  # (B, r, L * K) of all layers over the number of rows, one a view
     layers: tuple[Memory, ...]
 
 
@@ -157,7 +157,7 @@ class EquivariantReasoner(Reasoner):
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                bound = module.in_features ** -0.5
+                bound = module.in_features**-0.5
                 nn.init.uniform_(module.weight, -bound, bound, generator=generator)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
@@ -232,8 +232,10 @@ class EquivariantReasoner(Reasoner):
         list of Tensor of shape (B, Q, C)
             Logits, one entry per layer.
         """
-        return [self._read_out(state, memory.fit, context.classes)
-                for state, memory in zip(self._states(context, X, side), context.layers)]
+        return [
+            self._read_out(state, memory.fit, context.classes)
+            for state, memory in zip(self._states(context, X, side), context.layers)
+        ]
 
     def context_fit(self, context):
         """How well the labelled rows of a context are predicted by the others.
@@ -268,8 +270,10 @@ class EquivariantReasoner(Reasoner):
             rows = Rows(coordinates, _row_features(coordinates, None, labelled), side)
             one_hot = F.one_hot(y.clamp_min(0), evidence.n_classes).to(like) * labelled[..., None]
         n_layers, total = len(self.layers), weight.sum(1)[:, None, None]
-        filters = tuple(torch.cat([layer.filters[number](view.axes, classes.task) for layer in self.layers], -1) / total
-                        for number, view in enumerate(views))
+        filters = tuple(
+            torch.cat([layer.filters[number](view.axes, classes.task) for layer in self.layers], -1) / total
+            for number, view in enumerate(views)
+        )
         size = chunk_rows or X.shape[1]
         chunks = [(i, min(i + size, X.shape[1])) for i in range(0, X.shape[1], size)]
         parts = [rows.slice(*chunk) for chunk in chunks]
@@ -333,8 +337,15 @@ class EquivariantReasoner(Reasoner):
         n_present = present.sum(1)
         labelled = counts.sum(1)
         frequency = ((counts + 0.5) / (labelled + 0.5 * n_present)[:, None]).log()
-        task = 0.2 * torch.stack([weight.sum(1).clamp_min(1e-3).log(), labelled.clamp_min(1e-3).log(), n_present.log(),
-                                  *[participation(v.axes.spectrum).log() for v in views]], -1)
+        task = 0.2 * torch.stack(
+            [
+                weight.sum(1).clamp_min(1e-3).log(),
+                labelled.clamp_min(1e-3).log(),
+                n_present.log(),
+                *[participation(v.axes.spectrum).log() for v in views],
+            ],
+            -1,
+        )
         side, scale = None, weight.new_ones(weight.shape[0], 1, 1)
         if has_side:
             side = evidence.side.to(weight)
@@ -350,7 +361,7 @@ class EquivariantReasoner(Reasoner):
         """State of the rows before the first layer: (B, n, C, H)."""
         n_row = N_ROW_FEATURES + N_TASK_FEATURES
         by_label, by_class, by_side, by_flag, by_row = self.start.weight.split([2, 2, 1, 1, n_row], 1)
-        own = torch.stack([0.2 * classes.frequency, classes.count], -1)                     # (B, C, 2)
+        own = torch.stack([0.2 * classes.frequency, classes.count], -1)  # (B, C, 2)
         own = F.linear(own, by_class, self.start.bias) + classes.has_side * by_flag[:, 0]
         task = F.linear(classes.task, by_row[:, N_ROW_FEATURES:])
         row = F.linear(rows.features, by_row[:, :N_ROW_FEATURES]) + task[:, None]
@@ -363,7 +374,7 @@ class EquivariantReasoner(Reasoner):
 
     def _read_out(self, state, fit, classes):
         """Logits (B, n, C). A class without a labelled row gets what the rule of succession leaves it."""
-        scale = self.sharpness(torch.cat([classes.task, fit], -1))[:, None]                 # (B, 1, 1)
+        scale = self.sharpness(torch.cat([classes.task, fit], -1))[:, None]  # (B, 1, 1)
         scale = torch.exp(LARGEST_LOG_SCALE * torch.tanh(scale / LARGEST_LOG_SCALE))
         logits = self.readout(rms_norm(state))[..., 0] * scale
         absent = (classes.present == 0)[:, None]
@@ -395,8 +406,10 @@ def _run_layer(layer, filters, parts, leverages, labels, states, fits, classes, 
     """
     # One chunk: the beliefs from which rows send are those with which they read; more chunks would hold too much.
     seen = [layer.beliefs(state, classes) for state in states] if len(states) == 1 else None
-    values = [layer.send(*(seen[i] if seen else layer.beliefs(state, classes)), own, classes)
-              for i, (state, own) in enumerate(zip(states, labels))]
+    values = [
+        layer.send(*(seen[i] if seen else layer.beliefs(state, classes)), own, classes)
+        for i, (state, own) in enumerate(zip(states, labels))
+    ]
     messages, constant = layer.learn(filters, parts, values, labels)
     total = sum(own.weight.sum(1) for own in labels)[:, None]
     new_states, measured = [], []
@@ -407,8 +420,8 @@ def _run_layer(layer, filters, parts, leverages, labels, states, fits, classes, 
             believed = seen[i] if seen else layer.beliefs(states[i], classes)
             offset = layer.offset(fits[i], classes)
             new_states.append(layer.read(states[i], *believed, heard, leverages[i], part, offset, classes))
-    mass = sum((own.weight * own.labelled).sum(1) for own in labels)[:, None]                       # (B, 1)
-    summed = sum((fit * own.weight[..., None]).sum(1) for fit, own in zip(measured, labels))        # (B, F)
+    mass = sum((own.weight * own.labelled).sum(1) for own in labels)[:, None]  # (B, 1)
+    summed = sum((fit * own.weight[..., None]).sum(1) for fit, own in zip(measured, labels))  # (B, F)
     memory = Memory(messages, constant, summed / mass.clamp_min(1e-6), None)
     fits = [_fit_of_others(fit, own, summed, mass) for fit, own in zip(measured, labels)]
     return memory, new_states or states, fits

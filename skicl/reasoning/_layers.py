@@ -10,24 +10,24 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-N_VIEWS = 2             # the features themselves, and a radial kernel over them
+N_VIEWS = 2  # the features themselves, and a radial kernel over them
 N_ROW_FEATURES = 6
 N_TASK_FEATURES = 5
 N_FILTER_FEATURES = 7
-WORST_FIT = -6.0        # nats; a single absurd row must not drown what the others say
+WORST_FIT = -6.0  # nats; a single absurd row must not drown what the others say
 
 
 class Classes(NamedTuple):
     """What is known of the classes: present (B, C), log-frequency and log-count (B, C), task features."""
 
     present: torch.Tensor
-    share: torch.Tensor         # (B, 1, C) equal shares of the classes that are present
-    penalty: torch.Tensor       # (B, 1, C, 1) added to logits: 0 where the class is present
+    share: torch.Tensor  # (B, 1, C) equal shares of the classes that are present
+    penalty: torch.Tensor  # (B, 1, C, 1) added to logits: 0 where the class is present
     frequency: torch.Tensor
     count: torch.Tensor
-    task: torch.Tensor          # (B, N_TASK_FEATURES)
-    has_side: torch.Tensor      # scalar, 0 or 1
-    side_scale: torch.Tensor    # (B, 1, 1)
+    task: torch.Tensor  # (B, N_TASK_FEATURES)
+    has_side: torch.Tensor  # scalar, 0 or 1
+    side_scale: torch.Tensor  # (B, 1, 1)
 
 
 class Rows(NamedTuple):
@@ -59,10 +59,10 @@ class Labels(NamedTuple):
 class Memory(NamedTuple):
     """What queries need of one layer."""
 
-    messages: tuple[torch.Tensor, ...]      # (B, r, C * K) filtered weight vectors, one a view
-    constant: torch.Tensor                  # (B, C, A) mean values of the rows
-    fit: torch.Tensor                       # (B, F) how well rows are predicted by the others, in nats above chance
-    offset: torch.Tensor                    # (B, 1, hidden) what the task says to every query
+    messages: tuple[torch.Tensor, ...]  # (B, r, C * K) filtered weight vectors, one a view
+    constant: torch.Tensor  # (B, C, A) mean values of the rows
+    fit: torch.Tensor  # (B, F) how well rows are predicted by the others, in nats above chance
+    offset: torch.Tensor  # (B, 1, hidden) what the task says to every query
 
 
 def rms_norm(x):
@@ -99,13 +99,13 @@ class SpectralFilter(nn.Module):
         self.out = nn.Linear(32, n_values)
 
     def forward(self, axes, task):
-        relative = (axes.spectrum / axes.spectrum[:, :1].clamp_min(1e-12))[..., None]   # (B, r, 1)
+        relative = (axes.spectrum / axes.spectrum[:, :1].clamp_min(1e-12))[..., None]  # (B, r, 1)
         learned = self.out(F.silu(self.hidden(describe_spectrum(axes, task))))
         learned = 6.0 * torch.tanh(learned / 6.0)
         base = -self.power * torch.log(relative + self.ridge.exp())
         # Directions at the edge of the numerical rank fade out instead of breaking off.
         edge = relative / (relative + 1e-5)
-        return torch.exp(learned + base) * edge                                         # (B, r, K)
+        return torch.exp(learned + base) * edge  # (B, r, K)
 
 
 class EquivariantLayer(nn.Module):
@@ -126,8 +126,9 @@ class EquivariantLayer(nn.Module):
         self.values = nn.Linear(sent, heard, bias=False)
         self.filters = nn.ModuleList(SpectralFilter(k) for _ in range(N_VIEWS))
         # Messages of rare classes are small sums: each channel learns how far to undo that.
-        self.rarity = nn.Parameter(torch.cat([torch.linspace(0.0, 1.0, k).repeat(N_VIEWS),
-                                              torch.linspace(0.0, 1.0, config.n_constants)]))
+        self.rarity = nn.Parameter(
+            torch.cat([torch.linspace(0.0, 1.0, k).repeat(N_VIEWS), torch.linspace(0.0, 1.0, config.n_constants)])
+        )
         self.fits = nn.Linear(heard + 1, config.n_fits, bias=False)
         self.update = nn.Linear(h + heard + n_logits + 2, hidden, bias=False)
         self.update_row = nn.Linear(h + heard + N_VIEWS * k + N_ROW_FEATURES + N_TASK_FEATURES + config.n_fits, hidden)
@@ -144,8 +145,10 @@ class EquivariantLayer(nn.Module):
         residual = (labels.one_hot[..., None] - beliefs) * labels.labelled[:, :, None, None]
         evidence = torch.cat([normed, residual, beliefs - classes.share[..., None]], -1)
         amplification = self.amplification(classes).split(self.sizes, -1)
-        return tuple(F.linear(evidence, weight) * factor
-                     for weight, factor in zip(self.values.weight.split(self.sizes), amplification))
+        return tuple(
+            F.linear(evidence, weight) * factor
+            for weight, factor in zip(self.values.weight.split(self.sizes), amplification)
+        )
 
     def amplification(self, classes):
         """Frequency of the class to a learned negative power: (B, 1, C, V * K + A)."""
@@ -154,9 +157,11 @@ class EquivariantLayer(nn.Module):
     def learn(self, filters, parts, values, labels):
         """Messages of the values, summed over chunks of rows: filtered moments of every view, and means."""
         learned = []
-        for number, g in enumerate(filters):                                        # (B, r, K)
-            moment = sum((part.coordinates[number] * own.weight[..., None]).mT @ value[number].flatten(2)
-                         for part, own, value in zip(parts, labels, values))        # (B, r, C * K)
+        for number, g in enumerate(filters):  # (B, r, K)
+            moment = sum(
+                (part.coordinates[number] * own.weight[..., None]).mT @ value[number].flatten(2)
+                for part, own, value in zip(parts, labels, values)
+            )  # (B, r, C * K)
             moment = moment.view(*g.shape[:2], -1, g.shape[2]) * g[:, :, None]
             learned.append(moment.flatten(2))
         total = sum(own.weight.sum(1) for own in labels)[:, None, None]
@@ -170,16 +175,22 @@ class EquivariantLayer(nn.Module):
         and the total weight. It is None for queries. Leverages (B, n, V * K) are those of this layer.
         """
         n_tasks, n_rows, _ = rows.features.shape
-        heard = [(z @ message).view(n_tasks, n_rows, constant.shape[1], -1)
-                 for z, message in zip(rows.coordinates, messages)]
+        heard = [
+            (z @ message).view(n_tasks, n_rows, constant.shape[1], -1) for z, message in zip(rows.coordinates, messages)
+        ]
         mean = constant[:, None]
         if own is None:
             return torch.cat([*heard, mean.expand(-1, n_rows, -1, -1)], -1)
         values, unit, total = own
         shares = (leverage * unit[..., None])[:, :, None].chunk(N_VIEWS, -1)
         shares = [*shares, (unit / total)[:, :, None, None]]
-        return torch.cat([torch.addcmul(message, share, value, value=-1)
-                          for message, share, value in zip([*heard, mean], shares, values)], -1)
+        return torch.cat(
+            [
+                torch.addcmul(message, share, value, value=-1)
+                for message, share, value in zip([*heard, mean], shares, values)
+            ],
+            -1,
+        )
 
     def measure_fit(self, heard, rows, labels, classes):
         """Log-probability above chance that what a row heard gives to its label: (B, n, F), 0 without a label."""
@@ -200,7 +211,7 @@ class EquivariantLayer(nn.Module):
         """New state of rows, from what they believe and heard."""
         evidence = torch.cat([normed, heard, beliefs], -1)
         by_means, by_rows, _, _ = self._weights_by_row()
-        means = (classes.share[:, None] @ evidence)[..., 0, :by_means.shape[1]]             # (B, n, H + V * K + A)
+        means = (classes.share[:, None] @ evidence)[..., 0, : by_means.shape[1]]  # (B, n, H + V * K + A)
         by_row = F.linear(means, by_means) + offset
         by_row = by_row + F.linear(torch.cat([torch.log1p(leverage), rows.features], -1), by_rows)
         hidden = F.linear(evidence, self.update.weight[:, :-2]) + by_row[:, :, None]
@@ -219,7 +230,7 @@ class EquivariantLayer(nn.Module):
 def layer_channels(stacked, number, n_layers):
     """Channels of one layer out of those of all: (..., L * K) -> (..., K)."""
     k = stacked.shape[-1] // n_layers
-    return stacked[..., number * k:(number + 1) * k]
+    return stacked[..., number * k : (number + 1) * k]
 
 
 def leverages(rows, filters, n_layers):

@@ -66,14 +66,14 @@ def principal_axes(X, weight, *, tolerance):
     Axes
         With r = min(N, D) directions, or as many as the task of highest rank needs.
     """
-    total = weight.sum(1)[:, None, None]                                    # (B, 1, 1)
+    total = weight.sum(1)[:, None, None]  # (B, 1, 1)
     mean = (weight[:, :, None] * X).sum(1, keepdim=True) / total
     centred = X - mean
     variance = (weight[:, :, None] * centred.square()).sum((1, 2), keepdim=True) / total
     # Rows that differ only by the rounding of their mean are equal rows.
     rounding = (64 * torch.finfo(X.dtype).eps) ** 2 * mean.square().sum(2, keepdim=True)
     scale = torch.where(variance > rounding, variance, 1.0).sqrt()
-    rows = weight[:, :, None].sqrt() * centred / (scale * total.sqrt())     # rows' rows = covariance
+    rows = weight[:, :, None].sqrt() * centred / (scale * total.sqrt())  # rows' rows = covariance
     if X.shape[1] < X.shape[2]:
         spectrum, left = torch.linalg.eigh(rows @ rows.mT)
         directions = rows.mT @ (left / spectrum.clamp_min(1e-30).sqrt()[:, None])
@@ -136,15 +136,15 @@ def choose_landmarks(rows, weight, n_landmarks, *, tolerance):
     features = rows.new_zeros(n_tasks, m, n_rows)
     pivots, lefts = [], []
     for j in range(m):
-        pivot = (preference if j == 0 else unexplained).argmax(1, keepdim=True)         # (B, 1)
+        pivot = (preference if j == 0 else unexplained).argmax(1, keepdim=True)  # (B, 1)
         left = unexplained.gather(1, pivot)
         if kernel is not None:
-            column = kernel.index_select(0, first + pivot[:, 0])                        # (B, N)
+            column = kernel.index_select(0, first + pivot[:, 0])  # (B, N)
         else:
             column = _kernel_column(rows, norms, pivot, first + pivot[:, 0])
         if j > 0:
             so_far = features[:, :j]
-            own = so_far.gather(2, pivot[:, None].expand(-1, j, -1))                    # (B, j, 1)
+            own = so_far.gather(2, pivot[:, None].expand(-1, j, -1))  # (B, j, 1)
             column = torch.baddbmm(column[:, None], own.mT, so_far, alpha=-1)[:, 0]
         # A pivot that is explained already adds a column of zeros, and nothing after it is better.
         column = column * ((left > tolerance) * left.clamp_min(tolerance).rsqrt())
@@ -165,7 +165,7 @@ def choose_landmarks(rows, weight, n_landmarks, *, tolerance):
 
 def _kernel_column(rows, norms, pivot, index):
     """Kernel between all rows and one row of each task, (B, N)."""
-    chosen = rows.flatten(0, 1).index_select(0, index)[:, :, None]                      # (B, r, 1)
+    chosen = rows.flatten(0, 1).index_select(0, index)[:, :, None]  # (B, r, 1)
     squared = norms + norms.gather(1, pivot) - 2 * (rows @ chosen)[..., 0]
     return torch.exp(-squared.clamp_min(0.0))
 

@@ -49,6 +49,6 @@ def clear_reasoners():
 def _load(path, checksum, device, dtype):
     reasoner = load_reasoner(path)
     if file_checksum(path) != checksum:
-        raise _ChangedMeanwhile     # what raises is not kept
+        raise _ChangedMeanwhile  # what raises is not kept
     digest = checksum_of(reasoner.state_dict(), {"config": repr(reasoner.config)})
     return (reasoner if device.type == "mps" else reasoner.to(dtype)).to(device), digest

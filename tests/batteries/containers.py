@@ -21,7 +21,7 @@ def memory_map(values):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "values.joblib"
         joblib.dump(np.array(values), path)
-        return joblib.load(path, mmap_mode="r")      # the file goes, its pages stay
+        return joblib.load(path, mmap_mode="r")  # the file goes, its pages stay
 
 
 def every_other(values):
@@ -61,8 +61,23 @@ INDICES = {
 
 # -- tables of numbers; the values are small integers, so that every type holds them exactly ------------
 
-TYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
-         ">f8", ">i4", "longdouble", "object"]
+TYPES = [
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    ">f8",
+    ">i4",
+    "longdouble",
+    "object",
+]
 TABLES = {
     "list of lists": lambda values: np.asarray(values).tolist(),
     "list of tuples": lambda values: [tuple(row) for row in np.asarray(values).tolist()],
@@ -80,8 +95,17 @@ TABLES = {
     **{f"frame, {name}": lambda values, make=make: frame(values, make(len(values))) for name, make in INDICES.items()},
     **{
         f"frame of {name}": lambda values, name=name: frame(values).astype(name)
-        for name in ("float32", "Float32", "Float64", "Int64", "UInt8", "object", "int8", "int64[pyarrow]",
-                     "double[pyarrow]")
+        for name in (
+            "float32",
+            "Float32",
+            "Float64",
+            "Int64",
+            "UInt8",
+            "object",
+            "int8",
+            "int64[pyarrow]",
+            "double[pyarrow]",
+        )
     },
     "frame of mixed types": lambda values: frame(values).astype({"x0": "Int64", f"x{values.shape[1] - 1}": "float32"}),
     "frame of categories": lambda values: frame(values).astype("category"),
@@ -161,10 +185,14 @@ OF_STRINGS = {
     "polars enum": lambda labels: pl.Series(labels, dtype=pl.Enum(sorted(set(labels)))),
 }
 OF_NUMBERS = {
-    **{f"array of {name}": lambda labels, name=name: np.array(labels, dtype=name)
-       for name in ("int8", "int16", "int32", "uint8", "uint64", ">i4")},
-    **{f"series of {name}": lambda labels, name=name: pd.Series(labels, dtype=name)
-       for name in ("Int64", "UInt8", "int8", "int64[pyarrow]")},
+    **{
+        f"array of {name}": lambda labels, name=name: np.array(labels, dtype=name)
+        for name in ("int8", "int16", "int32", "uint8", "uint64", ">i4")
+    },
+    **{
+        f"series of {name}": lambda labels, name=name: pd.Series(labels, dtype=name)
+        for name in ("Int64", "UInt8", "int8", "int64[pyarrow]")
+    },
     "polars of Int8": lambda labels: pl.Series(labels, dtype=pl.Int8),
 }
 OF_TRUTHS = {
@@ -199,6 +227,9 @@ def frozen(values):
     if isinstance(values, pl.Series | pl.DataFrame):
         return str(values.to_dict() if hasattr(values, "to_dict") else values.dtype), repr(list(values))
     if isinstance(values, pd.Series | pd.DataFrame):
-        return repr(values.to_dict("list") if values.ndim == 2 else values.tolist()), repr(values.index), str(
-            values.dtypes)
+        return (
+            repr(values.to_dict("list") if values.ndim == 2 else values.tolist()),
+            repr(values.index),
+            str(values.dtypes),
+        )
     return repr(values)

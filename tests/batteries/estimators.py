@@ -246,36 +246,68 @@ def _classifiers():
     }
     yield Subject("TartClassifier", tart, NUMBERS, OTHER_NUMBERS, OF_TART, "numbers")
     yield Subject(
-        "TartClassifier, class_texts", lambda: tart(class_texts=sides), NUMBERS, only_these, OF_TART, "numbers",
+        "TartClassifier, class_texts",
+        lambda: tart(class_texts=sides),
+        NUMBERS,
+        only_these,
+        OF_TART,
+        "numbers",
         exempt={"properties": "its classes and its number of columns are given"},
     )
     yield Subject("TartClassifier, prior", lambda: tart(prior=GaussianNB()), NUMBERS, OTHER_NUMBERS, OF_TART, "numbers")
     yield Subject(
-        "TartClassifier, CausalReasoner", lambda: tart(reasoner=folder_of("reasoner")), NUMBERS, OTHER_NUMBERS,
-        OF_TART, "numbers",
+        "TartClassifier, CausalReasoner",
+        lambda: tart(reasoner=folder_of("reasoner")),
+        NUMBERS,
+        OTHER_NUMBERS,
+        OF_TART,
+        "numbers",
     )
     yield Subject(
-        "TartClassifier, texts", lambda: tart(encoder=sentences(), class_texts="labels"), WORDS, OTHER_WORDS, OF_TART,
+        "TartClassifier, texts",
+        lambda: tart(encoder=sentences(), class_texts="labels"),
+        WORDS,
+        OTHER_WORDS,
+        OF_TART,
         "texts",
     )
     yield Subject("ICLClassifier", prompted, WORDS, OTHER_WORDS, OF_PROMPTS, "texts")
     yield Subject(
-        "ICLClassifier, ensemble", lambda: prompted(calibration="batch", ensemble=2), WORDS, OTHER_WORDS, OF_PROMPTS,
-        "texts", exempt=ONE_IS_ENOUGH,
+        "ICLClassifier, ensemble",
+        lambda: prompted(calibration="batch", ensemble=2),
+        WORDS,
+        OTHER_WORDS,
+        OF_PROMPTS,
+        "texts",
+        exempt=ONE_IS_ENOUGH,
     )
     yield Subject(
         "ICLClassifier, nearest",
         lambda: prompted(demonstrations=of_prompts("NearestDemonstrations", 3), calibration="affine"),
-        WORDS, OTHER_WORDS, OF_PROMPTS, "texts", exempt=ONE_IS_ENOUGH,
+        WORDS,
+        OTHER_WORDS,
+        OF_PROMPTS,
+        "texts",
+        exempt=ONE_IS_ENOUGH,
     )
     yield Subject(
-        "ICLClassifier, knn", lambda: prompted(readout="knn"), WORDS, OTHER_WORDS, OF_PROMPTS, "texts",
+        "ICLClassifier, knn",
+        lambda: prompted(readout="knn"),
+        WORDS,
+        OTHER_WORDS,
+        OF_PROMPTS,
+        "texts",
         exempt=ONE_IS_ENOUGH,
     )
     for method in ("last_layer", "full", "contrastive", "lora"):
         yield Subject(
-            f"FineTuneClassifier, {method}", lambda method=method: tuned(method), WORDS, OTHER_WORDS, OF_CLASSIFIERS,
-            "texts", exempt={} if method == "last_layer" else ONE_IS_ENOUGH,
+            f"FineTuneClassifier, {method}",
+            lambda method=method: tuned(method),
+            WORDS,
+            OTHER_WORDS,
+            OF_CLASSIFIERS,
+            "texts",
+            exempt={} if method == "last_layer" else ONE_IS_ENOUGH,
         )
 
 
@@ -291,13 +323,23 @@ def _encoders():
     )
     rows, others = items("images")
     yield Subject(
-        "ImageEncoder", lambda: of_encoders("ImageEncoder"), rows, others, ("transform",), "images",
+        "ImageEncoder",
+        lambda: of_encoders("ImageEncoder"),
+        rows,
+        others,
+        ("transform",),
+        "images",
         exempt={**NO_LABELS, **NO_TABLE},
     )
     rows, others = items("recordings")
     yield Subject(
-        "AudioEncoder", lambda: of_encoders("AudioEncoder", sampling_rate=16000), rows, others, ("transform",),
-        "recordings", exempt={**NO_LABELS, **NO_TABLE},
+        "AudioEncoder",
+        lambda: of_encoders("AudioEncoder", sampling_rate=16000),
+        rows,
+        others,
+        ("transform",),
+        "recordings",
+        exempt={**NO_LABELS, **NO_TABLE},
     )
 
 
@@ -307,8 +349,13 @@ def _parts_of_prompts():
         yield Subject(
             name, lambda name=name: of_prompts(name), SCORES, OTHER_SCORES, ("transform",), "scores", exempt=within
         )
-    for name in ("RandomDemonstrations", "StratifiedDemonstrations", "NearestDemonstrations", "DiverseDemonstrations",
-                 "VoteKDemonstrations"):
+    for name in (
+        "RandomDemonstrations",
+        "StratifiedDemonstrations",
+        "NearestDemonstrations",
+        "DiverseDemonstrations",
+        "VoteKDemonstrations",
+    ):
         yield Subject(
             name, lambda name=name: of_prompts(name, 4), WORDS, OTHER_WORDS, ("select",), "texts", exempt=within
         )
@@ -361,7 +408,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 def answer(estimator, method, X):
     """What a method says about rows, as an array."""
     found = getattr(estimator, method)(X)
-    if isinstance(found, list):     # of selectors, one array for each query
+    if isinstance(found, list):  # of selectors, one array for each query
         found = np.stack(found)
     return np.asarray(found)
 

@@ -98,6 +98,7 @@ CONTAINERS = {
     "polars categories": (lambda v: pl.Series(v, dtype=pl.Categorical), TEXT, True),
 }
 if hasattr(np.dtypes, "StringDType"):
+
     def _strings(values, **missing):
         values = [one if isinstance(one, str) else missing["na_object"] for one in values]
         return np.array(values, dtype=np.dtypes.StringDType(**missing))

@@ -20,8 +20,20 @@ from batteries.estimators import WINE, Rows, all_alike, answers_of, each_subject
 # Small integers in unlike units; every number format holds them exactly.
 SMALL = np.floor(WINE[:, [0, 3, 4, 6]] * [1, 1, 0.5, 9])
 TRUE = SMALL > np.median(SMALL, axis=0)
-FLOATS = ("list of", "tuple of", "array in", "float64", "object", "transposed", "every other", "backwards", "read-only",
-          "memory map", "frame, ", "polars")
+FLOATS = (
+    "list of",
+    "tuple of",
+    "array in",
+    "float64",
+    "object",
+    "transposed",
+    "every other",
+    "backwards",
+    "read-only",
+    "memory map",
+    "frame, ",
+    "polars",
+)
 
 
 def fitted_and_asked(subject, X, y, new):
@@ -53,7 +65,7 @@ def test_rows_in_every_container(subject):
     X, y, new = subject.rows
     if subject.reads == "numbers":
         forms, X, new = TABLES, SMALL[::8].astype(int), SMALL[3::17].astype(int)
-        if "prior" in subject.name:     # naive Bayes of scikit-learn takes squares in float16, which has no 500 ** 2
+        if "prior" in subject.name:  # naive Bayes of scikit-learn takes squares in float16, which has no 500 ** 2
             forms = {name: form for name, form in forms.items() if name != "array of float16"}
         subject = with_vectors_of(subject, X)
         check_forms(subject, forms, X, y, new, reference=lambda values: np.array(values, dtype=float))

@@ -64,7 +64,7 @@ def test_numbers_that_are_nan_never_become_answers(subject, monkeypatch):
     """Whatever has damaged the network: the error names NaN and the weights."""
     fitted = subject.fitted()
     if getattr(fitted, "cache", None) is not None:
-        EmbeddingCache(fitted.cache).clear()        # what is known already is not computed
+        EmbeddingCache(fitted.cache).clear()  # what is known already is not computed
     for module, name in [(torch.nn.functional, "linear"), (torch, "addmm")]:
         sound = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, _of=sound, **options: _of(*args, **options) * torch.nan)
@@ -82,7 +82,7 @@ def test_weights_that_are_overwritten_in_place_are_used_as_a_whole_or_not_at_all
     """Answers are the former ones, or those after a new fit, or there is an error or a warning that says what to do."""
     estimator, files = on_copies(subject.make(), tmp_path)
     if not files:
-        return      # the packaged reasoner is overwritten nowhere
+        return  # the packaged reasoner is overwritten nowhere
     fitted = estimator.fit(subject.rows.X, subject.rows.y)
     before = answers_of(subject, fitted)
     for file in files:

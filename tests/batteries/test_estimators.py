@@ -17,13 +17,27 @@ from batteries.estimators import (
 
 FOLDER = Path(__file__).parent
 PUBLIC_METHODS = {
-    "context_influence", "decision_function", "label_mass", "predict", "predict_log_proba", "predict_proba", "select",
+    "context_influence",
+    "decision_function",
+    "label_mass",
+    "predict",
+    "predict_log_proba",
+    "predict_proba",
+    "select",
     "transform",
 }
 # What every class inherits from scikit-learn, what trains, and what takes no rows of the user's.
 OTHER_METHODS = {
-    "fit", "fit_transform", "get_feature_names_out", "get_metadata_routing", "get_params", "partial_fit", "probes",
-    "score", "set_output", "set_params",
+    "fit",
+    "fit_transform",
+    "get_feature_names_out",
+    "get_metadata_routing",
+    "get_params",
+    "partial_fit",
+    "probes",
+    "score",
+    "set_output",
+    "set_params",
 }
 each = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 

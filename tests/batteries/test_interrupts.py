@@ -160,8 +160,9 @@ def test_an_interrupted_refit_leaves_the_old_or_the_new_state(subject, amount):
     start = warmed(subject, subject.rows)
     for number, rows in enumerate(subject.others.values()):
         some = amount if number == 0 or amount is MANY else {"n_even": 2, "n_last": 3}
-        check_interrupts(subject, start, lambda one, rows=rows: one.fit(rows.X, rows.y), subject.rows.new, rows.new,
-                         some)
+        check_interrupts(
+            subject, start, lambda one, rows=rows: one.fit(rows.X, rows.y), subject.rows.new, rows.new, some
+        )
 
 
 @each_case(lambda subject: hasattr(subject.cls, "partial_fit"))
@@ -176,8 +177,9 @@ def test_an_interrupted_partial_fit_leaves_the_old_or_the_new_context(subject, a
 def test_an_interrupted_fit_transform_leaves_the_old_or_the_new_state(subject, amount):
     start = warmed(subject, subject.rows)
     for rows in subject.others.values():
-        check_interrupts(subject, start, lambda one, rows=rows: one.fit_transform(rows.X, rows.y), subject.rows.new,
-                         rows.new, amount)
+        check_interrupts(
+            subject, start, lambda one, rows=rows: one.fit_transform(rows.X, rows.y), subject.rows.new, rows.new, amount
+        )
 
 
 @each_case()
@@ -185,8 +187,12 @@ def test_an_interrupted_answer_changes_nothing(subject, amount):
     """Also the first of a loaded estimator, which reads its rows anew."""
     trained, new = subject.fitted(), subject.rows.new
     check_interrupts(
-        subject, lambda: pickle.loads(pickle.dumps(trained)), lambda one: answers_of(subject, one, quick=True), new,
-        new, amount,
+        subject,
+        lambda: pickle.loads(pickle.dumps(trained)),
+        lambda one: answers_of(subject, one, quick=True),
+        new,
+        new,
+        amount,
     )
 
 
@@ -214,14 +220,21 @@ def test_an_interrupted_refit_on_a_frame_keeps_the_names_of_the_columns(amount):
     subject = subject_named("TartClassifier")
 
     def frame(rows, letter):
-        return Rows(*(pd.DataFrame(some, columns=[f"{letter}{i}" for i in range(some.shape[1])])
-                      if getattr(some, "ndim", 0) == 2 else some for some in rows))
+        return Rows(
+            *(
+                pd.DataFrame(some, columns=[f"{letter}{i}" for i in range(some.shape[1])])
+                if getattr(some, "ndim", 0) == 2
+                else some
+                for some in rows
+            )
+        )
 
     pairs = {"x": NUMBERS, "y": OTHER_NUMBERS["fewer columns"], "z": Rows(WINE[2::8], OTHER_NAMES[2::8], NUMBERS.new)}
     frames = [frame(rows, letter) for letter, rows in pairs.items()]
     for first, then in ((frames[0], frames[1]), (frames[1], frames[2]), (frames[0], NUMBERS), (NUMBERS, frames[0])):
-        check_interrupts(subject, warmed(subject, first), lambda one, then=then: one.fit(then.X, then.y), first.new,
-                         then.new, amount)
+        check_interrupts(
+            subject, warmed(subject, first), lambda one, then=then: one.fit(then.X, then.y), first.new, then.new, amount
+        )
 
 
 @AMOUNTS
@@ -235,12 +248,24 @@ def test_an_interrupted_start_without_rows(amount):
         answers_of(subject, one, NUMBERS.new, quick=True)
         return one.set_params(class_texts=vectors)
 
-    check_interrupts(subject, start, lambda one: one.set_params(class_texts=vectors).fit(None), NUMBERS.new,
-                     NUMBERS.new, amount, rows=OTHER_NUMBERS["other rows and labels"])
-    check_interrupts(subject, lambda: tart(class_texts=vectors).fit(None),
-                     lambda one: one.fit(OTHER_NUMBERS["other rows and labels"].X,
-                                         OTHER_NUMBERS["other rows and labels"].y),
-                     NUMBERS.new, NUMBERS.new, amount, rows=OTHER_NUMBERS["other rows and labels"])
+    check_interrupts(
+        subject,
+        start,
+        lambda one: one.set_params(class_texts=vectors).fit(None),
+        NUMBERS.new,
+        NUMBERS.new,
+        amount,
+        rows=OTHER_NUMBERS["other rows and labels"],
+    )
+    check_interrupts(
+        subject,
+        lambda: tart(class_texts=vectors).fit(None),
+        lambda one: one.fit(OTHER_NUMBERS["other rows and labels"].X, OTHER_NUMBERS["other rows and labels"].y),
+        NUMBERS.new,
+        NUMBERS.new,
+        amount,
+        rows=OTHER_NUMBERS["other rows and labels"],
+    )
 
 
 # -- files -----------------------------------------------------------------------------------------
@@ -271,7 +296,7 @@ def test_an_interrupted_record_is_in_the_results_file_or_not(tmp_path, amount):
         there = ResultsFile(path, columns).records
         assert there in (records[:3], records)
         assert file.records in (records[:3], there), "what is in memory is on the disk"
-        if file.records == records[:3]:     # a run that goes on computes the record anew
+        if file.records == records[:3]:  # a run that goes on computes the record anew
             file.append(records[3])
             assert ResultsFile(path, columns).records == records
         assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
@@ -289,8 +314,15 @@ def test_an_interrupted_curve_goes_on_where_it_was(tmp_path, amount):
 
     def curve():
         # DummyClassifier has nothing of ours to interrupt, so all steps are the curve's own.
-        return few_shot_curve({"dummy": DummyClassifier()}, WINE, load_wine(return_X_y=True)[1], k=(4, 8), n_repeats=2,
-                              results_file=path, random_state=0)
+        return few_shot_curve(
+            {"dummy": DummyClassifier()},
+            WINE,
+            load_wine(return_X_y=True)[1],
+            k=(4, 8),
+            n_repeats=2,
+            results_file=path,
+            random_state=0,
+        )
 
     expected = pd.DataFrame(curve().records).drop(columns=["fit_seconds", "predict_seconds"])
 
@@ -353,8 +385,23 @@ def test_an_interrupted_command_leaves_the_old_table_or_the_new_one(tmp_path, am
     labelled, asked, out = (tmp_path / name for name in ("labelled.csv", "new.csv", "out.csv"))
     pd.DataFrame({"text": WORDS.X, "label": WORDS.y}).to_csv(labelled, index=False)
     pd.DataFrame({"text": WORDS.new}).to_csv(asked, index=False)
-    command = ["classify", "--train", labelled, "--text-column", "text", "--label-column", "label", "--predict", asked,
-               "--out", out, "--encoder", folder_of("sentence"), "--device", "cpu"]
+    command = [
+        "classify",
+        "--train",
+        labelled,
+        "--text-column",
+        "text",
+        "--label-column",
+        "label",
+        "--predict",
+        asked,
+        "--out",
+        out,
+        "--encoder",
+        folder_of("sentence"),
+        "--device",
+        "cpu",
+    ]
     old = "an earlier table\n"
     out.write_text(old)
     assert main([str(part) for part in command]) == 0

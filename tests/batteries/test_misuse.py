@@ -157,7 +157,7 @@ def test_a_memory_map_is_read_without_a_warning(subject, tmp_path):
     joblib.dump(fitted, tmp_path / "fitted")
     mapped = joblib.load(tmp_path / "fitted", mmap_mode="r")
     always = torch.is_warn_always_enabled()
-    torch.set_warn_always(True)     # torch says it once for each process otherwise
+    torch.set_warn_always(True)  # torch says it once for each process otherwise
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*not writable")

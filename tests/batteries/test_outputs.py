@@ -104,7 +104,7 @@ def test_pipelines_and_unions(subject, library):
 
     def outcome():
         parts = [("one", subject.make()), ("two", make_pipeline(subject.make(), StandardScaler()))]
-        if library == "polars" and SKLEARN < (1, 9):    # which stacks columns of one name before it renames them
+        if library == "polars" and SKLEARN < (1, 9):  # which stacks columns of one name before it renames them
             parts = parts[1:]
         pipeline = make_pipeline(FeatureUnion(parts), LogisticRegression()).fit(X, labels)
         return pipeline.predict_proba(new)
@@ -155,8 +155,10 @@ def test_early_stopping_on_frames(library, method):
 @each_library
 def test_few_shot_curves_on_frames(library):
     estimators = {
-        "tart": tart(), "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
-        "last layer": tuned("last_layer"), "prompt": prompted(),
+        "tart": tart(),
+        "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
+        "last layer": tuned("last_layer"),
+        "prompt": prompted(),
     }
     options = {"k": (6,), "n_repeats": 1, "encoder": sentences(), "raw": ("last layer", "prompt"), "random_state": 0}
 
@@ -191,7 +193,7 @@ def test_names_rows_without_labels_and_priors_on_frames(library):
     }
     for name, (classifier, y) in cases.items():
         expected = clone(classifier).fit(TEXTS, y).partial_fit(QUERIES, [None] * len(QUERIES)).predict_proba(QUERIES)
-        if name == "prior":     # scikit-learn puts no sparse matrix into a frame
+        if name == "prior":  # scikit-learn puts no sparse matrix into a frame
             classifier.encoder.set_output(transform=library)
             found = clone(classifier).fit(TEXTS, y).partial_fit(QUERIES, [None] * len(QUERIES)).predict_proba(QUERIES)
         else:

@@ -20,18 +20,41 @@ NUMBERS = [pytest.param(120, id="some"), pytest.param(1600, id="thousands", mark
 TEXTS = [pytest.param(80, id="some"), pytest.param(1200, id="thousands", marks=pytest.mark.slow)]
 # What scikit-learn says of X and y in its own words, which its checks of estimators ask for.
 OF_SCIKIT_LEARN = [
-    r"Input X contains (NaN|infinity)", r"Input y contains NaN", r"Found array with 0 (sample|feature)",
-    r"X has \d+ features", r"number of classes has to be greater than one", r"inconsistent numbers of samples",
-    r"Unknown label type", r"feature names should match", r"y should be a 1d array", r"requires y to be passed",
+    r"Input X contains (NaN|infinity)",
+    r"Input y contains NaN",
+    r"Found array with 0 (sample|feature)",
+    r"X has \d+ features",
+    r"number of classes has to be greater than one",
+    r"inconsistent numbers of samples",
+    r"Unknown label type",
+    r"feature names should match",
+    r"y should be a 1d array",
+    r"requires y to be passed",
     r"Expected 2D array, got 1D array",
 ]
 NAMES_A_PARAMETER = re.compile("|".join([r"`\w+(=.*)?`", *OF_SCIKIT_LEARN]))
 STRANGE = [0.0, -0.0, 1e-310, 1e-30, 1e30, -1e30, 1e300, -1e300, np.nan, np.inf, -np.inf, 2.0**53]
 FORMS = {name: form for name, form in TABLES.items() if "16" not in name and "nt8" not in name and ">i4" not in name}
-OF_REALS = ("list of lists", "list of tuples", "list of arrays", "list of Python floats", "array of float32",
-            "array of float64", "array of >f8", "array of object", "array in Fortran order", "every other", "backwards",
-            "read-only", "memory map", "frame, words", "frame, twice the same", "frame of Float64",
-            "frame of double[pyarrow]", "polars")
+OF_REALS = (
+    "list of lists",
+    "list of tuples",
+    "list of arrays",
+    "list of Python floats",
+    "array of float32",
+    "array of float64",
+    "array of >f8",
+    "array of object",
+    "array in Fortran order",
+    "every other",
+    "backwards",
+    "read-only",
+    "memory map",
+    "frame, words",
+    "frame, twice the same",
+    "frame of Float64",
+    "frame of double[pyarrow]",
+    "polars",
+)
 
 
 @st.composite
@@ -48,7 +71,7 @@ def tables(draw):
         "strange": (st.sampled_from(STRANGE) | st.floats(-3, 3), np.float64, OF_REALS),
         "constant": (st.just(3), np.int64, list(FORMS)),
     }[kind]
-    if kind == "whole":     # unsigned types are among the containers
+    if kind == "whole":  # unsigned types are among the containers
         elements = st.integers(0, 20)
     values = draw(st_numpy.arrays(dtype, everything, elements=elements))
     name = draw(st.sampled_from(sorted(forms)))
@@ -132,7 +155,7 @@ def test_any_texts_and_any_labels(subject, n_examples):
         X, new, form = drawn_texts
         try:
             X, new = form(X), form(new)
-        except (ValueError, TypeError, UnicodeError):       # no container of this kind holds such texts
+        except (ValueError, TypeError, UnicodeError):  # no container of this kind holds such texts
             X, new = list(X), list(new)
         drawn = data.draw(labels(len(X)))
         answered.append(check_law(subject.make, X, drawn, new))

@@ -27,8 +27,9 @@ print(json.dumps(answers))
 
 def outputs_of_python(snippets):
     """What Python prints for each snippet, in a process of its own."""
-    done = subprocess.run([sys.executable, "-I", "-c", RUN_ALL], input=json.dumps(snippets), capture_output=True,
-                          text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", RUN_ALL], input=json.dumps(snippets), capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -168,7 +169,7 @@ def determinant(matrix):
     """By expansion along the first row."""
     if len(matrix) == 1:
         return matrix[0][0]
-    minors = ([[*row[:j], *row[j + 1:]] for row in matrix[1:]] for j in range(len(matrix)))
+    minors = ([[*row[:j], *row[j + 1 :]] for row in matrix[1:]] for j in range(len(matrix)))
     return sum((-1) ** j * value * determinant(minor) for j, (value, minor) in enumerate(zip(matrix[0], minors)))
 
 
@@ -178,7 +179,7 @@ def cramer(rows):
     whole = determinant(left)
     if whole == 0:
         return None
-    replaced = ([[*row[:j], row[-1], *row[j + 1:-1]] for row in rows] for j in range(len(rows)))
+    replaced = ([[*row[:j], row[-1], *row[j + 1 : -1]] for row in rows] for j in range(len(rows)))
     return [Fraction(determinant(matrix), whole) for matrix in replaced]
 
 

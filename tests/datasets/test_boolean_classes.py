@@ -19,6 +19,7 @@ SIZE = (4, 2, 2)
 
 def by_definition(kind, function, point):
     """The value of one function at one point, literally."""
+
     def literal(sign, bit):
         return bit == 1 if sign > 0 else bit == 0
 

@@ -130,8 +130,9 @@ def test_in_weights_probabilities_are_those_of_bayes_rule():
 
 
 def test_references_are_calibrated():
-    tasks = make_bursty_classification(3000, 4, 4, n_classes=8, n_labels=4, noise=1.0, condition="novel",
-                                       random_state=0)
+    tasks = make_bursty_classification(
+        3000, 4, 4, n_classes=8, n_labels=4, noise=1.0, condition="novel", random_state=0
+    )
     best = tasks.in_context_proba.max(axis=1)
     right = tasks.in_context_proba.argmax(axis=1) == tasks.y[:, -1]
     assert right.mean() == pytest.approx(best.mean(), abs=0.03)

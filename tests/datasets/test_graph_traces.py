@@ -71,8 +71,10 @@ def log_loss(proba, y):
 def test_counting_comes_close_to_who_knows_the_graph_and_never_beats_it():
     tasks = make_graph_traces(20, 3000, size=3, random_state=0)
     best = log_loss(tasks.next_proba[:, 2500:], tasks.y[:, 2500:])
-    losses = [log_loss(tasks.count_predict(tasks.X[:, :n], tasks.y[:, :n], tasks.X[:, 2500:]), tasks.y[:, 2500:])
-              for n in (0, 50, 300, 2500)]
+    losses = [
+        log_loss(tasks.count_predict(tasks.X[:, :n], tasks.y[:, :n], tasks.X[:, 2500:]), tasks.y[:, 2500:])
+        for n in (0, 50, 300, 2500)
+    ]
     assert losses == sorted(losses, reverse=True)
     assert losses[0] == pytest.approx(np.log(9))
     assert best < losses[-1] < best + 0.02
@@ -114,8 +116,9 @@ def test_equal_seeds_and_pickle():
     first, second, other = (make_graph_traces(3, 20, random_state=s) for s in (1, 1, 2))
     assert first.data.tolist() == second.data.tolist() != other.data.tolist()
     again = pickle.loads(pickle.dumps(first))
-    np.testing.assert_array_equal(again.count_predict(first.X, first.y, first.X),
-                                  first.count_predict(first.X, first.y, first.X))
+    np.testing.assert_array_equal(
+        again.count_predict(first.X, first.y, first.X), first.count_predict(first.X, first.y, first.X)
+    )
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_a_random_state_instance_moves_on():
 def test_variants_of_one_seed_share_no_stem(task):
     """A test item is no training item with another end."""
     texts = {v: make_implicit_pattern(task, 100, variant=v, random_state=0).data for v in VARIANTS}
-    middles = {v: {text[len(text) // 4: -len(text) // 4] for text in texts[v]} for v in VARIANTS}
+    middles = {v: {text[len(text) // 4 : -len(text) // 4] for text in texts[v]} for v in VARIANTS}
     assert len(middles["pattern"] & middles["conflict"]) < 5
 
 
@@ -187,8 +187,10 @@ def test_laws_hold_at_every_difficulty(task, difficulty, variant):
 
 @each_task
 def test_difficulty_is_length(task):
-    lengths = [np.mean([len(text) for text in make_implicit_pattern(task, 200, difficulty=d, random_state=0).data])
-               for d in (1, 2, 3)]
+    lengths = [
+        np.mean([len(text) for text in make_implicit_pattern(task, 200, difficulty=d, random_state=0).data])
+        for d in (1, 2, 3)
+    ]
     assert lengths[0] < lengths[1] < lengths[2]
 
 

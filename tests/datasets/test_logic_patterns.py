@@ -18,8 +18,9 @@ def items_of(task, variant, n_items=2000):
 
 def test_in_the_pattern_the_constant_is_right_and_decides_in_half_of_the_items():
     items = items_of(BOOLEAN, "pattern", 4000)
-    decides = np.array([item.features["constant"] is {"or": True, "and": False}[item.features["operator"]]
-                        for item in items])
+    decides = np.array(
+        [item.features["constant"] is {"or": True, "and": False}[item.features["operator"]] for item in items]
+    )
     assert abs(decides.mean() - 0.5) < 0.03
     for i, (item, decided) in enumerate(zip(items, decides)):
         assert item.features["constant"] is bool(i % 2)

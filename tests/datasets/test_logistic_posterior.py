@@ -41,8 +41,10 @@ def test_draws_of_a_wide_context_are_worth_many_independent_ones():
     tasks = [task(40, seed, 10.0, d=10) for seed in range(8)]
     X, y = np.array([X for X, _ in tasks]), np.array([y for _, y in tasks])
     queries = np.random.RandomState(1).standard_normal((10, 30))
-    runs = [1 / (1 + np.exp(-10.0 * posterior_draws(X, y, 10.0, 32, 20, np.random.RandomState(s)) @ queries))
-            for s in (0, 1)]
+    runs = [
+        1 / (1 + np.exp(-10.0 * posterior_draws(X, y, 10.0, 32, 20, np.random.RandomState(s)) @ queries))
+        for s in (0, 1)
+    ]
     difference = runs[0].mean(axis=(0, 2)) - runs[1].mean(axis=(0, 2))
     # Independent draws, 640 in each run and each close to 0 or 1, would differ by about 0.02.
     assert np.sqrt((difference**2).mean()) < 0.04

@@ -38,10 +38,12 @@ def test_in_one_dimension_it_is_the_integral(scale):
     X, y, Q, _ = split(tasks, 5)
     mine = tasks.bayes_predict(X, y, Q, n_chains=300, n_draws=40)
     for i in range(4):
+
         def posterior(w, power, i=i, q=0.0):
             signs = 2 * y[i] - 1
             density = np.exp(-0.5 * w**2 + log_expit(scale * w * X[i, :, 0] * signs).sum())
             return density * expit(scale * w * q) ** power
+
         total = quad(posterior, -8, 8, args=(0,), limit=400, points=[0])[0]
         for j, q in enumerate(Q[i, :, 0]):
             value = quad(lambda w, q=q: posterior(w, 1, q=q), -8, 8, limit=400, points=[0])[0] / total
@@ -61,8 +63,10 @@ def test_nothing_beats_the_reference_and_it_is_calibrated(n_context, scale):
     assert log_loss(tasks.probability[:, n_context:], target) < log_loss(bayes, target)
     for C in (0.3, 3.0, 100.0):
         model = LogisticRegression(C=C, fit_intercept=False, max_iter=500)
-        other = [model.fit(a, b).predict_proba(c)[:, 1] if len(set(b)) > 1 else np.full(10, b.mean())
-                 for a, b, c in zip(X, y, Q)]
+        other = [
+            model.fit(a, b).predict_proba(c)[:, 1] if len(set(b)) > 1 else np.full(10, b.mean())
+            for a, b, c in zip(X, y, Q)
+        ]
         assert log_loss(bayes, target) < log_loss(np.array(other), target)
     confident = bayes > 0.8
     assert target[confident].mean() == pytest.approx(bayes[confident].mean(), abs=0.04)
@@ -70,8 +74,10 @@ def test_nothing_beats_the_reference_and_it_is_calibrated(n_context, scale):
 
 def test_more_context_is_better():
     tasks = make_logistic_tasks(50, 60, 3, random_state=1)
-    losses = [log_loss(tasks.bayes_predict(tasks.X[:, :n], tasks.y[:, :n], tasks.X[:, 50:]), tasks.y[:, 50:])
-              for n in (0, 3, 10, 50)]
+    losses = [
+        log_loss(tasks.bayes_predict(tasks.X[:, :n], tasks.y[:, :n], tasks.X[:, 50:]), tasks.y[:, 50:])
+        for n in (0, 3, 10, 50)
+    ]
     assert losses == sorted(losses, reverse=True)
 
 

@@ -34,8 +34,9 @@ def test_a_and_z_never_hang_on_one_city(variant):
 
 
 def test_the_line_with_z_is_last_first_or_between():
-    places = {v: Counter((item.features["place_of_end"], i % 2) for i, item in enumerate(items_of(v)))
-              for v in VARIANTS}
+    places = {
+        v: Counter((item.features["place_of_end"], i % 2) for i, item in enumerate(items_of(v))) for v in VARIANTS
+    }
     assert set(places["pattern"]) == {(7, 1), (0, 0)}
     assert set(places["conflict"]) == {(7, 0), (0, 1)}
     assert {place for place, _ in places["neutral"]} == set(range(1, 7))
@@ -43,7 +44,7 @@ def test_the_line_with_z_is_last_first_or_between():
 
 def test_the_line_with_a_stands_anywhere():
     places = [next(i for i, edge in enumerate(item.features["edges"]) if "A" in edge) for item in items_of("pattern")]
-    true, false = np.array(places[1::2]), np.array(places[::2]) - 1     # without the line of Z
+    true, false = np.array(places[1::2]), np.array(places[::2]) - 1  # without the line of Z
     assert abs(true.mean() - false.mean()) < 0.5
     assert set(true) == set(false) == set(range(7))
 

@@ -53,8 +53,14 @@ def test_labels_that_are_no_numbers():
 
 @pytest.mark.parametrize(
     "shapes",
-    [((5, 3), (4,), (2, 3)), ((5, 3), (5,), (2, 4)), ((5, 4), (5,), (2, 4)), ((2, 5, 3), (2, 5), (3, 2, 3)),
-     ((2, 5, 3), (2, 4), (2, 2, 3)), ((5, 3), (5,), (3,))],
+    [
+        ((5, 3), (4,), (2, 3)),
+        ((5, 3), (5,), (2, 4)),
+        ((5, 4), (5,), (2, 4)),
+        ((2, 5, 3), (2, 5), (3, 2, 3)),
+        ((2, 5, 3), (2, 4), (2, 2, 3)),
+        ((5, 3), (5,), (3,)),
+    ],
 )
 def test_shapes_that_do_not_fit(shapes):
     with pytest.raises(ValueError, match="`X_context`, `y_context` and `X_query` have the shapes"):

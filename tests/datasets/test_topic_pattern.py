@@ -46,8 +46,9 @@ def test_signs():
 def test_sizes_and_places_do_not_tell_the_answer(variant):
     items = items_of(variant, 4000)
     lengths = np.array([len(item.features["words"]) for item in items])
-    places = np.array([item.features["words"].index(item.features["named"][0]) / len(item.features["words"])
-                       for item in items])
+    places = np.array(
+        [item.features["words"].index(item.features["named"][0]) / len(item.features["words"]) for item in items]
+    )
     for values in (lengths, places):
         assert abs(values[::2].mean() - values[1::2].mean()) < 0.1 * values.std()
 

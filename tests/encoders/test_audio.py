@@ -94,9 +94,7 @@ def test_equally_long_recordings_are_encoded_together(folders, monkeypatch):
     from skicl.encoders._audio_networks import AudioModel
 
     sizes, original = [], AudioModel.vectors
-    monkeypatch.setattr(
-        AudioModel, "vectors", lambda self, *args: sizes.append(len(args[0])) or original(self, *args)
-    )
+    monkeypatch.setattr(AudioModel, "vectors", lambda self, *args: sizes.append(len(args[0])) or original(self, *args))
     equal = [recording[: len(RECORDINGS[0])] for recording in RECORDINGS]
     base, large = encoder(folders["hubert base"]), encoder(folders["hubert large"])
     base.fit_transform(equal)
@@ -265,9 +263,7 @@ def test_loading_prints_nothing_and_warns_of_nothing(folders, capfd):
 )
 def test_bad_parameters_are_refused(folders, options, error, message):
     with pytest.raises(error, match=message):
-        AudioEncoder(
-            **{"model": folders["whisper"], "device": "cpu", "sampling_rate": RATE, **options}
-        ).fit(RECORDINGS)
+        AudioEncoder(**{"model": folders["whisper"], "device": "cpu", "sampling_rate": RATE, **options}).fit(RECORDINGS)
 
 
 def test_other_models_are_refused(tiny_folder, folders):

@@ -142,8 +142,12 @@ def test_memory_of_a_worker_stays_for_its_next_task(log):
     encoder = CountingEncoder(log, cache=EmbeddingCache()).fit(["a"])
     path = os.pathsep.join([str(Path(skicl.__file__).parents[1]), str(Path(__file__).parents[1])])
     done = subprocess.run(
-        [sys.executable, "-c", program], input=pickle.dumps(encoder).hex(), capture_output=True, text=True,
-        check=False, env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, "-c", program],
+        input=pickle.dumps(encoder).hex(),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
     )
     assert done.stdout.split()[:3] == ["2", "2", "2"], done.stderr
 
@@ -347,8 +351,12 @@ def test_two_programs_on_one_folder_share_the_work(tmp_path, log):
     path = os.pathsep.join([str(Path(skicl.__file__).parents[1]), str(Path(__file__).parents[1])])
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", program, str(log), str(tmp_path / "cache")], text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
+            [sys.executable, "-c", program, str(log), str(tmp_path / "cache")],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
         )
         for _ in range(2)
     ]

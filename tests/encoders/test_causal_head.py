@@ -94,7 +94,7 @@ def test_live_models_keep_their_head():
 
 def test_the_head_follows_the_body(monkeypatch):
     network, tokenizer = pair_of("llama")
-    network.lm_head.to("meta")                      # the only other device that every machine has
+    network.lm_head.to("meta")  # the only other device that every machine has
     moved = []
     monkeypatch.setattr(network, "to", lambda device: moved.append(device))
     load_causal_model(LiveModel((network, tokenizer)), None, CPU, None, stay=True)
@@ -152,7 +152,7 @@ def test_a_head_is_never_put_on_another_body(tmp_path, monkeypatch):
     for change in ("before", "while"):
         shutil.copyfile(first, folder / "model.safetensors")
         clear_model_cache()
-        LanguageModelEncoder(str(folder), device="cpu").fit(["a text"])         # the body alone
+        LanguageModelEncoder(str(folder), device="cpu").fit(["a text"])  # the body alone
         if change == "before":
             shutil.copyfile(other, folder / "model.safetensors")
         else:

@@ -19,7 +19,10 @@ def in_another_process(path, program):
     start += "KEYS = [bytes([i]) * 16 for i in range(10)]\n"
     environment = {"PYTHONPATH": str(Path(skicl.__file__).parents[1])}
     process = subprocess.Popen(
-        [sys.executable, "-c", start + program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", start + program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env=environment,
     )
     return process, process.stdout.readline().strip()

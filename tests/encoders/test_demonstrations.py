@@ -141,7 +141,8 @@ def test_count_that_fit_is_of_whole_blocks():
 def test_count_that_fit_does_not_depend_on_which_label_a_block_has():
     """Two blocks swap a long and a short label."""
     queries = [Block((0,) * 4, 0, 4)] * 3
-    one, two = ([Block((0,) * n, 0, end) for n, end in some] for some in
-                ([(9, 4), (5, 4), (9, 4)], [(5, 3), (9, 4), (9, 4)]))     # a label may share a token with the cue
+    one, two = (
+        [Block((0,) * n, 0, end) for n, end in some] for some in ([(9, 4), (5, 4), (9, 4)], [(5, 3), (9, 4), (9, 4)])
+    )  # a label may share a token with the cue
     for room in range(30):
         assert count_that_fit(one, queries, room) == count_that_fit(two, queries, room)

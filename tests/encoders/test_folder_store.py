@@ -44,8 +44,12 @@ def in_another_process(folder, program, **options):
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(skicl.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", start + program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment, **options,
+        [sys.executable, "-c", start + program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **options,
     )
 
 
@@ -281,8 +285,12 @@ def test_processes_write_and_read_together(store):
 
 
 @pytest.mark.parametrize(
-    "error", [PermissionError(errno.EACCES, "Permission denied"), OSError(errno.ENOSPC, "No space left on device"),
-              OSError(errno.EROFS, "Read-only file system")]
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EROFS, "Read-only file system"),
+    ],
 )
 def test_a_folder_that_may_not_be_made_is_a_warning(tmp_path, monkeypatch, error):
     def refuse(*_, **__):
@@ -293,10 +301,10 @@ def test_a_folder_that_may_not_be_made_is_a_warning(tmp_path, monkeypatch, error
     with pytest.warns(UserWarning, match=f"could not be used .*{error.strerror}.*choose another folder"):
         assert store.find(KEYS) == {}
     with warnings.catch_warnings():
-        warnings.simplefilter("error")      # said once
+        warnings.simplefilter("error")  # said once
         store.put(KEYS, VECTORS)
         assert store.size() == (0, 0)
-    monkeypatch.undo()      # somebody has allowed it since
+    monkeypatch.undo()  # somebody has allowed it since
     store.put(KEYS, VECTORS)
     assert held(store) == set(KEYS)
 
@@ -310,7 +318,7 @@ def test_a_folder_that_becomes_forbidden_is_a_warning(tmp_path, monkeypatch, wha
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(*((sqlite3, "connect") if what == "connect" else (os, "open")), refuse)
-    if what == "open":      # of the claims: they are left to the threads of this process
+    if what == "open":  # of the claims: they are left to the threads of this process
         assert store.claims.take(KEYS) == set(KEYS)
         return
     with pytest.warns(UserWarning, match=r"could not be used .*Permission denied"):

@@ -169,9 +169,7 @@ def test_file_that_changes_is_encoded_again(folders, tmp_path):
 def test_live_pair_gives_equal_vectors_and_is_not_copied(folders):
     network = transformers_tower(folders["vit"], "vit")
     live = encoder((network, image_processor("vit")))
-    np.testing.assert_allclose(
-        live.fit_transform(IMAGES), encoder(folders["vit"]).fit_transform(IMAGES), **CLOSE
-    )
+    np.testing.assert_allclose(live.fit_transform(IMAGES), encoder(folders["vit"]).fit_transform(IMAGES), **CLOSE)
     assert clone(live).model is live.model
     assert live.model.model.network is network
     assert repr(live) == "ImageEncoder(device='cpu', model=LiveModel(ImageModel))"
@@ -190,9 +188,7 @@ def test_only_the_vision_tower_runs(folders, monkeypatch):
         for part in network.text_model.modules():
             monkeypatch.setattr(part, "forward", lambda *_, **__: pytest.fail("the part for texts ran"))
         live = encoder((network, image_processor(family)))
-        np.testing.assert_allclose(
-            live.fit_transform(IMAGES), encoder(folders[family]).fit_transform(IMAGES), **CLOSE
-        )
+        np.testing.assert_allclose(live.fit_transform(IMAGES), encoder(folders[family]).fit_transform(IMAGES), **CLOSE)
         loaded = encoder(folders[family])._load(torch.device("cpu")).model.network
         assert not [name for name, _ in loaded.named_parameters() if "text" in name]
 

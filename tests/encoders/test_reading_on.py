@@ -100,7 +100,7 @@ def test_heads_that_read_elsewhere_are_found_out(manner):
     def other(*args, logits_to_keep=None, **kwargs):
         if logits_to_keep is not None and manner == "refused":
             raise TypeError("forward() got an unexpected keyword argument 'logits_to_keep'")
-        if logits_to_keep is not None and manner == "elsewhere":        # the last two instead of the first two
+        if logits_to_keep is not None and manner == "elsewhere":  # the last two instead of the first two
             return forward(*args, logits_to_keep=2, **kwargs)
         return forward(*args, **kwargs)
 

@@ -149,7 +149,7 @@ def test_batches_hold_texts_of_as_many_tokens(tiny_folder, tiny_model, monkeypat
 
     def noted(self, model, batch):
         features = prepare(self, model, batch)
-        tokens = tiny_model.tokenize(batch) if isinstance(features, list) else features     # a list: older versions
+        tokens = tiny_model.tokenize(batch) if isinstance(features, list) else features  # a list: older versions
         widths.append(tokens["attention_mask"].sum(dim=1).tolist())
         return features
 
@@ -210,8 +210,16 @@ def test_everything_that_changes_a_vector_is_part_of_the_key(tiny_folder, other_
     """Each variant of the encoder gets its own vectors from a cache that holds those of all variants before."""
     cache, texts = EmbeddingCache(), ["where is my card and when", "refund please"]
     variants = [
-        {}, {"prompt": "query: "}, {"prompt": "q: "}, {"truncate_dim": 5}, {"truncate_dim": 6}, {"normalize": True},
-        {"max_length": 8}, {"max_length": 12}, {"dtype": "bfloat16"}, {"model": other_tiny_folder},
+        {},
+        {"prompt": "query: "},
+        {"prompt": "q: "},
+        {"truncate_dim": 5},
+        {"truncate_dim": 6},
+        {"normalize": True},
+        {"max_length": 8},
+        {"max_length": 12},
+        {"dtype": "bfloat16"},
+        {"model": other_tiny_folder},
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

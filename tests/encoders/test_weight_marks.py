@@ -73,8 +73,15 @@ def test_order_names_shapes_and_formats_count():
     one, other = numbers(4), numbers(4, seed=1)
     named = nn.Module()
     named.register_buffer("u0", one)
-    networks = [holder(one, other), holder(other, one), holder(one), named, holder(one.reshape(2, 2)),
-                holder(one.view(torch.int32)), holder(torch.cat([one, torch.zeros(1)]))]
+    networks = [
+        holder(one, other),
+        holder(other, one),
+        holder(one),
+        named,
+        holder(one.reshape(2, 2)),
+        holder(one.view(torch.int32)),
+        holder(torch.cat([one, torch.zeros(1)])),
+    ]
     assert len({weight_marks(network) for network in networks}) == len(networks)
 
 

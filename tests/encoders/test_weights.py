@@ -317,7 +317,7 @@ def test_a_model_that_is_trained_meanwhile_gets_no_checksum_of_another_state(mon
 
     def contents(part):
         yield from original(part)
-        if len(trained) < 2:        # after what is digested, before it is kept
+        if len(trained) < 2:  # after what is digested, before it is kept
             trained.append(net[0].bias.data.add_(1))
 
     monkeypatch.setattr(_weights, "_contents", contents)
@@ -390,7 +390,7 @@ def test_a_model_of_the_hub_is_looked_for_again_when_its_files_have_changed(tmp_
     assert second is not first
     assert load() is second
     assert (len(finds), opens) == (2, [folder] * 2)
-    shutil.rmtree(folder)           # somebody has tidied up the cache of the hub: what is in memory stays of use
+    shutil.rmtree(folder)  # somebody has tidied up the cache of the hub: what is in memory stays of use
     assert load() is second
 
 
@@ -401,7 +401,8 @@ ENCODERS = {
     "ContextualEncoder": (lambda folder, seed: save_tiny_model("gpt2", folder, seed=seed), TEXTS, {}),
     "ImageEncoder": (lambda folder, seed: build_image_model("vit", folder, seed), some_images(4), {}),
     "AudioEncoder": (
-        lambda folder, seed: build_audio_model("wav2vec2 base", folder, seed), some_recordings(4),
+        lambda folder, seed: build_audio_model("wav2vec2 base", folder, seed),
+        some_recordings(4),
         {"sampling_rate": 16000},
     ),
 }
@@ -450,10 +451,10 @@ def test_a_cache_never_returns_vectors_of_weights_that_were_overwritten(exchange
         overwrite(number)
         expected.append(vectors_of(encoder, items))
     assert not np.allclose(*expected, atol=1e-2)
-    for number, n_known in [(0, 2), (1, 3), (0, 4), (1, 4)]:    # some items are new each time
+    for number, n_known in [(0, 2), (1, 3), (0, 4), (1, 4)]:  # some items are new each time
         overwrite(number)
         if isinstance(encoder, skicl.encoders.ContextualEncoder):
-            n_known = 4             # the vector of a demonstration depends on the others
+            n_known = 4  # the vector of a demonstration depends on the others
         found = clone(encoder).fit_transform(items[:n_known], y[:n_known])
         np.testing.assert_allclose(found, expected[number][:n_known], rtol=1e-4, atol=1e-5)
 
@@ -480,7 +481,7 @@ def test_a_model_in_use_does_not_change_with_its_file(exchanged, tmp_path, monke
     monkeypatch.undo()
     for number in (1, 0):
         overwrite(number)
-        clear_model_cache()         # another process, with the same folder of vectors
+        clear_model_cache()  # another process, with the same folder of vectors
         np.testing.assert_allclose(clone(encoder).fit_transform(items, y), expected[number], rtol=1e-4, atol=1e-5)
 
 
@@ -488,7 +489,7 @@ def test_an_encoder_says_so_when_its_files_have_changed_since_fit(exchanged):
     encoder, items, overwrite = exchanged
     y = [0, 1, 0, 1]
     fitted = encoder.fit(items, y)
-    fitted.transform(items)         # without a warning
+    fitted.transform(items)  # without a warning
     overwrite(1)
     for one in (fitted, pickle.loads(pickle.dumps(fitted))):
         with pytest.warns(UserWarning, match=r"The files of `model`=.*model' have changed since .* was fitted"):

@@ -76,8 +76,15 @@ def make_network(family, *, seed=0, positions=POSITIONS, head=False):
         "gpt_neox": lambda: t.GPTNeoXConfig(**wide, **tokens),
         "bloom": lambda: t.BloomConfig(**old, hidden_size=FEATURES, **tokens),
         "gpt_neo": lambda: t.GPTNeoConfig(
-            vocab_size=len(tokenizer), hidden_size=FEATURES, num_layers=2, num_heads=2, intermediate_size=48,
-            attention_types=[[["global", "local"], 1]], window_size=WINDOW, max_position_embeddings=positions, **tokens,
+            vocab_size=len(tokenizer),
+            hidden_size=FEATURES,
+            num_layers=2,
+            num_heads=2,
+            intermediate_size=48,
+            attention_types=[[["global", "local"], 1]],
+            window_size=WINDOW,
+            max_position_embeddings=positions,
+            **tokens,
         ),
         "gpt2": lambda: t.GPT2Config(**old, n_embd=FEATURES, n_positions=positions, **tokens),
         "opt": lambda: t.OPTConfig(

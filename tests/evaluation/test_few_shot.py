@@ -126,9 +126,7 @@ class TestFewShotCurve:
 
     def test_macro_f1_is_over_the_classes_among_the_queries(self, parts):
         X_train, y_train, X_test, _ = parts
-        record, *_ = scores(
-            {"x": Fixed([0.8, 0.1, 0.1])}, X_train, y_train, X_test, ["x"] * 100, k=[6]
-        )
+        record, *_ = scores({"x": Fixed([0.8, 0.1, 0.1])}, X_train, y_train, X_test, ["x"] * 100, k=[6])
         assert record["macro_f1"] == 1
 
     def test_all_estimators_see_the_same_contexts_and_queries(self, parts):
@@ -361,9 +359,7 @@ class TestResuming:
         with pytest.raises(Killed):
             scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
         lines = (tmp_path / "r.csv").read_text(encoding="utf-8").splitlines()
-        assert len(lines) == 1 + 2 * n_fits + 1, (
-            "header, full rounds, and the estimator before the one that died"
-        )
+        assert len(lines) == 1 + 2 * n_fits + 1, "header, full rounds, and the estimator before the one that died"
         KilledAfter.left = 4 - n_fits
         found = scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
         assert KilledAfter.left == 0, "nothing was computed twice"
@@ -404,9 +400,7 @@ class TestResuming:
     def test_other_scores_are_refused(self, parts, estimators, tmp_path):
         scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
         with pytest.raises(ValueError, match="holds other columns"):
-            scores(
-                estimators, *parts, **self.options, scoring=["brier"], results_file=tmp_path / "r.csv"
-            )
+            scores(estimators, *parts, **self.options, scoring=["brier"], results_file=tmp_path / "r.csv")
 
 
 class Letters(TransformerMixin, BaseEstimator):

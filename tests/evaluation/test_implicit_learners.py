@@ -51,7 +51,7 @@ def test_the_name_of_a_setting_does_not_depend_on_its_order():
 
 
 def test_fitting_changes_a_clone_only():
-    learner, = read_learners({"a": Fixed()}, None)
+    (learner,) = read_learners({"a": Fixed()}, None)
     problems = Problems(["x", "y"], np.array(["0", "1"]), np.array(["", ""]))
     estimator, seconds = fitted(learner, {"sure": 0.6}, problems, seed=4)
     assert (estimator.sure, estimator.random_state, estimator.classes_.tolist()) == (0.6, 4, ["0", "1"])
@@ -62,7 +62,7 @@ def test_fitting_changes_a_clone_only():
 
 def test_the_best_on_validation_is_kept_and_every_fit_counted():
     splits = draw_splits("expression", 20, 20, 20, "pattern", 1, None, None, seed=0)
-    learner, = read_learners({"a": (Fixed(), {"rule": ["zero", "shortcut", "solve"]})}, None)
+    (learner,) = read_learners({"a": (Fixed(), {"rule": ["zero", "shortcut", "solve"]})}, None)
     fits = []
     chosen = choose(learner, splits, 0, lambda: fits.append(1))
     assert len(fits) == 3

@@ -41,17 +41,28 @@ def test_texts_are_the_template_up_to_the_answer():
 
 
 def test_a_template_of_ones_own_changes_the_writing_and_nothing_else():
-    own, plain = (draw_splits("parity", 10, 10, 10, "pattern", 2, None, template, seed=5)
-                  for template in ("Q: {text} ->  {label}", None))
+    own, plain = (
+        draw_splits("parity", 10, 10, 10, "pattern", 2, None, template, seed=5)
+        for template in ("Q: {text} ->  {label}", None)
+    )
     assert own.train.texts == [f"Q: {text.splitlines()[0].removeprefix('Sequence: ')} ->" for text in plain.train.texts]
     np.testing.assert_array_equal(own.train.target, plain.train.target)
 
 
 @pytest.mark.parametrize(
     ("template", "good"),
-    [("{text} {label}", True), ("a {text}\n{label}\n", True), ("{{}} {text} {label}", True), ("{label} {text}", False),
-     ("{text}", False), ("{text} {text} {label}", False), ("{text} {label} .", False), ("{text} {x} {label}", False),
-     ("{text {label}", False), (3, False)],
+    [
+        ("{text} {label}", True),
+        ("a {text}\n{label}\n", True),
+        ("{{}} {text} {label}", True),
+        ("{label} {text}", False),
+        ("{text}", False),
+        ("{text} {text} {label}", False),
+        ("{text} {label} .", False),
+        ("{text} {x} {label}", False),
+        ("{text {label}", False),
+        (3, False),
+    ],
 )
 def test_what_is_a_template(template, good):
     assert is_template(template) == good

@@ -67,8 +67,10 @@ class TestImplicitPatternStudy:
             wanted = {"solver": [1, 1, 1], "follower": [1, 0], "guesser": [0.1, 0.1, 0.1]}[record["estimator"]]
             # Without a cue the first bracket may happen to be the answer.
             assert found[: len(wanted)] == pytest.approx(wanted)
-            assert record["shortcut_rate"] == pytest.approx({"solver": 0, "follower": 1}.get(record["estimator"], 0.1),
-                                                            abs=0.2 if record["estimator"] == "guesser" else 0)
+            assert record["shortcut_rate"] == pytest.approx(
+                {"solver": 0, "follower": 1}.get(record["estimator"], 0.1),
+                abs=0.2 if record["estimator"] == "guesser" else 0,
+            )
             assert (record["n_classes"], record["n_queries"]) == (10, 30)
 
     def test_accuracy_on_validation_chooses_and_log_loss_breaks_ties(self):
@@ -169,7 +171,7 @@ class TestImplicitPatternStudy:
     def test_letters_follow_the_shortcut_of_parity(self):
         letters = make_pipeline(TfidfVectorizer(analyzer="char", ngram_range=(1, 4)), LogisticRegression(C=10))
         study = implicit_pattern_study({"letters": letters}, "parity", n_train=200, n_test=100, n_repeats=1)
-        record, = study
+        (record,) = study
         assert record["accuracy_pattern"] > 0.9
         assert record["shortcut_rate"] > 0.9
         assert 0.3 < record["accuracy_neutral"] < 0.7

@@ -42,8 +42,7 @@ def test_quantile_ece_of_bins_that_divide_the_rows():
     true, prob = drawn(120, 4)
     by_confidence = np.argsort(prob.max(axis=1)).reshape(6, 20)
     gaps = [
-        abs(np.mean(prob[rows].argmax(axis=1) == true[rows]) - prob[rows].max(axis=1).mean())
-        for rows in by_confidence
+        abs(np.mean(prob[rows].argmax(axis=1) == true[rows]) - prob[rows].max(axis=1).mean()) for rows in by_confidence
     ]
     found = expected_calibration_error(true, prob, n_bins=6, strategy="quantile")
     assert found == pytest.approx(np.mean(gaps), abs=1e-12)
@@ -77,7 +76,7 @@ def test_quantile_ece_is_that_of_a_loop_also_with_ties_and_few_rows(digits):
 
 
 def test_bins_of_equal_mass_hold_equally_many_rows():
-    confidence = np.random.default_rng(0).uniform(0.5, 1, size=25)      # every edge of 12 bins is a row
+    confidence = np.random.default_rng(0).uniform(0.5, 1, size=25)  # every edge of 12 bins is a row
     for n_bins in range(1, 26):
         bins = confidence_bins(np.ones(25, dtype=int), confidence, n_bins=n_bins, strategy="quantile", labels=[0, 1])
         assert len(bins.count) == n_bins

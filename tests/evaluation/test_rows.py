@@ -64,8 +64,16 @@ def test_an_encoder_is_described_by_what_changes_its_vectors():
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [(np.log, np.sqrt), (str.lower, str.upper), (np.eye(2), np.eye(3)), (Path("a"), Path("b")), ({"a": 1}, {"a": 2}),
-     (np.float32, np.float64), (torch.float32, torch.bfloat16), (np.dtype("f4"), np.dtype("f8"))],
+    [
+        (np.log, np.sqrt),
+        (str.lower, str.upper),
+        (np.eye(2), np.eye(3)),
+        (Path("a"), Path("b")),
+        ({"a": 1}, {"a": 2}),
+        (np.float32, np.float64),
+        (torch.float32, torch.bfloat16),
+        (np.dtype("f4"), np.dtype("f8")),
+    ],
 )
 def test_parameters_that_are_objects_are_told_apart(one, other):
     """Else vectors of one encoder would be compared with those of another in the same file."""

@@ -18,8 +18,18 @@ def fitted(request):
     return LogisticRegression().fit(X[:60], y[:60]), X[60:], y[60:]
 
 
-@pytest.mark.parametrize("name", ["accuracy", "neg_log_loss", "neg_brier_score", "balanced_accuracy", "f1_macro",
-                                  "roc_auc_ovr", "d2_log_loss_score"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "accuracy",
+        "neg_log_loss",
+        "neg_brier_score",
+        "balanced_accuracy",
+        "f1_macro",
+        "roc_auc_ovr",
+        "d2_log_loss_score",
+    ],
+)
 def test_names_of_scikit_learn_give_its_values(fitted, name):
     model, X, y = fitted
     if SKLEARN < (1, 7) and (name == "d2_log_loss_score" or (name == "neg_brier_score" and len(model.classes_) > 2)):

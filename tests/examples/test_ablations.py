@@ -82,8 +82,10 @@ def test_altered_networks_are_other_functions_with_the_symmetries(key):
 def test_what_was_left_out_has_no_influence():
     """The parts that a variant silences may hold any weights."""
     tasks = tasks_of(n_features=(8,), side_share=0.0)
-    for key, pick in (("no-residual", lambda r: r.layers[0].values.weight[:, 8:10]),
-                      ("no-kernel", lambda r: r.layers[0].filters[1].power)):
+    for key, pick in (
+        ("no-residual", lambda r: r.layers[0].values.weight[:, 8:10]),
+        ("no-kernel", lambda r: r.layers[0].filters[1].power),
+    ):
         reasoner = state_of(key).reasoner
         before = predict(reasoner, tasks)
         with torch.no_grad():
@@ -91,7 +93,8 @@ def test_what_was_left_out_has_no_influence():
         torch.testing.assert_close(predict(reasoner, tasks), before)
     for key in ("no-sharpness", "no-filter"):
         assert sum(p.numel() for p in state_of(key).reasoner.parameters()) < sum(
-            p.numel() for p in EquivariantReasoner(CONFIG).parameters())
+            p.numel() for p in EquivariantReasoner(CONFIG).parameters()
+        )
     shared = state_of("shared-layers").reasoner
     assert len(shared.layers) == CONFIG.n_layers
     assert len({id(layer) for layer in shared.layers}) == 1
@@ -126,8 +129,13 @@ def test_changed_priors_draw_other_tasks_and_are_put_back(key):
     again = [tasks_of(seed, **options) for seed in range(30)]
     assert {name: getattr(_priors, name) for name in BY_KEY[key].prior} == before
     assert all(torch.equal(a.X, b.X) and torch.equal(a.side, b.side) for a, b in zip(plain, again))
-    differs = [a.X.shape != b.X.shape or not torch.equal(a.X, b.X) or not torch.equal(a.y, b.y)
-               or not torch.equal(a.side, b.side) for a, b in zip(plain, changed)]
+    differs = [
+        a.X.shape != b.X.shape
+        or not torch.equal(a.X, b.X)
+        or not torch.equal(a.y, b.y)
+        or not torch.equal(a.side, b.side)
+        for a, b in zip(plain, changed)
+    ]
     assert any(differs)
     assert all(torch.isfinite(tasks.X).all() and torch.isfinite(tasks.side).all() for tasks in changed)
 
@@ -143,8 +151,8 @@ def test_names_that_do_not_lie_say_more():
         with BY_KEY[key].sampling():
             draw = _priors.Draw(torch.Generator().manual_seed(2))
             right[key] = (_priors.side_scores(draw, X, names).argmax(-1) == y).float().mean(1)
-        assert right[key].max() > 0.95      # honest
-        assert right[key].min() < 0.1       # useless
+        assert right[key].max() > 0.95  # honest
+        assert right[key].min() < 0.1  # useless
     assert right["no-lies"].mean() > right["default"].mean() + 0.02
 
 
@@ -172,7 +180,12 @@ def test_a_run_is_continued_and_reported(tiny, tmp_path, capsys):
     with open(out, newline="") as file:
         records = list(csv.DictReader(file))
     assert [(r["variant"], r["seed"]) for r in records] == [
-        ("default", "0"), ("no-averaging", "0"), ("default", "1"), ("no-averaging", "1"), ("channels-16", "0")]
+        ("default", "0"),
+        ("no-averaging", "0"),
+        ("default", "1"),
+        ("no-averaging", "1"),
+        ("channels-16", "0"),
+    ]
     assert float(records[-1]["gflop_per_step"]) > float(records[0]["gflop_per_step"])
     lines = table.read_text().splitlines()
     assert capsys.readouterr().out.endswith(table.read_text() + "\n")
@@ -227,7 +240,7 @@ def test_the_scaling_curve_counts_and_draws(tiny, tmp_path):
     for a, b in (records[:2], records[2:]):
         assert float(a["gflop"]) / int(a["steps"]) == pytest.approx(float(b["gflop"]) / int(b["steps"]), rel=0.05)
     per_step = [float(record["gflop"]) / int(record["steps"]) for record in records]
-    assert per_step[2] > 1.4 * per_step[0]      # two layers instead of one
+    assert per_step[2] > 1.4 * per_step[0]  # two layers instead of one
     assert "M parameters" in figure.read_text() or figure.stat().st_size > 5000
     assert table.read_text().count("\n") == 2 + len(records)
     with pytest.raises(SystemExit, match="use another file"):

@@ -10,8 +10,22 @@ benchmark = load("boolean_functions")
 
 def test_tables_are_written(tmp_path, capsys):
     path = tmp_path / "table.md"
-    benchmark.main(["--kinds", "conjunction", "--n-tasks", "3", "--n-queries", "10", "--n-features", "4",
-                    "--n-points", "8", "--markdown", str(path)])
+    benchmark.main(
+        [
+            "--kinds",
+            "conjunction",
+            "--n-tasks",
+            "3",
+            "--n-queries",
+            "10",
+            "--n-features",
+            "4",
+            "--n-points",
+            "8",
+            "--markdown",
+            str(path),
+        ]
+    )
     text = capsys.readouterr().out
     assert path.read_text() == text
     rows = [line for line in text.splitlines() if line.startswith(("| conjunction", "| disjunction"))]

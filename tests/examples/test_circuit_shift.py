@@ -18,8 +18,10 @@ def test_texts_are_different_and_half_of_them_praise():
 
 def test_shuffled_demonstrations_have_the_same_texts_and_labels():
     texts, labels = benchmark.opinions(60, 0)
-    right, shuffled = (benchmark.demonstrations(texts, labels, 20, np.random.default_rng(0), shuffled=shuffled)
-                       for shuffled in (False, True))
+    right, shuffled = (
+        benchmark.demonstrations(texts, labels, 20, np.random.default_rng(0), shuffled=shuffled)
+        for shuffled in (False, True)
+    )
     for line in ("Text: ", "Label: "):
         parts = [[part for part in prefix.splitlines() if part.startswith(line)] for prefix in (right, shuffled)]
         assert len(parts[0]) == 20
@@ -32,7 +34,7 @@ def test_shuffled_demonstrations_have_the_same_texts_and_labels():
 def test_fine_tuned_states_are_compared_with_demonstrations():
     lines = []
     states = benchmark.measure(SMALL, log=lines.append)
-    base, = states["no demonstrations"]
+    (base,) = states["no demonstrations"]
     assert base.coverage > 0.8, "there is a circuit to start from"
     for draws in states.values():
         assert draws[0].heads.shape == (3, 4)

@@ -58,9 +58,7 @@ class TestCompetitors:
         for C in np.logspace(-2, 4, 7):
             prob = np.empty((60, 2))
             for train, test in dealt_folds(y):
-                prob[test] = (
-                    LogisticRegression(C=C, max_iter=1000).fit(X[train], y[train]).predict_proba(X[test])
-                )
+                prob[test] = LogisticRegression(C=C, max_iter=1000).fit(X[train], y[train]).predict_proba(X[test])
             losses[C] = log_loss(y, prob)
         assert tuned.best_params_["C"] == min(losses, key=losses.get)
 
@@ -186,12 +184,15 @@ class TestUnlabelledRows:
         """Two moons-like arcs, one label each: only the unlabelled rows say where a class goes."""
         angle = np.linspace(0, np.pi, 200)
         rng = np.random.default_rng(0)
-        X = np.concatenate(
-            [
-                np.column_stack([np.cos(angle), np.sin(angle)]),
-                np.column_stack([1 - np.cos(angle), 0.3 - np.sin(angle)]),
-            ]
-        ) + rng.normal(size=(400, 2)) * 0.03
+        X = (
+            np.concatenate(
+                [
+                    np.column_stack([np.cos(angle), np.sin(angle)]),
+                    np.column_stack([1 - np.cos(angle), 0.3 - np.sin(angle)]),
+                ]
+            )
+            + rng.normal(size=(400, 2)) * 0.03
+        )
         y = np.repeat(["up", "down"], 200)
         marked = np.full(400, None, dtype=object)
         known = [0, 30, 60, 200, 230, 260]

@@ -34,8 +34,12 @@ def test_row_of_the_speed_table(tiny_folder, tiny_model):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--sets", "absent"], "no text set is called 'absent'"), (["--parts", "speed,all"], "'all' is none of speed"),
-     (["--texts", "0"], "--texts must be at least 1"), (["--repeats", "-1"], "--repeats must be at least 1")],
+    [
+        (["--sets", "absent"], "no text set is called 'absent'"),
+        (["--parts", "speed,all"], "'all' is none of speed"),
+        (["--texts", "0"], "--texts must be at least 1"),
+        (["--repeats", "-1"], "--repeats must be at least 1"),
+    ],
 )
 def test_bad_options_are_refused(arguments, message, tmp_path, capsys):
     import gzip
@@ -55,6 +59,6 @@ def test_memory_is_measured_in_processes_of_their_own():
     row = benchmark.memory_row("folder", "cpu", sizes=(10, 2000))
     assert len(row) == len(benchmark.MEMORY_HEADER)
     few, many, held, growth = (float(cell.removesuffix(" MB")) for cell in row[1:])
-    assert 50 < few <= many + 30      # loading a model takes most of it, and differs by ten from process to process
+    assert 50 < few <= many + 30  # loading a model takes most of it, and differs by ten from process to process
     assert held == round((2000 * 384 * 4 + 2000 * 60) / 2**20)
     assert abs(growth) < 200

@@ -245,9 +245,7 @@ class TestBenchmark:
             ("accuracy", "### Accuracy (%)", 100, 0.1),
             ("ece", "### Expected calibration error", 1, 0.001),
         ):
-            means = [
-                np.mean([r[score] for r in texts if r["estimator"] == "lda" and r["k"] == k]) for k in (4, 8, 16)
-            ]
+            means = [np.mean([r[score] for r in texts if r["estimator"] == "lda" and r["k"] == k]) for k in (4, 8, 16)]
             found = [float(cell.strip("*")) for cell in table_under(written, title)["LDA (shrinkage)"]]
             assert found == pytest.approx([factor * mean for mean in (*means, np.mean(means))], abs=0.51 * digit)
         differences = {(row["estimator"], row["k"]): row for row in mean_differences(texts, "tuned-lr")}
@@ -353,8 +351,10 @@ class TestOptions:
         found = self.chosen(data, "--methods", "misleading")
         assert found == ["tart+exchanged", "tart+unrelated"]
         estimators = {m.key: m for m in methods.methods() if m.key in found}
-        vectors = {kind: {"a": [float(i)], "b": [i + 0.5]} for i, kind in enumerate((methods.TRUE, methods.EXCHANGED,
-                                                                                     methods.UNRELATED))}
+        vectors = {
+            kind: {"a": [float(i)], "b": [i + 0.5]}
+            for i, kind in enumerate((methods.TRUE, methods.EXCHANGED, methods.UNRELATED))
+        }
         assert estimators["tart+exchanged"].make(vectors).class_texts == vectors[methods.EXCHANGED]
         assert estimators["tart+unrelated"].make(vectors).class_texts == vectors[methods.UNRELATED]
         words = side_information.unrelated_words(600 - 24)

@@ -73,7 +73,7 @@ def test_a_run_is_recorded_and_goes_on(folder, tmp_path, monkeypatch, capsys):
     assert "some 1" in said
     assert "some 0" not in said
     rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    arms = 9 + 3 * 3                         # the words do not vary: there is one set of them
+    arms = 9 + 3 * 3  # the words do not vary: there is one set of them
     assert len(rows) == 2 + arms
     accuracies = [float(row.split("|")[2]) for row in rows[2:]]
     assert all(0 <= accuracy <= 100 for accuracy in accuracies)

@@ -10,7 +10,9 @@ from prompting.tiny_causal_models import pair_of
 
 benchmark, scorers = load("icl_speed"), load("prompt_scorers")
 TASK = scorers.Task(
-    ["where is my card", "refund please", "card lost"], ["card", "money", "card"], ["it is late", "no refund yet"],
+    ["where is my card", "refund please", "card lost"],
+    ["card", "money", "card"],
+    ["it is late", "no refund yet"],
     ["card", "money"],
 )
 
@@ -76,8 +78,12 @@ def test_the_task_has_the_sizes_that_were_asked_for():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--ways", "skorch,all"], "'all' is none of"), (["--labels", "9"], "--labels must be at most 8"),
-     (["--queries", "1"], "--queries must be at least 2"), (["--words", "some"], "'some' is neither short nor long")],
+    [
+        (["--ways", "skorch,all"], "'all' is none of"),
+        (["--labels", "9"], "--labels must be at most 8"),
+        (["--queries", "1"], "--queries must be at least 2"),
+        (["--words", "some"], "'some' is neither short nor long"),
+    ],
 )
 def test_bad_options_are_refused(arguments, message, capsys):
     with pytest.raises(SystemExit):

@@ -21,14 +21,33 @@ def untrained(tmp_path):
 
 def test_the_table_and_the_card_hold_the_same_scores(untrained, tmp_path, capsys):
     released = tmp_path / "released.safetensors"
-    script.main(["--reasoner", str(untrained), "--n", "16", "24", "--tasks", "6", "--queries", "10", "--draws", "10",
-                 "--n-points", "20", "--markdown", str(tmp_path / "table.md"), "--release", str(released)])
+    script.main(
+        [
+            "--reasoner",
+            str(untrained),
+            "--n",
+            "16",
+            "24",
+            "--tasks",
+            "6",
+            "--queries",
+            "10",
+            "--draws",
+            "10",
+            "--n-points",
+            "20",
+            "--markdown",
+            str(tmp_path / "table.md"),
+            "--release",
+            str(released),
+        ]
+    )
     text = (tmp_path / "table.md").read_text()
     assert text in capsys.readouterr().out
     assert "7 steps on 8 sequences" in text
     scores = read_card(released)["evaluation"]["accuracy and log-loss by rows"]
     assert set(scores["16"]) == set(script.LABELS)
-    assert "network" not in scores["24"]            # longer than the network reads
+    assert "network" not in scores["24"]  # longer than the network reads
     for n in ("16", "24"):
         assert scores[n]["bayes"]["log_loss"] < scores[n]["reasoner"]["log_loss"]
         row = next(line for line in text.splitlines() if re.match(rf"\| *{n} ", line))

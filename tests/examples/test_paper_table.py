@@ -14,8 +14,12 @@ from prompting.tiny_causal_models import save_pair
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
-TOPICS = {"world": "war peace vote state", "sports": "goal race ball cup", "business": "bank trade sale fund",
-          "sci_tech": "chip code star atom"}
+TOPICS = {
+    "world": "war peace vote state",
+    "sports": "goal race ball cup",
+    "business": "bank trade sale fund",
+    "sci_tech": "chip code star atom",
+}
 
 
 paper_table, paper_methods, paper_report, paper_tasks, data_sets = map(
@@ -162,7 +166,10 @@ class TestRun:
         rng = np.random.default_rng(0)
         records = [
             {"dataset": f"set {s}", "estimator": key, "k": 18, "repeat": r, "accuracy": rng.random()}
-            for s in range(3) for r in range(4) for key in ("tart", "full", "tuned-lr") if key != "full" or r < 2
+            for s in range(3)
+            for r in range(4)
+            for key in ("tart", "full", "tuned-lr")
+            if key != "full" or r < 2
         ]
 
         options = SimpleNamespace(groups={f"set {s}": (paper_tasks.BINARY, "text") for s in range(3)})

@@ -65,7 +65,7 @@ def test_same_seed_same_classifier_and_no_global_generator(method, tiny_folder):
     first, again, other = (tuner(tiny_folder, method, random_state=seed).fit(TEXTS, LABELS) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), states[0])
     np.testing.assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
-    torch.randn(3)      # somebody else draws
+    torch.randn(3)  # somebody else draws
     np.testing.assert_array_equal(again.predict_proba(TEXTS), first.predict_proba(TEXTS))
     assert not np.array_equal(other.predict_proba(TEXTS), first.predict_proba(TEXTS))
 
@@ -121,7 +121,7 @@ def test_other_base_weights_are_refused_after_unpickling(method, tmp_path):
 
 @pytest.mark.parametrize("method", EVERY_METHOD)
 def test_names_of_labels_do_not_matter(method, tiny_folder):
-    expected = tuner(tiny_folder, method).fit(TEXTS, LABELS).predict_proba(TEXTS)     # card, login, refund
+    expected = tuner(tiny_folder, method).fit(TEXTS, LABELS).predict_proba(TEXTS)  # card, login, refund
     renamed = [{"card": "z", "login": "a", "refund": "m"}[label] for label in LABELS]
     found = tuner(tiny_folder, method).fit(TEXTS, renamed)
     assert found.classes_.tolist() == ["a", "m", "z"]
@@ -213,7 +213,7 @@ def test_weights_of_rows(method, tiny_folder):
 @pytest.mark.parametrize("method", EVERY_METHOD)
 def test_early_stopping_stops_and_keeps_the_best(method, tiny_folder):
     texts, labels = marked_texts(100)
-    labels = np.random.default_rng(0).permutation(labels)       # the loss of held-out rows can only rise
+    labels = np.random.default_rng(0).permutation(labels)  # the loss of held-out rows can only rise
     early = tuner(tiny_folder, method, epochs=60, patience=2, learning_rate=5 * RATES[method]).fit(texts, labels)
     assert early.n_epochs_ < 60
     assert early.validation_losses_.shape == (early.n_epochs_ + 1,)
@@ -245,8 +245,17 @@ def test_what_early_stopping_keeps_is_what_predicts(tiny_folder):
 
 @pytest.mark.parametrize(
     ("counts", "fraction", "n_held_out"),
-    [((60, 40), 0.1, 10), ((60, 40), 0.0, 0), ((60, 40), 0.09, 0), ((99, 1), 0.5, 0), ((97, 3), 0.3, 30),
-     ([4] * 30, 0.1, 0), ([4] * 30, 0.5, 60), ((20, 20), 0.99, 0), ((98, 2), 0.1, 0)],
+    [
+        ((60, 40), 0.1, 10),
+        ((60, 40), 0.0, 0),
+        ((60, 40), 0.09, 0),
+        ((99, 1), 0.5, 0),
+        ((97, 3), 0.3, 30),
+        ([4] * 30, 0.1, 0),
+        ([4] * 30, 0.5, 60),
+        ((20, 20), 0.99, 0),
+        ((98, 2), 0.1, 0),
+    ],
 )
 def test_when_rows_are_held_out(counts, fraction, n_held_out):
     codes = np.repeat(np.arange(len(counts)), counts)
@@ -506,8 +515,12 @@ def test_two_rows_duplicates_and_empty_texts(method, tiny_folder):
 
 @pytest.mark.parametrize(
     ("parameter", "word", "meant"),
-    [("method", "last-layer", "last_layer"), ("method", "LORA", "lora"), ("class_weight", "Balanced", "balanced"),
-     ("encoder", "atuo", "auto")],
+    [
+        ("method", "last-layer", "last_layer"),
+        ("method", "LORA", "lora"),
+        ("class_weight", "Balanced", "balanced"),
+        ("encoder", "atuo", "auto"),
+    ],
 )
 def test_words_that_are_almost_right_are_answered_with_the_right_one(parameter, word, meant):
     with pytest.raises(ValueError, match=rf"{word}.* Did you mean '{meant}'"):

@@ -39,7 +39,7 @@ def test_a_row_alone_in_its_class_is_in_no_pair_of_one_class():
 
 def test_many_rows_need_no_list_of_pairs():
     codes = np.arange(300_000) % 7
-    left, right, same = PairSampler(codes).draw(16, np.random.default_rng(0))     # 9e10 pairs
+    left, right, same = PairSampler(codes).draw(16, np.random.default_rng(0))  # 9e10 pairs
     np.testing.assert_array_equal(codes[left] == codes[right], same)
 
 

@@ -73,7 +73,7 @@ def test_changes_put_into_a_fresh_copy_restore_the_trained_one():
     network = make_network()
     copy = private_copy(network, trainable=True)
     with torch.no_grad():
-        copy[0].weight[[3, 7]] += 1.0       # two of twenty rows
+        copy[0].weight[[3, 7]] += 1.0  # two of twenty rows
         copy[2].weight += 1.0
     changes = changed_tensors(network, copy)
     assert set(changes) == {"0.weight", "2.weight"}, "the bias has not changed"

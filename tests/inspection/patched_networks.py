@@ -67,8 +67,17 @@ def induction_network(noise=0.02, seed=0):
 
     width, n, huge = 4 * N_WORDS, N_WORDS, 1e6
     # A layer norm with a huge constant in its root hardly normalises: what is written can be read as it is.
-    config = GPT2Config(vocab_size=n, n_positions=n, n_embd=width, n_layer=2, n_head=4, layer_norm_epsilon=huge,
-                        tie_word_embeddings=False, bos_token_id=0, eos_token_id=0)
+    config = GPT2Config(
+        vocab_size=n,
+        n_positions=n,
+        n_embd=width,
+        n_layer=2,
+        n_head=4,
+        layer_norm_epsilon=huge,
+        tie_word_embeddings=False,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     network = GPT2LMHeadModel(config).eval()
     generator, one = torch.Generator().manual_seed(seed), torch.eye(n)
     token, position, before, output = (slice(i * n, (i + 1) * n) for i in range(4))
@@ -99,7 +108,7 @@ def induction_pairs(n_pairs=8, seed=0):
     rng, rows = np.random.default_rng(seed), []
     for number in range(n_pairs):
         a, b, c, d, *rest = rng.permutation(list("abcdefghijklmno")).tolist()
-        middle, end = rest[:3 + number % 3], rest[6:9]
+        middle, end = rest[: 3 + number % 3], rest[6:9]
         clean, corrupt = [a, b, *middle, c, d, *end, a], [c, b, *middle, a, d, *end, a]
         rows.append((" ".join(clean), " ".join(corrupt), f" {b}", f" {d}"))
     return PatchingPairs(*map(list, zip(*rows)))

@@ -19,8 +19,9 @@ def test_curves_and_floors_are_those_of_the_result():
     assert list(display.lines_) == match.references
     for name, line in display.lines_.items():
         np.testing.assert_array_equal(line.get_ydata(), match.distance[match.references.index(name)])
-    np.testing.assert_array_equal(display.floors_["ridge"].get_ydata(),
-                                  match.noise_floor[match.references.index("ridge")])
+    np.testing.assert_array_equal(
+        display.floors_["ridge"].get_ydata(), match.noise_floor[match.references.index("ridge")]
+    )
 
 
 def test_chosen_references_only_and_the_floor_of_the_nearest():

@@ -54,7 +54,7 @@ def test_a_reasoner_is_asked_all_tasks_like_each_alone(reasoner):
     assert together.shape == (70, 8)
     assert np.ptp(together) > 0.01
     for i in (0, 63, 64, 69):
-        alone = as_predictor(reasoner)(*(part[i:i + 1] for part in SPLIT.at(8)))
+        alone = as_predictor(reasoner)(*(part[i : i + 1] for part in SPLIT.at(8)))
         np.testing.assert_allclose(alone[0], together[i], atol=1e-5)
 
 

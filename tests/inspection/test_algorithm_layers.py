@@ -21,8 +21,9 @@ def layers_of(algorithm, steps):
 
 
 def test_linear_attention_is_gradient_descent_step_by_step_and_not_newton():
-    match = layerwise_algorithm_match(gd_attention_weights(5, 6, learning_rate=0.005), TASKS, n_ctx=40,
-                                      gd_steps=range(8), learning_rate=0.005)
+    match = layerwise_algorithm_match(
+        gd_attention_weights(5, 6, learning_rate=0.005), TASKS, n_ctx=40, gd_steps=range(8), learning_rate=0.005
+    )
     np.testing.assert_array_equal(match.best_steps["gd"], [1, 2, 3, 4, 5, 6])
     assert match.distance["gd"].min(axis=1).max() < 1e-12
     assert match.distance["newton"].min(axis=1)[1:].min() > 1e-3
@@ -61,18 +62,28 @@ def test_a_reasoner_is_compared_at_all_layers_and_intervals_hold_the_estimate():
 
 
 def test_the_floor_is_what_one_row_less_changes():
-    match = layerwise_algorithm_match(gd_attention_weights(5, 1, learning_rate=0.005), TASKS, n_ctx=40,
-                                      gd_steps=(0, 4), newton_steps=(0,))
+    match = layerwise_algorithm_match(
+        gd_attention_weights(5, 1, learning_rate=0.005), TASKS, n_ctx=40, gd_steps=(0, 4), newton_steps=(0,)
+    )
     assert match.noise_floor["gd"][0] == 0
     assert match.noise_floor["gd"][1] > 1e-5
 
 
-@pytest.mark.parametrize(("change", "name"), [
-    ({"gd_steps": [-1]}, "gd_steps"), ({"newton_steps": [0.5]}, "newton_steps"),
-    ({"learning_rate": 0}, "learning_rate"), ({"n_ctx": 1}, "n_ctx"), ({"n_bootstrap": 0}, "n_bootstrap"),
-    ({"gd_steps": 5}, "gd_steps"), ({"gd_steps": [True]}, "gd_steps"), ({"newton_steps": []}, "newton_steps"),
-    ({"learning_rate": "0.1"}, "learning_rate"), ({"learning_rate": np.inf}, "learning_rate"),
-])
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"gd_steps": [-1]}, "gd_steps"),
+        ({"newton_steps": [0.5]}, "newton_steps"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"n_ctx": 1}, "n_ctx"),
+        ({"n_bootstrap": 0}, "n_bootstrap"),
+        ({"gd_steps": 5}, "gd_steps"),
+        ({"gd_steps": [True]}, "gd_steps"),
+        ({"newton_steps": []}, "newton_steps"),
+        ({"learning_rate": "0.1"}, "learning_rate"),
+        ({"learning_rate": np.inf}, "learning_rate"),
+    ],
+)
 def test_parameters_out_of_range_are_refused(change, name):
     def model(X, y, X_query):
         raise AssertionError("the model was asked")

@@ -76,7 +76,7 @@ def test_intervals_hold_the_mean_of_many_tasks_and_shrink_with_tasks():
     whole = algorithm_match(ridge, many, n_ctx=8, references=model, n_bootstrap=200)
     truth, hits = whole.distance[0, 0], 0
     for i in range(40):
-        part = Bunch(X=many.X[24 * i:24 * i + 24], y=many.y[24 * i:24 * i + 24])
+        part = Bunch(X=many.X[24 * i : 24 * i + 24], y=many.y[24 * i : 24 * i + 24])
         one = algorithm_match(ridge, part, n_ctx=8, references=model, n_bootstrap=200)
         hits += one.low[0, 0] <= truth <= one.high[0, 0]
     assert hits >= 33
@@ -85,8 +85,9 @@ def test_intervals_hold_the_mean_of_many_tasks_and_shrink_with_tasks():
 
 def test_the_floor_is_what_one_row_less_changes():
     ridge = reference_predictors(LINEAR)["ridge"]
-    match = algorithm_match(lambda X, y, X_query: ridge(X[:, :-1], y[:, :-1], X_query), LINEAR, n_ctx=[4, 16],
-                            references={"ridge": ridge})
+    match = algorithm_match(
+        lambda X, y, X_query: ridge(X[:, :-1], y[:, :-1], X_query), LINEAR, n_ctx=[4, 16], references={"ridge": ridge}
+    )
     np.testing.assert_allclose(match.distance, match.noise_floor)
     assert match.noise_floor[0, 0] > match.noise_floor[0, 1] > 0
 
@@ -108,11 +109,20 @@ def test_the_frame_and_the_text_show_the_numbers():
     assert "n = 16" in repr(match)
 
 
-@pytest.mark.parametrize(("change", "name"), [
-    ({"metric": "cosine"}, "metric"), ({"metric": "disagreement"}, "metric"), ({"n_ctx": [1, 4]}, "n_ctx"),
-    ({"n_bootstrap": 0}, "n_bootstrap"), ({"confidence": 95}, "confidence"), ({"confidence": "0.95"}, "confidence"),
-    ({"confidence": None}, "confidence"), ({"n_ctx": 4.0}, "n_ctx"), ({"references": {}}, "references"),
-])
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"metric": "cosine"}, "metric"),
+        ({"metric": "disagreement"}, "metric"),
+        ({"n_ctx": [1, 4]}, "n_ctx"),
+        ({"n_bootstrap": 0}, "n_bootstrap"),
+        ({"confidence": 95}, "confidence"),
+        ({"confidence": "0.95"}, "confidence"),
+        ({"confidence": None}, "confidence"),
+        ({"n_ctx": 4.0}, "n_ctx"),
+        ({"references": {}}, "references"),
+    ],
+)
 def test_parameters_out_of_range_are_refused(change, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         algorithm_match(reference_predictors(LINEAR)["gd_1"], LINEAR, **change)

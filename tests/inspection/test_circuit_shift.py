@@ -39,8 +39,11 @@ def test_values_are_those_of_the_definitions():
     for row, kind in enumerate(shift.kinds):
         a, b = (getattr(s, kind).ravel() for s in (base, other))
         first, second = (set(np.flatnonzero(s.circuit(share=0.7)[row].ravel())) for s in (base, other))
-        expected = [1 - len(first & second) / len(first | second), 1 - spearmanr(a, b).statistic,
-                    np.abs(a - b).sum() / (np.abs(a) + np.abs(b)).sum()]
+        expected = [
+            1 - len(first & second) / len(first | second),
+            1 - spearmanr(a, b).statistic,
+            np.abs(a - b).sum() / (np.abs(a) + np.abs(b)).sum(),
+        ]
         np.testing.assert_allclose(shift.values[row], expected, atol=1e-12)
     np.testing.assert_allclose(shift.profile.sum(1), shift.values[:, 2])
     back = circuit_shift(other, base, share=0.7, random_state=0)
@@ -49,7 +52,7 @@ def test_values_are_those_of_the_definitions():
 
 def test_opposite_effects_shift_by_the_most():
     shift = circuit_shift(state(BASE, noise=0), state(-BASE, noise=0), random_state=0)
-    np.testing.assert_allclose(shift.values[0], [0, 2, 1], atol=1e-12)   # the same circuit, upside down
+    np.testing.assert_allclose(shift.values[0], [0, 2, 1], atol=1e-12)  # the same circuit, upside down
     disjoint = circuit_shift(state([[1, 0], [0, 0], [0, 0]]), state([[0, 0], [0, 0], [0, 1]]), size=1, random_state=0)
     assert disjoint.values[0, 0] == 1
     assert disjoint.intervals[0, 0].tolist() == [1, 1]
@@ -82,17 +85,34 @@ def test_what_moves_is_claimed_where_it_moves():
 def test_intervals_hold_what_repeated_samples_give():
     errors, values = [], []
     for seed in range(60):
-        shift = circuit_shift(state(BASE, noise=0.4, seed=seed), state(BASE[::-1], noise=0.4, seed=1000 + seed),
-                              n_bootstrap=60, random_state=0)
+        shift = circuit_shift(
+            state(BASE, noise=0.4, seed=seed),
+            state(BASE[::-1], noise=0.4, seed=1000 + seed),
+            n_bootstrap=60,
+            random_state=0,
+        )
         errors.append(shift.errors[0, 2])
         values.append(shift.values[0, 2])
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.35)
 
 
 def test_more_pairs_lower_the_floor():
-    few, many = (summarise_terms(*(np.tile(part, (n, *[1] * (part.ndim - 1))) for part in (
-        state(BASE, noise=0.5).head_terms, state(BASE).mlp_terms, np.ones(N_PAIRS), np.ones(N_PAIRS), -np.ones(N_PAIRS)
-    )), "exact") for n in (1, 8))
+    few, many = (
+        summarise_terms(
+            *(
+                np.tile(part, (n, *[1] * (part.ndim - 1)))
+                for part in (
+                    state(BASE, noise=0.5).head_terms,
+                    state(BASE).mlp_terms,
+                    np.ones(N_PAIRS),
+                    np.ones(N_PAIRS),
+                    -np.ones(N_PAIRS),
+                )
+            ),
+            "exact",
+        )
+        for n in (1, 8)
+    )
     floors = [circuit_shift(part, part, random_state=0).nulls[0, 0, 2] for part in (few, many)]
     assert floors[1] < 0.6 * floors[0]
 
@@ -116,9 +136,9 @@ def test_a_head_that_is_taken_out_of_a_network_shifts_its_circuit():
     model, pairs = induction_network(noise=0.05), induction_pairs(12)
     broken, tokenizer = induction_network(noise=0.05)
     attention = broken.transformer.h[1].attn
-    with torch.no_grad():    # the head moves from place 2 to place 3
+    with torch.no_grad():  # the head moves from place 2 to place 3
         for start in (0, 64, 128):
-            attention.c_attn.weight[:, start + 48:start + 64] = attention.c_attn.weight[:, start + 32:start + 48]
+            attention.c_attn.weight[:, start + 48 : start + 64] = attention.c_attn.weight[:, start + 32 : start + 48]
         attention.c_proj.weight[48:64] = attention.c_proj.weight[32:48]
         attention.c_proj.weight[32:48] = 0
     base, moved = activation_patching(model, pairs), activation_patching((broken, tokenizer), pairs)
@@ -135,8 +155,11 @@ def test_a_head_that_is_taken_out_of_a_network_shifts_its_circuit():
         ({"nulls": {"a": 1}}, TypeError, r"`nulls`\['a'\] must be a result"),
         ({"nulls": {"a": []}}, ValueError, r"`nulls`\['a'\] is empty"),
         ({"other": state(BASE[:2], [1, 1])}, ValueError, "`other` has 60 pairs, 2 layers and 2 heads"),
-        ({"nulls": {"a": state(BASE)._replace(method="attribution")}}, ValueError,
-         r"`nulls`\['a'\] was measured by method='attribution', and `base` by 'exact'"),
+        (
+            {"nulls": {"a": state(BASE)._replace(method="attribution")}},
+            ValueError,
+            r"`nulls`\['a'\] was measured by method='attribution', and `base` by 'exact'",
+        ),
         ({"share": 2}, ValueError, "`share` must be a number above 0"),
         ({"n_bootstrap": 1}, ValueError, "`n_bootstrap` must be an integer of at least 2, got 1"),
         ({"confidence_level": 1}, ValueError, "`confidence_level` must be a number between 0 and 1, got 1"),

@@ -26,11 +26,11 @@ class Known(ClassifierMixin, BaseEstimator):
     """A nearest neighbour that can be made to depend on what should not matter."""
 
     def __init__(self, *, last_wins=0.0, stubborn=None, biased=0.0, random=False, template=1.0, rows_seen=None):
-        self.last_wins = last_wins      # share of the label of the last row
-        self.stubborn = stubborn        # (X, y): what it knows without any context
-        self.biased = biased            # share of the first class
-        self.random = random            # another prediction with every fit
-        self.template = template        # scale of the columns
+        self.last_wins = last_wins  # share of the label of the last row
+        self.stubborn = stubborn  # (X, y): what it knows without any context
+        self.biased = biased  # share of the first class
+        self.random = random  # another prediction with every fit
+        self.template = template  # scale of the columns
         self.rows_seen = rows_seen
 
     def fit(self, X, y):
@@ -52,8 +52,11 @@ class Known(ClassifierMixin, BaseEstimator):
         proba = np.zeros((len(X), n_classes))
         proba[:, self.neighbour_.classes_] = 0.9 * self.neighbour_.predict_proba(X**self.template)
         proba += 0.1 / n_classes
-        for share, towards in [(self.last_wins, np.eye(n_classes)[self.last_]), (self.biased, np.eye(n_classes)[0]),
-                               (0.5 * self.random, self.tilt_)]:
+        for share, towards in [
+            (self.last_wins, np.eye(n_classes)[self.last_]),
+            (self.biased, np.eye(n_classes)[0]),
+            (0.5 * self.random, self.tilt_),
+        ]:
             proba = (1 - share) * proba + share * towards
         return proba
 
@@ -165,8 +168,9 @@ def test_a_prompted_language_model_depends_on_the_order_of_its_demonstrations():
     texts = [f"{word} number {i}" for i in range(20) for word in ("apple", "stone")]
     labels = ["fruit", "rock"] * 20
     classifier = ICLClassifier(pair_of("llama"), demonstrations=4)
-    report = icl_diagnostics(classifier, texts, labels, n_context=12, n_queries=8, n_repeats=3,
-                             templates=["{text} is {label}"])
+    report = icl_diagnostics(
+        classifier, texts, labels, n_context=12, n_queries=8, n_repeats=3, templates=["{text} is {label}"]
+    )
     assert report["order: divergence"].value > 0
     assert "order: of the 4 demonstrations that the estimator chose." in report.notes
     assert report["order: divergence"].noise_floor < 1e-9

@@ -11,8 +11,9 @@ from skicl.inspection._diagnostics_report import Measure
 @pytest.fixture
 def report():
     measures = [Measure("accuracy", 0.9, 0.8, 0.95, 0.4), Measure("order: divergence", 0.0, 0.0, 0.0, 0.0)]
-    return ICLDiagnostics("Reader", measures, ["order: invariant"], n_context=8, n_queries=50, n_classes=3,
-                          confidence=0.95)
+    return ICLDiagnostics(
+        "Reader", measures, ["order: invariant"], n_context=8, n_queries=50, n_classes=3, confidence=0.95
+    )
 
 
 def test_the_table_shows_every_number_and_note(report):

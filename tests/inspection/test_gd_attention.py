@@ -30,8 +30,9 @@ def test_it_is_the_reference_predictor():
 def test_rates_may_differ_from_layer_to_layer():
     rates = [0.01, 0.04]
     both = gd_attention_weights(5, 2, learning_rate=rates)
-    joined = LinearAttentionStack([*gd_attention_weights(5, 1, learning_rate=0.01).layers,
-                                   *gd_attention_weights(5, 1, learning_rate=0.04).layers])
+    joined = LinearAttentionStack(
+        [*gd_attention_weights(5, 1, learning_rate=0.01).layers, *gd_attention_weights(5, 1, learning_rate=0.04).layers]
+    )
     np.testing.assert_array_equal(both(*SPLIT), joined(*SPLIT))
     assert not np.allclose(both(*SPLIT), gd_attention_weights(5, 2, learning_rate=0.01)(*SPLIT))
 
@@ -43,11 +44,18 @@ def test_the_order_of_rows_and_the_other_queries_do_not_matter():
     np.testing.assert_allclose(stack(X, y, X_query[:, 4:5]), stack(*SPLIT)[:, 4:5], atol=1e-12)
 
 
-@pytest.mark.parametrize(("arguments", "name"), [
-    ((0, 1, 0.1), "n_features"), ((2, 0, 0.1), "n_steps"), ((2, 2, -0.1), "learning_rate"),
-    ((2, 2, [0.1]), "learning_rate"), ((2, 1, "fast"), "learning_rate"), ((2, 1, np.inf), "learning_rate"),
-    ((2, 1, True), "learning_rate"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((0, 1, 0.1), "n_features"),
+        ((2, 0, 0.1), "n_steps"),
+        ((2, 2, -0.1), "learning_rate"),
+        ((2, 2, [0.1]), "learning_rate"),
+        ((2, 1, "fast"), "learning_rate"),
+        ((2, 1, np.inf), "learning_rate"),
+        ((2, 1, True), "learning_rate"),
+    ],
+)
 def test_what_does_not_fit_is_refused(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         gd_attention_weights(*arguments[:2], learning_rate=arguments[2])

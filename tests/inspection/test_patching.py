@@ -105,7 +105,7 @@ def test_attribution_is_the_derivative_of_exact_patching():
     network, tokenizer = random_network("gpt2")
     with torch.no_grad():
         embedding = network.transformer.wte.weight
-        network.lm_head.weight = torch.nn.Parameter(embedding.clone())   # answers stay apart
+        network.lm_head.weight = torch.nn.Parameter(embedding.clone())  # answers stay apart
         centre = embedding.mean(0)
         apart = []
         for scale in (1.0, 0.1, 0.01):
@@ -194,7 +194,7 @@ def test_modules_by_name_and_what_they_miss():
     model, pairs = (network, tokenizer), letter_pairs()
     expected, found = patch(model, pairs), patch(model, pairs, modules=usual)
     np.testing.assert_array_equal(expected.heads, found.heads)
-    queries = {**usual, "heads": "model.layers.{layer}.self_attn.q_proj"}    # keys and values left out
+    queries = {**usual, "heads": "model.layers.{layer}.self_attn.q_proj"}  # keys and values left out
     with pytest.warns(UserWarning, match="All heads and MLPs together have an effect of"):
         patch(model, pairs, modules=queries)
 

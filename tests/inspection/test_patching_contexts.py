@@ -29,7 +29,8 @@ def test_contexts_are_balanced_and_never_hold_their_query(change):
             exchanged = np.where(clean_y == right, wrong, np.where(clean_y == wrong, right, clean_y))
             assert np.array_equal(corrupt_y, exchanged)
     assert {(one, other) for one, other in zip(pairs.clean_answers, pairs.corrupt_answers)} == {
-        (i, j) for i in range(3) for j in range(3) if i != j}
+        (i, j) for i in range(3) for j in range(3) if i != j
+    }
 
 
 def test_seeds():
@@ -48,8 +49,10 @@ def test_seeds():
         ({"n_pairs": 0}, "`n_pairs` must be a positive integer, got 0"),
         ({"change": "rows"}, "`change` must be 'labels' or 'query', got 'rows'"),
         # One row, which hardly any pair would hold.
-        ({"X": np.where(np.arange(400).reshape(80, 5) == 7, np.nan, 0), "n_pairs": 1, "n_rows": 2},
-         "`X` must hold finite numbers, got 1 that are missing or infinite"),
+        (
+            {"X": np.where(np.arange(400).reshape(80, 5) == 7, np.nan, 0), "n_pairs": 1, "n_rows": 2},
+            "`X` must hold finite numbers, got 1 that are missing or infinite",
+        ),
         ({"y": [None, "a"] * 40}, "`y` has a missing label at position 0"),
         ({"y": [1.0, 0.0] * 39 + [1.0, np.nan]}, "`y` has a missing label at position 79"),
     ],

@@ -35,7 +35,7 @@ def test_exact_effects_are_those_by_hand():
     heads, mlps, together, right, wrong = effects([[1.0, 1.0]], [[0.0, 1.0]], "exact", lambda f, x: f(x))
     assert right.tolist() == [5 + 25]
     assert wrong.tolist() == [3 + 9]
-    assert heads.tolist() == [[[18.0, 0.0]]]     # the first head makes it clean; the second is the same in both
+    assert heads.tolist() == [[[18.0, 0.0]]]  # the first head makes it clean; the second is the same in both
     assert mlps.tolist() == [[25.0 - 9.0]]
     assert together.tolist() == [18.0]
 

@@ -17,8 +17,9 @@ BLAME = ["a poor lemon", "the tea was dreadful", "it is a nasty dog", "awful rai
 @pytest.fixture(scope="module")
 def pairs():
     answers = ["positive"] * len(PRAISE) + ["negative"] * len(BLAME)
-    return make_patching_pairs(PRAISE + BLAME, answers, "skicl-tiny", template="Text: {text}\nLabel: {label}",
-                               random_state=0)
+    return make_patching_pairs(
+        PRAISE + BLAME, answers, "skicl-tiny", template="Text: {text}\nLabel: {label}", random_state=0
+    )
 
 
 def test_the_bundled_model_by_name_is_the_one_in_memory_and_its_folder(pairs, tmp_path):
@@ -78,4 +79,3 @@ def test_models_in_memory_stay_as_they_are():
 def test_errors(model, error, message):
     with pytest.raises(error, match=message), opened_model(model):
         pytest.fail("opened")
-

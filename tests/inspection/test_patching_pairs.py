@@ -32,8 +32,14 @@ def test_seeds_and_numbers():
     problems = make_implicit_pattern("expression", 100, difficulty=1, random_state=0)
 
     def make(n_pairs, seed):
-        return make_patching_pairs(problems.data, problems.target, tokenizer_of("bytes"), template=problems.template,
-                                   n_pairs=n_pairs, random_state=seed)
+        return make_patching_pairs(
+            problems.data,
+            problems.target,
+            tokenizer_of("bytes"),
+            template=problems.template,
+            n_pairs=n_pairs,
+            random_state=seed,
+        )
 
     assert make(5, 0) == make(5, 0)
     assert make(5, 0) != make(5, 1)

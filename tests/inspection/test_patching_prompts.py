@@ -22,8 +22,9 @@ def test_the_measure_is_the_difference_of_logits_after_the_prompt(family):
                 split = next(i for i, (a, b) in enumerate(zip(*tokens)) if a != b)
                 assert split >= len(start)
                 logits = network(torch.tensor([tokens[0][:split]])).logits[0, -1]
-                assert value.item() == pytest.approx((logits[tokens[0][split]] - logits[tokens[1][split]]).item(),
-                                                     abs=2e-4)
+                assert value.item() == pytest.approx(
+                    (logits[tokens[0][split]] - logits[tokens[1][split]]).item(), abs=2e-4
+                )
 
 
 def test_prompts_beyond_the_positions_are_refused():

@@ -89,8 +89,9 @@ def test_attribution_is_the_derivative_of_exact_patching(kind):
         for method in ("exact", "attribution"):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = activation_patching(reasoner, pairs._replace(corrupt_queries=near), method=method,
-                                            min_difference=0)
+                found = activation_patching(
+                    reasoner, pairs._replace(corrupt_queries=near), method=method, min_difference=0
+                )
             terms.append(np.concatenate([found.head_terms.reshape(4, -1), found.mlp_terms], 1).ravel())
         apart.append(1 - np.corrcoef(terms)[0, 1])
     assert apart[1] < 1e-2
@@ -127,8 +128,9 @@ def test_a_head_that_is_not_read_has_no_effect():
 @each_kind
 def test_the_names_of_the_classes_do_not_matter(kind):
     reasoner, pairs, renamed = lively_reasoner(kind), contexts(3), np.array([2, 0, 1])
-    other = pairs._replace(**{name: renamed[getattr(pairs, name)]
-                              for name in ("clean_y", "corrupt_y", "clean_answers", "corrupt_answers")})
+    other = pairs._replace(
+        **{name: renamed[getattr(pairs, name)] for name in ("clean_y", "corrupt_y", "clean_answers", "corrupt_answers")}
+    )
     one, two = patch(reasoner, pairs), patch(reasoner, other)
     np.testing.assert_allclose(one.head_terms, two.head_terms, atol=1e-4)
     np.testing.assert_allclose(one.mlp_terms, two.mlp_terms, atol=1e-4)

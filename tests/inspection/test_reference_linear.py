@@ -29,12 +29,14 @@ def test_gradient_descent_is_the_loop(split, n_steps):
     def step(w, X, y):
         return w - X.T @ (X @ w - y) / np.linalg.eigvalsh(X.T @ X)[-1]
 
-    np.testing.assert_allclose(linear.gradient_descent(*split, n_steps=n_steps), by_hand(*split, step, n_steps),
-                               atol=1e-10)
+    np.testing.assert_allclose(
+        linear.gradient_descent(*split, n_steps=n_steps), by_hand(*split, step, n_steps), atol=1e-10
+    )
 
 
 def test_gradient_descent_with_a_rate_of_its_own_even_if_it_overshoots():
     for rate in (0.001, 0.05):
+
         def step(w, X, y, rate=rate):
             return w - rate * X.T @ (X @ w - y)
 
@@ -75,8 +77,9 @@ def test_ridge_is_the_posterior_mean():
 
 def test_averaging_is_one_step_of_gradient_descent_of_the_mean_error():
     n = SPLIT[0].shape[1]
-    np.testing.assert_allclose(linear.averaging(*SPLIT),
-                               linear.gradient_descent(*SPLIT, n_steps=1, learning_rate=1 / n), atol=1e-10)
+    np.testing.assert_allclose(
+        linear.averaging(*SPLIT), linear.gradient_descent(*SPLIT, n_steps=1, learning_rate=1 / n), atol=1e-10
+    )
 
 
 def test_rows_of_zeros_teach_nothing():

@@ -39,13 +39,18 @@ def test_every_step_lowers_the_loss():
     X, y, _ = SPLIT
     for predict in (logistic.gradient_descent, logistic.newton):
         # Predictions for the rows themselves show the fit: no weight is so large that the prior would rule.
-        losses = [-np.log(np.where(y == 1, p, 1 - p)).sum(axis=1)
-                  for p in (predict(X, y, X, n_steps=k, scale=2.0) for k in range(4))]
+        losses = [
+            -np.log(np.where(y == 1, p, 1 - p)).sum(axis=1)
+            for p in (predict(X, y, X, n_steps=k, scale=2.0) for k in range(4))
+        ]
         assert (np.diff(losses, axis=0) < 0).all()
 
 
 def test_flipped_labels_flip_the_probabilities():
     X, y, X_query = SPLIT
     for predict in (logistic.gradient_descent, logistic.newton):
-        np.testing.assert_allclose(predict(X, 1 - y, X_query, n_steps=3, scale=2.0),
-                                   1 - predict(X, y, X_query, n_steps=3, scale=2.0), atol=1e-12)
+        np.testing.assert_allclose(
+            predict(X, 1 - y, X_query, n_steps=3, scale=2.0),
+            1 - predict(X, y, X_query, n_steps=3, scale=2.0),
+            atol=1e-12,
+        )

@@ -14,8 +14,9 @@ def test_one_gaussian_family_is_ridge_regression():
     predict = mixture_bayes_predictor(np.zeros((1, D)), 1.5**2 * np.eye(D)[None], noise=0.4)
     for n in (0, 2, 10):
         split = tasks.X[:, :n], tasks.y[:, :n], tasks.X[:, 10:]
-        for found, expected in zip(predict(*split, return_variance=True),
-                                   tasks.bayes_predict(*split, return_variance=True)):
+        for found, expected in zip(
+            predict(*split, return_variance=True), tasks.bayes_predict(*split, return_variance=True)
+        ):
             np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
@@ -23,8 +24,9 @@ def test_families_of_single_weights_are_a_pool():
     tasks = make_linear_tasks(6, 20, D, noise=0.8, n_distinct=4, random_state=0)
     predict = mixture_bayes_predictor(tasks.pool, np.zeros((4, D, D)), noise=0.8)
     split = tasks.X[:, :5], tasks.y[:, :5], tasks.X[:, 5:]
-    for found, expected in zip(predict(*split, return_variance=True),
-                               tasks.bayes_predict(*split, return_variance=True)):
+    for found, expected in zip(
+        predict(*split, return_variance=True), tasks.bayes_predict(*split, return_variance=True)
+    ):
         np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
@@ -47,19 +49,22 @@ def test_knowing_the_families_beats_knowing_only_their_common_covariance():
     assert errors[0] < 0.95 * errors[1]
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"covariances": np.eye(2)}, "`covariances`"),
-    ({"shares": [1, 1]}, "`shares`"),
-    ({"shares": [0]}, "`shares`"),
-    ({"noise": 0}, "`noise`"),
-    ({"noise": "0.1"}, "`noise`"),
-    ({"noise": np.inf}, "`noise`"),
-    ({"shares": [np.inf]}, "`shares`"),
-    ({"means": [[np.nan, 0.0]]}, "`means` must hold finite numbers"),
-    ({"covariances": -np.eye(2)[None]}, "`covariances` symmetric matrices without negative eigenvalues"),
-    ({"covariances": [[[1.0, 0.5], [0.0, 1.0]]]}, "`covariances` symmetric"),
-    ({"means": np.zeros((0, 2)), "covariances": np.zeros((0, 2, 2))}, "n_families"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"covariances": np.eye(2)}, "`covariances`"),
+        ({"shares": [1, 1]}, "`shares`"),
+        ({"shares": [0]}, "`shares`"),
+        ({"noise": 0}, "`noise`"),
+        ({"noise": "0.1"}, "`noise`"),
+        ({"noise": np.inf}, "`noise`"),
+        ({"shares": [np.inf]}, "`shares`"),
+        ({"means": [[np.nan, 0.0]]}, "`means` must hold finite numbers"),
+        ({"covariances": -np.eye(2)[None]}, "`covariances` symmetric matrices without negative eigenvalues"),
+        ({"covariances": [[[1.0, 0.5], [0.0, 1.0]]]}, "`covariances` symmetric"),
+        ({"means": np.zeros((0, 2)), "covariances": np.zeros((0, 2, 2))}, "n_families"),
+    ],
+)
 def test_what_does_not_fit_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         mixture_bayes_predictor(**({"means": np.zeros((1, 2)), "covariances": np.zeros((1, 2, 2))} | change))

@@ -27,13 +27,24 @@ def test_all_predict_finite_numbers_for_every_query_and_permuted_tasks_alike(tas
         if tasks is not LINEAR:
             assert found.min() >= 0
             assert found.max() <= 1
-        if not (tasks is LOGISTIC and name == "bayes"):     # which draws
+        if not (tasks is LOGISTIC and name == "bayes"):  # which draws
             np.testing.assert_allclose(predict(*(part[order] for part in split)), found[order], atol=1e-9)
 
 
 def test_names_follow_the_kind_of_tasks():
-    shared = {"mean", "averaging", "knn_3", "least_squares", "ridge", "gd_1", "gd_8", "gd_64", "newton_2", "newton_4",
-              "bayes"}
+    shared = {
+        "mean",
+        "averaging",
+        "knn_3",
+        "least_squares",
+        "ridge",
+        "gd_1",
+        "gd_8",
+        "gd_64",
+        "newton_2",
+        "newton_4",
+        "bayes",
+    }
     assert set(reference_predictors(LINEAR)) == shared
     assert set(reference_predictors(LOGISTIC)) == shared | {"logistic_regression"}
     chosen = reference_predictors(Bunch(X=LINEAR.X, y=LINEAR.y), gd_steps=[3], newton_steps=[], n_neighbors=2)
@@ -56,8 +67,10 @@ def test_nearest_neighbours_are_those_of_scikit_learn():
 def test_bayes_of_boolean_tasks_beats_the_linear_references():
     parity = make_boolean_function("parity", 20, 40, 5, random_state=0)
     split = cut(parity, 15)
-    hits = {name: ((predict(*split) > 0.5) == parity.y[:, 15:]).mean()
-            for name, predict in reference_predictors(parity).items()}
+    hits = {
+        name: ((predict(*split) > 0.5) == parity.y[:, 15:]).mean()
+        for name, predict in reference_predictors(parity).items()
+    }
     assert hits.pop("bayes") > 0.95
     assert max(hits.values()) < 0.75
 
@@ -70,11 +83,19 @@ def test_bits_are_read_with_a_constant():
     assert ((fit > 0.5) == tasks.y[:, 60:]).mean() > 0.9
 
 
-@pytest.mark.parametrize(("change", "name"), [
-    ({"gd_steps": 3}, "gd_steps"), ({"newton_steps": [-1]}, "newton_steps"), ({"n_neighbors": 0}, "n_neighbors"),
-    ({"penalty": -1}, "penalty"), ({"penalty": "1"}, "penalty"), ({"penalty": np.inf}, "penalty"),
-    ({"gd_steps": None}, "gd_steps"), ({"gd_steps": [True]}, "gd_steps"),
-])
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"gd_steps": 3}, "gd_steps"),
+        ({"newton_steps": [-1]}, "newton_steps"),
+        ({"n_neighbors": 0}, "n_neighbors"),
+        ({"penalty": -1}, "penalty"),
+        ({"penalty": "1"}, "penalty"),
+        ({"penalty": np.inf}, "penalty"),
+        ({"gd_steps": None}, "gd_steps"),
+        ({"gd_steps": [True]}, "gd_steps"),
+    ],
+)
 def test_parameters_out_of_range_are_refused(change, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         reference_predictors(LINEAR, **change)

@@ -104,11 +104,19 @@ def test_the_frame_and_the_text_show_the_numbers():
     assert f"{regret.regret[1]:.4f}" in repr(regret)
 
 
-@pytest.mark.parametrize(("change", "name"), [
-    ({"estimate": "true"}, "estimate"), ({"n_ctx": 0}, "n_ctx"), ({"n_bootstrap": -1}, "n_bootstrap"),
-    ({"confidence": 0}, "confidence"), ({"tasks": Bunch(X=LINEAR.X, y=LINEAR.y)}, "tasks"),
-    ({"model": {}}, "model"), ({"n_ctx": 4.0}, "n_ctx"), ({"confidence": "a"}, "confidence"),
-])
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"estimate": "true"}, "estimate"),
+        ({"n_ctx": 0}, "n_ctx"),
+        ({"n_bootstrap": -1}, "n_bootstrap"),
+        ({"confidence": 0}, "confidence"),
+        ({"tasks": Bunch(X=LINEAR.X, y=LINEAR.y)}, "tasks"),
+        ({"model": {}}, "model"),
+        ({"n_ctx": 4.0}, "n_ctx"),
+        ({"confidence": "a"}, "confidence"),
+    ],
+)
 def test_what_does_not_fit_is_refused(change, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         icl_regret(**({"model": reference_predictors(LINEAR)["mean"], "tasks": LINEAR} | change))

@@ -51,7 +51,7 @@ def test_it_finds_a_minimum():
     for step in range(300):
         optimizer.zero_grad()
         (weight - target).square().sum().backward()
-        for group in optimizer.param_groups:        # steps do not shrink by themselves
+        for group in optimizer.param_groups:  # steps do not shrink by themselves
             group["lr"] = 0.05 * (1 - step / 300)
         optimizer.step()
     assert (weight - target).norm() < 0.15 * target.norm()

@@ -11,8 +11,17 @@ from skicl.pretraining._causal_prior import sequence_loss
 from skicl.reasoning import CausalConfig, CausalReasoner, load_reasoner, read_card
 
 CONFIG = CausalConfig(n_features=4, n_points=10, n_channels=16, n_heads=2, n_layers=2)
-PRIOR = LogisticPrior(n_features=4, n_points=10, n_sequences=32, start_features=1, more_features=1, features_every=2,
-                      start_points=4, more_points=3, points_every=3)
+PRIOR = LogisticPrior(
+    n_features=4,
+    n_points=10,
+    n_sequences=32,
+    start_features=1,
+    more_features=1,
+    features_every=2,
+    start_points=4,
+    more_points=3,
+    points_every=3,
+)
 SCHEDULE = Schedule(steps=8, warmup=2)
 
 
@@ -34,8 +43,15 @@ def test_the_curriculum_is_that_of_the_paper():
         X, y, _ = prior.at(step).sample(generator())
         assert y.shape == X.shape[:2]
         sizes[step] = (X.shape[1], int((X != 0).any(0).any(0).sum()))
-    assert sizes == {0: (18, 4), 999: (18, 4), 1000: (48, 8), 3000: (108, 16), 7999: (228, 16), 8000: (258, 16),
-                     10**6: (258, 16)}
+    assert sizes == {
+        0: (18, 4),
+        999: (18, 4),
+        1000: (48, 8),
+        3000: (108, 16),
+        7999: (228, 16),
+        8000: (258, 16),
+        10**6: (258, 16),
+    }
     assert prior.sample(generator()).X.shape == (2, 258, 16)
 
 
@@ -57,7 +73,7 @@ def test_labels_are_linear_in_the_points():
     """With more points than features a plane through the origin separates nearly all of them."""
     X, y, _ = LogisticPrior(n_sequences=50, n_points=400, n_features=3, alpha=30.0).sample(generator())
     signs = 2.0 * y - 1
-    direction = (signs[..., None] * X).mean(1)                  # proportional to the weights, for normal points
+    direction = (signs[..., None] * X).mean(1)  # proportional to the weights, for normal points
     right = ((X @ direction[..., None])[..., 0].sign() == signs).float().mean()
     assert right > 0.93
 
@@ -124,19 +140,23 @@ def test_half_precision_is_close_and_an_unknown_one_refused(tmp_path):
     assert not torch.equal(weights(half), weights(run(tmp_path / "whole")))
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"schedule": Schedule(precision="half")}, "`precision` must be"),
-    ({"schedule": Schedule(optimizer="sgd")}, "`optimizer` must be"),
-    ({"schedule": Schedule(optimizer="muon"), "config": None}, "`optimizer` 'muon' knows"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schedule": Schedule(precision="half")}, "`precision` must be"),
+        ({"schedule": Schedule(optimizer="sgd")}, "`optimizer` must be"),
+        ({"schedule": Schedule(optimizer="muon"), "config": None}, "`optimizer` 'muon' knows"),
+    ],
+)
 def test_words_that_a_schedule_does_not_know_are_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         run(tmp_path / "run", **options)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("options", [{"prior": EmbeddingPrior(max_labelled=8, n_features=(4,), budget=64)},
-                                     {"config": None}])
+@pytest.mark.parametrize(
+    "options", [{"prior": EmbeddingPrior(max_labelled=8, n_features=(4,), budget=64)}, {"config": None}]
+)
 def test_priors_and_networks_of_unlike_kinds_are_refused(tmp_path, options):
     with pytest.raises(TypeError, match="cannot learn from"):
         run(tmp_path / "run", **options)

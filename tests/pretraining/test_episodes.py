@@ -49,8 +49,11 @@ def test_scrambled_labels_say_nothing_about_the_text():
 def test_balanced_classes_are_equally_frequent():
     counts = Counter()
     for seed in range(50):
-        counts.update(EpisodePrior(families=("keyword",), max_classes=2, balanced=1.0).sample(
-            random.Random(seed), n_examples=40).codes)
+        counts.update(
+            EpisodePrior(families=("keyword",), max_classes=2, balanced=1.0)
+            .sample(random.Random(seed), n_examples=40)
+            .codes
+        )
     assert abs(counts[0] - counts[1]) < 0.1 * sum(counts.values())
 
 

@@ -40,12 +40,15 @@ def test_a_language_model_learns_them():
     assert run.loss < 0.1
 
 
-@pytest.mark.parametrize(("arguments", "error", "match"), [
-    ((TEXTS, LABELS[:3]), ValueError, "`labels` must be as many as `texts`, got 3 and 4"),
-    ((TEXTS, [0, 1, 0, 1]), TypeError, "`labels`"),
-    ((TEXTS, LABELS, 0), ValueError, "`n_examples` must be an integer from 1 to 4"),
-    ((TEXTS, LABELS, 5), ValueError, "`n_examples` must be an integer from 1 to 4"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ((TEXTS, LABELS[:3]), ValueError, "`labels` must be as many as `texts`, got 3 and 4"),
+        ((TEXTS, [0, 1, 0, 1]), TypeError, "`labels`"),
+        ((TEXTS, LABELS, 0), ValueError, "`n_examples` must be an integer from 1 to 4"),
+        ((TEXTS, LABELS, 5), ValueError, "`n_examples` must be an integer from 1 to 4"),
+    ],
+)
 def test_unusable_parameters_are_refused(arguments, error, match):
     with pytest.raises(error, match=match):
         LabelledTexts(*arguments)

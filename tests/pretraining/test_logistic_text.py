@@ -50,7 +50,7 @@ def test_same_seed_same_episode_and_words_change_only_if_asked():
         {word for seed in range(5) for word in prior.sample(random.Random(seed)).text.split()}
         for prior in (LogisticTextPrior(), LogisticTextPrior(shuffled=True))
     )
-    assert len(fixed) == 16 + 5             # with null, positive, negative, colon and comma
+    assert len(fixed) == 16 + 5  # with null, positive, negative, colon and comma
     assert len(drawn) > 25
 
 
@@ -74,8 +74,15 @@ def test_an_error_leaves_no_parameter_frozen():
     assert all(p.requires_grad for p in network.parameters())
 
 
-@pytest.mark.parametrize(("options", "name"), [({"n_features": 0}, "n_features"), ({"n_features": 33}, "n_features"),
-                                               ({"labels": ("a", "a")}, "labels"), ({"labels": ("a",)}, "labels")])
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"n_features": 0}, "n_features"),
+        ({"n_features": 33}, "n_features"),
+        ({"labels": ("a", "a")}, "labels"),
+        ({"labels": ("a",)}, "labels"),
+    ],
+)
 def test_unusable_parameters_are_refused(options, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         LogisticTextPrior(**options)

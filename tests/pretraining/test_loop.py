@@ -35,7 +35,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
     first, second = load_reasoner(tmp_path / "parts.safetensors"), load_reasoner(tmp_path / "whole.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
     assert parts.tasks == whole.tasks
-    assert run(tmp_path / "whole").step == 12       # a complete run is left as it is
+    assert run(tmp_path / "whole").step == 12  # a complete run is left as it is
 
 
 def test_seeds_differ(tmp_path):
@@ -61,7 +61,7 @@ def test_a_second_stage_starts_from_the_first_and_remembers_it(tmp_path):
     parts = run(tmp_path / "two", prior=longer, start_from=tmp_path / "one.safetensors", stop_after=0)
     first = load_reasoner(tmp_path / "one.safetensors")
     assert torch.equal(weights(parts), torch.cat([p.flatten() for p in first.parameters()]))
-    for _ in range(2):      # also after a resume
+    for _ in range(2):  # also after a resume
         run(tmp_path / "two", prior=longer, start_from=tmp_path / "one.safetensors", stop_after=1)
     run(tmp_path / "three", start_from=tmp_path / "two.safetensors", stop_after=0)
     stages = read_card(tmp_path / "three.safetensors")["earlier_stages"]
@@ -69,8 +69,14 @@ def test_a_second_stage_starts_from_the_first_and_remembers_it(tmp_path):
     assert [stage["steps"] for stage in stages] == [12, 1]
 
 
-@pytest.mark.parametrize("change", [{"config": replace(CONFIG, n_layers=1)}, {"prior": replace(PRIOR, n_queries=9)},
-                                    {"schedule": replace(SCHEDULE, seed=3)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": replace(CONFIG, n_layers=1)},
+        {"prior": replace(PRIOR, n_queries=9)},
+        {"schedule": replace(SCHEDULE, seed=3)},
+    ],
+)
 def test_a_run_is_not_continued_under_other_terms(tmp_path, change):
     run(tmp_path / "run", stop_after=2)
     before = (tmp_path / "run.state.safetensors").read_bytes()
@@ -97,8 +103,13 @@ def test_training_lowers_the_loss():
         state = run(os.path.join(folder, "run"), schedule=Schedule(steps=150, warmup=10, learning_rate=5e-3))
     for name, reasoner in {"trained": state.averaged(), "untrained": type(state.reasoner)(CONFIG)}.items():
         with torch.no_grad():
-            losses[name] = sum(task_loss(reasoner, PRIOR.sample(torch.Generator().manual_seed(10**6 + i)), 0.0)[1]
-                               for i in range(30)).item() / 30
+            losses[name] = (
+                sum(
+                    task_loss(reasoner, PRIOR.sample(torch.Generator().manual_seed(10**6 + i)), 0.0)[1]
+                    for i in range(30)
+                ).item()
+                / 30
+            )
     torch.set_rng_state(state_before)
     assert math.isfinite(losses["trained"])
     assert losses["trained"] < losses["untrained"] - 0.05

@@ -13,10 +13,38 @@ from skicl.reasoning import CausalConfig, EquivariantConfig, load_reasoner, read
 
 
 def command(out, *more):
-    sizes = ["--n-channels", "8", "--n-values", "4", "--n-logits", "2", "--n-hidden", "8", "--n-layers", "1",
-             "--max-labelled", "16", "--n-features", "4", "8", "--budget", "512"]
-    return [sys.executable, "-m", "skicl.pretraining", "--out", str(out), "--device", "cpu", "--threads", "1",
-            *sizes, *more]
+    sizes = [
+        "--n-channels",
+        "8",
+        "--n-values",
+        "4",
+        "--n-logits",
+        "2",
+        "--n-hidden",
+        "8",
+        "--n-layers",
+        "1",
+        "--max-labelled",
+        "16",
+        "--n-features",
+        "4",
+        "8",
+        "--budget",
+        "512",
+    ]
+    return [
+        sys.executable,
+        "-m",
+        "skicl.pretraining",
+        "--out",
+        str(out),
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        *sizes,
+        *more,
+    ]
 
 
 def test_interrupt_saves_and_exits_cleanly(tmp_path):
@@ -36,8 +64,9 @@ def test_interrupt_saves_and_exits_cleanly(tmp_path):
 def test_two_processes_average_their_gradients(tmp_path):
     """Under torchrun on the CPU both processes work, one saves, and the tasks of both count."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(launch + command(tmp_path / "run", "--steps", "4")[1:], capture_output=True, text=True,
-                          timeout=120, check=False)
+    done = subprocess.run(
+        launch + command(tmp_path / "run", "--steps", "4")[1:], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     alone = subprocess.run(command(tmp_path / "alone", "--steps", "4"), capture_output=True, timeout=120, check=False)
     assert alone.returncode == 0
@@ -69,7 +98,7 @@ def test_the_paper_s_reasoner_has_options_of_its_own(tmp_path, capsys):
     assert (card["prior"]["n_features"], card["prior"]["n_points"], card["tasks"]) == (4, 20, 6)
     assert "saved at step 2" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
-        main([*options, "--max-labelled", "16"])        # an option of the other reasoner
+        main([*options, "--max-labelled", "16"])  # an option of the other reasoner
 
 
 def test_errors_are_one_line_and_status_2(tmp_path, capsys):

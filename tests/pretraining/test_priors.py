@@ -53,7 +53,7 @@ def test_tasks_are_finite_and_consistent():
             assert tasks.side.shape == (n_tasks, n_context, tasks.n_classes)
             assert torch.isfinite(tasks.side_query).all()
         kinds.add((bool((tasks.y < 0).any()), tasks.side is not None))
-    assert len(kinds) == 4      # with and without unlabelled rows and side scores
+    assert len(kinds) == 4  # with and without unlabelled rows and side scores
 
 
 def test_queries_of_a_class_without_examples_are_not_asked_for():
@@ -88,7 +88,7 @@ def test_label_noise_stays_within_its_bounds():
     changed = (flip_labels(draw(), y, 2) != y).float().mean(1)
     assert 0.6 < (changed == 0).float().mean() < 0.85
     assert ((changed > 0) & (changed < 0.3)).float().mean() > 0.15
-    assert (changed > 0.35).float().mean() < 0.06       # the few tasks without any signal
+    assert (changed > 0.35).float().mean() < 0.06  # the few tasks without any signal
 
 
 def test_confused_rows_take_the_label_of_the_nearest_class_in_some_tasks():
@@ -116,7 +116,7 @@ def test_logistic_tasks_have_the_noise_of_the_paper():
         X, y = _logistic(draw(), Sizes(200, 8, 0, 8, n_features, 2), 4 * n_features)
         assert abs(X.std() - 1) < 0.02
         signs = 2.0 * y - 1
-        weights = (signs[:, :, None] * X).mean(1)                   # proportional to the true ones, with noise
+        weights = (signs[:, :, None] * X).mean(1)  # proportional to the true ones, with noise
         agreement = ((X @ weights[..., None])[..., 0].sign() == signs).float().mean(1)
         assert agreement.mean() > 0.7
         assert agreement.min() < 0.9 < agreement.max()

@@ -42,7 +42,7 @@ def test_the_second_layer_looks_for_what_followed_the_same_word():
     with torch.no_grad():
         second = network(torch.tensor([ids]), output_attentions=True).attentions[1][0]
     answers = [tokens.index(f"Ġ{word}") for word in ("yes", "no", "good", "bad")]
-    attention = second[0, -1, answers]          # of the head that compares one place before with two places before
+    attention = second[0, -1, answers]  # of the head that compares one place before with two places before
     assert attention.argmax() == 1
     assert attention[1] > 3 * attention[[0, 2, 3]].max()
 

@@ -107,7 +107,7 @@ def test_what_all_labels_begin_with_is_read_with_the_prompt(family, labels):
     ids, prompts = prompts_of(family)
     prompts = [TokenizedPrompt(prompt.ids, labels) for prompt in prompts]
     prefix, calls = read_prefix(model, ids), []
-    expected = score_labels(model, prefix, prompts, batch_size=8, states=True)       # there it is read after the prompt
+    expected = score_labels(model, prefix, prompts, batch_size=8, states=True)  # there it is read after the prompt
     assert (expected.lengths == [len(label) for label in labels]).all()
     hook = model.whole.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
@@ -154,7 +154,7 @@ def test_what_is_shared_is_read_once():
     prompts = [TokenizedPrompt((*prefix.ids, 30 + i, 40), labels) for i in range(6)]
     counter = CountsTokens(model.whole)
     score_labels(model, prefix, prompts, batch_size=6)
-    assert counter.tokens == 6 * 2 + 6 * 1          # the queries, and after each the one token that two labels share
+    assert counter.tokens == 6 * 2 + 6 * 1  # the queries, and after each the one token that two labels share
     counter.tokens = counter.calls = 0
     score_labels(model, prefix, [prompt._replace(continuations=((20,), (21,))) for prompt in prompts], batch_size=6)
     assert (counter.calls, counter.tokens) == (1, 12)

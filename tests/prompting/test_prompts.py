@@ -79,8 +79,10 @@ def test_demonstrations_that_do_not_fit_are_left_out_as_a_whole():
         assert n_tokens(rendered(kept, QUERIES[0][0])) <= window
         if kept != plan:
             assert n_tokens(rendered(plan[: len(kept) + 1], QUERIES[0][0])) + n_tokens(" refund") + 2 > window
-        assert prompts.fitting(plan, QUERIES, from_end=False) == plan[len(plan) - len(prompts.fitting(
-            plan, QUERIES, from_end=False)) :]
+        assert (
+            prompts.fitting(plan, QUERIES, from_end=False)
+            == plan[len(plan) - len(prompts.fitting(plan, QUERIES, from_end=False)) :]
+        )
     assert make(window=10_000).fitting(plan, QUERIES, from_end=True) == plan
 
 

@@ -74,7 +74,11 @@ def test_halves_of_characters_are_refused():
 
 def test_values():
     assert [write_value(value) for value in (True, np.int64(7), np.float32(0.5), "", 10**12)] == [
-        "True", "7", "0.5", "", "1000000000000",
+        "True",
+        "7",
+        "0.5",
+        "",
+        "1000000000000",
     ]
 
 

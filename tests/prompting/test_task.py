@@ -76,8 +76,10 @@ def test_no_training_row_sees_its_own_label(selector):
     assert sorted(task._training_rows(99)) == list(range(len(ROWS)))
 
 
-@pytest.mark.parametrize("selector", [StratifiedDemonstrations(k=8), StratifiedDemonstrations(k=6),
-                                      NearestDemonstrations(k=6, per_class=True)])
+@pytest.mark.parametrize(
+    "selector",
+    [StratifiedDemonstrations(k=8), StratifiedDemonstrations(k=6), NearestDemonstrations(k=6, per_class=True)],
+)
 def test_what_a_training_row_is_read_after_does_not_tell_its_label(selector):
     """As many demonstrations of each class for all; without the row alone, its class would be the rarer one."""
     task = fitted(selector=selector)

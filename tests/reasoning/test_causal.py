@@ -53,7 +53,7 @@ def test_queries_are_independent(reasoner, evidence, queries, monkeypatch):
     torch.testing.assert_close(torch.cat(alone, 1), together)
     torch.testing.assert_close(reasoner.score(context, queries.flip(1)).flip(1), together)
     torch.testing.assert_close(reasoner(evidence, queries), together)
-    monkeypatch.setattr("skicl.reasoning._causal.WEIGHTS_AT_A_TIME", 1)     # one sequence at a time
+    monkeypatch.setattr("skicl.reasoning._causal.WEIGHTS_AT_A_TIME", 1)  # one sequence at a time
     torch.testing.assert_close(reasoner.score(context, queries), together)
 
 
@@ -83,8 +83,9 @@ def test_the_network_itself_depends_on_the_order():
 
 
 def test_rotating_moving_and_scaling_features_changes_nothing(reasoner, evidence, queries):
-    rotation = torch.linalg.qr(torch.randn(FEATURES, FEATURES, dtype=torch.float64,
-                                           generator=torch.Generator().manual_seed(4))).Q
+    rotation = torch.linalg.qr(
+        torch.randn(FEATURES, FEATURES, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    ).Q
     moved = evidence._replace(X=3 * evidence.X @ rotation + 1)
     torch.testing.assert_close(reasoner(moved, 3 * queries @ rotation + 1), reasoner(evidence, queries))
 
@@ -107,8 +108,8 @@ def test_tasks_of_a_batch_are_independent_whatever_their_weights(reasoner, evide
     weight[1, :30] = 0.0
     together = reasoner(evidence._replace(weight=weight), queries)
     for i in range(TASKS):
-        one = Evidence(evidence.X[i:i + 1], evidence.y[i:i + 1], evidence.n_classes, weight[i:i + 1])
-        torch.testing.assert_close(reasoner(one, queries[i:i + 1]), together[i:i + 1])
+        one = Evidence(evidence.X[i : i + 1], evidence.y[i : i + 1], evidence.n_classes, weight[i : i + 1])
+        torch.testing.assert_close(reasoner(one, queries[i : i + 1]), together[i : i + 1])
 
 
 def test_unlabelled_rows_shape_the_axes_alone(reasoner, evidence, queries):
@@ -224,8 +225,9 @@ def test_log_odds_of_queries_are_those_of_the_next_point_of_a_sequence(reasoner)
     queries = torch.randn(3, 4, SMALL.n_features, dtype=torch.float64, generator=generator)
     for at in range(4):
         points, labels = torch.cat([X, queries[:, [at]]], 1), torch.cat([y, y[:, :1]], 1)
-        torch.testing.assert_close(reasoner.query_log_odds(X, y, queries)[:, at],
-                                   reasoner.sequence_log_odds(points, labels)[:, -1])
+        torch.testing.assert_close(
+            reasoner.query_log_odds(X, y, queries)[:, at], reasoner.sequence_log_odds(points, labels)[:, -1]
+        )
     layers = reasoner.query_log_odds(X, y, queries, all_layers=True)
     assert layers.shape == (SMALL.n_layers, 3, 4)
     assert torch.equal(layers[-1], reasoner.query_log_odds(X, y, queries))
@@ -239,8 +241,11 @@ def test_the_bundled_weights_have_the_positions_of_the_paper_and_a_complete_card
     assert all(scores[n]["network"]["accuracy"] > scores[n]["bayes"]["accuracy"] - 0.03 for n in scores)
 
 
-@parametrize_with_checks([TartClassifier(reasoner="tart-paper")], expected_failed_checks=lambda estimator: {
-    "check_class_weight_classifiers": "the prior has no intercept: a context of one class is not given to it everywhere"
-})
+@parametrize_with_checks(
+    [TartClassifier(reasoner="tart-paper")],
+    expected_failed_checks=lambda estimator: {
+        "check_class_weight_classifiers": "its prior has no intercept: a context of one class is not given everywhere"
+    },
+)
 def test_the_classifier_passes_the_checks_of_scikit_learn(estimator, check):
     check(estimator)

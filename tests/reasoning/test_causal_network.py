@@ -27,7 +27,7 @@ def test_cached_equals_the_full_pass_at_every_length(network):
     caches = network.encode(X[:, :11], y[:, :11])
     for n in range(12):
         lengths = torch.full((4,), n)
-        torch.testing.assert_close(network.score(caches, lengths, X[:, n:n + 1])[:, 0], whole[:, n])
+        torch.testing.assert_close(network.score(caches, lengths, X[:, n : n + 1])[:, 0], whole[:, n])
 
 
 def test_lengths_may_differ_and_what_lies_beyond_them_is_not_read(network):
@@ -45,7 +45,7 @@ def test_queries_together_equal_one_by_one(network):
     X, y = points()
     caches, lengths = network.encode(X[:, :6], y[:, :6]), torch.full((4,), 6)
     together = network.score(caches, lengths, X[:, 6:])
-    alone = [network.score(caches, lengths, X[:, i:i + 1]) for i in range(6, 12)]
+    alone = [network.score(caches, lengths, X[:, i : i + 1]) for i in range(6, 12)]
     torch.testing.assert_close(torch.cat(alone, 1), together)
 
 

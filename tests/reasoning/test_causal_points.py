@@ -30,7 +30,7 @@ def test_the_context_gets_unit_covariance():
 
 
 def test_missing_directions_are_zeros_and_equal_rows_no_division_by_zero():
-    X = rows(6, 3) @ rows(3, 40, seed=1)                        # rank 3 in 40 dimensions
+    X = rows(6, 3) @ rows(3, 40, seed=1)  # rank 3 in 40 dimensions
     whitening, z = whiten(X, ones(X), 16)
     assert z.shape == (2, 6, 16)
     assert (z[..., 3:].abs() < 1e-12).all()
@@ -76,7 +76,7 @@ def test_the_order_follows_the_rows():
     assert torch.equal(again, order)
     assert not torch.equal(order, torch.arange(50).expand(2, -1))
     blocked = canonical_order(torch.cat([z[:, ::2], z[:, 1::2]], 1), y)
-    labels = (blocked >= 25).double()[:, :25].mean()            # labels that came in blocks are mixed
+    labels = (blocked >= 25).double()[:, :25].mean()  # labels that came in blocks are mixed
     assert 0.3 < labels < 0.7
 
 
@@ -98,7 +98,7 @@ def test_weights_are_numbers_of_rows():
 
     assert read(1.0, 0.0, 2.0, 1.0) == [0, 2, 2, 3]
     assert len(read(0.5, 0.5, 0.5, 0.5)) == 2
-    assert read(0.0, 0.0, 0.3, 0.0) == [2]                      # something is read wherever there is weight
+    assert read(0.0, 0.0, 0.3, 0.0) == [2]  # something is read wherever there is weight
     assert read(0.0, 0.0, 0.0, 0.0) == []
     assert len(read(1.0, 1.0, 1.0, 1.0, n_points=1, n_blocks=2)) == 2
     assert read(1e12, 0.0, 0.0, 1e12, n_points=3, n_blocks=2) == [0, 0, 0, 3, 3, 3]

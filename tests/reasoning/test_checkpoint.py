@@ -110,12 +110,19 @@ def test_a_reasoner_of_an_earlier_version_is_loaded_with_a_warning(saved):
 def test_weights_that_do_not_fit_are_refused(saved):
     path, _ = saved
     tensors = load_file(path)
-    header = {"format": "skicl-reasoner-1", "architecture": "equivariant", "card": "{}",
-              "config": json.dumps(EquivariantReasoner(SMALL).describe())}
+    header = {
+        "format": "skicl-reasoner-1",
+        "architecture": "equivariant",
+        "card": "{}",
+        "config": json.dumps(EquivariantReasoner(SMALL).describe()),
+    }
     name = next(iter(tensors))
-    wrong = {"missing": {k: v for k, v in tensors.items() if k != name}, "extra": {**tensors, "more": torch.ones(1)},
-             "misshapen": {**tensors, name: tensors[name][:1].repeat(3, *[1] * (tensors[name].dim() - 1))},
-             "not finite": {**tensors, name: tensors[name] * torch.nan}}
+    wrong = {
+        "missing": {k: v for k, v in tensors.items() if k != name},
+        "extra": {**tensors, "more": torch.ones(1)},
+        "misshapen": {**tensors, name: tensors[name][:1].repeat(3, *[1] * (tensors[name].dim() - 1))},
+        "not finite": {**tensors, name: tensors[name] * torch.nan},
+    }
     for weights in wrong.values():
         save_file({k: v.contiguous() for k, v in weights.items()}, path, header)
         with pytest.raises(ValueError, match="do not fit"):

@@ -33,9 +33,13 @@ def task(request):
     weight = rng.integers(1, 4, size=N) if request.param in ("weights", "all") else None
     side, side_query = rng.normal(size=(N, C)), rng.normal(size=(Q, C))
     has_side = request.param in ("side", "all")
-    evidence = Evidence(torch.from_numpy(X)[None], torch.from_numpy(y)[None], C,
-                        None if weight is None else torch.from_numpy(weight)[None].double(),
-                        torch.from_numpy(side)[None] if has_side else None)
+    evidence = Evidence(
+        torch.from_numpy(X)[None],
+        torch.from_numpy(y)[None],
+        C,
+        None if weight is None else torch.from_numpy(weight)[None].double(),
+        torch.from_numpy(side)[None] if has_side else None,
+    )
     return evidence, torch.from_numpy(queries)[None], torch.from_numpy(side_query)[None] if has_side else None
 
 
@@ -55,8 +59,9 @@ def assert_equal(a, b):
 def test_order_of_the_context_does_not_matter(reasoner, task):
     evidence, X, side = task
     order = torch.from_numpy(np.random.default_rng(0).permutation(N))
-    permuted = Evidence(evidence.X[:, order], evidence.y[:, order], C, pick(evidence.weight, order, 1),
-                        pick(evidence.side, order, 1))
+    permuted = Evidence(
+        evidence.X[:, order], evidence.y[:, order], C, pick(evidence.weight, order, 1), pick(evidence.side, order, 1)
+    )
     assert_equal(probabilities(reasoner, permuted, X, side), probabilities(reasoner, evidence, X, side))
 
 
@@ -64,18 +69,18 @@ def test_rotations_shifts_and_scales_of_the_features_do_not_matter(reasoner, tas
     evidence, X, side = task
     rotation = torch.linalg.qr(torch.from_numpy(np.random.default_rng(0).normal(size=(D, D))))[0]
     moved = evidence._replace(X=3 * evidence.X @ rotation + 5)
-    assert_equal(probabilities(reasoner, moved, 3 * X @ rotation + 5, side),
-                 probabilities(reasoner, evidence, X, side))
+    assert_equal(probabilities(reasoner, moved, 3 * X @ rotation + 5, side), probabilities(reasoner, evidence, X, side))
 
 
 def test_renaming_the_classes_renames_the_probabilities(reasoner, task):
     evidence, X, side = task
-    names = torch.tensor([2, 0, 3, 1])          # class c is now called names[c]
+    names = torch.tensor([2, 0, 3, 1])  # class c is now called names[c]
     back = names.argsort()
     y = torch.where(evidence.y >= 0, names[evidence.y.clamp_min(0)], -1)
     renamed = evidence._replace(y=y, side=pick(evidence.side, back, 2))
-    assert_equal(probabilities(reasoner, renamed, X, pick(side, back, 2))[..., names],
-                 probabilities(reasoner, evidence, X, side))
+    assert_equal(
+        probabilities(reasoner, renamed, X, pick(side, back, 2))[..., names], probabilities(reasoner, evidence, X, side)
+    )
 
 
 def test_queries_are_scored_alone(reasoner, task):
@@ -83,8 +88,8 @@ def test_queries_are_scored_alone(reasoner, task):
     together = probabilities(reasoner, evidence, X, side)
     context = reasoner.encode(evidence)
     for i in range(Q):
-        alone = reasoner.score(context, X[:, i:i + 1], None if side is None else side[:, i:i + 1]).softmax(-1)
-        assert_equal(alone.detach(), together[:, i:i + 1])
+        alone = reasoner.score(context, X[:, i : i + 1], None if side is None else side[:, i : i + 1]).softmax(-1)
+        assert_equal(alone.detach(), together[:, i : i + 1])
 
 
 def test_integer_weights_are_repetitions(reasoner, task):
@@ -151,7 +156,7 @@ def test_the_fit_tells_signal_from_noise_and_counts_copies():
     clear[..., :3] += 4 * torch.nn.functional.one_hot(y, 3)
     fits = [reasoner.context_fit(reasoner.encode(Evidence(rows, y, 3))) for rows in (clear, X)]
     assert fits[0].shape == (1,)
-    assert fits[0] > 0.8 > 0.2 > fits[1]                # chance is log(3) = 1.1 nats
+    assert fits[0] > 0.8 > 0.2 > fits[1]  # chance is log(3) = 1.1 nats
     weight = torch.randint(1, 4, (1, 60), generator=generator)
     repeated = [t[0].repeat_interleave(weight[0], 0)[None] for t in (clear, y)]
     by_copies = reasoner.context_fit(reasoner.encode(Evidence(*repeated, 3)))
@@ -173,9 +178,12 @@ def test_an_untrained_reasoner_follows_its_generator_and_leaves_the_global_one_a
 def test_extreme_contexts_stay_finite(dtype):
     reasoner = load_reasoner().to(dtype)
     rng = np.random.default_rng(0)
-    contexts = {"equal rows": np.ones((10, 384)), "one row each": rng.normal(size=(10, 384)),
-                "one outlier": np.concatenate([rng.normal(size=(9, 384)), np.full((1, 384), 1e6)]),
-                "one feature": rng.normal(size=(10, 1))}
+    contexts = {
+        "equal rows": np.ones((10, 384)),
+        "one row each": rng.normal(size=(10, 384)),
+        "one outlier": np.concatenate([rng.normal(size=(9, 384)), np.full((1, 384), 1e6)]),
+        "one feature": rng.normal(size=(10, 1)),
+    }
     for name, X in contexts.items():
         X = torch.from_numpy(X).to(dtype)[None]
         for n_classes in (2, 10):

@@ -39,8 +39,16 @@ def layer(generator):
 def classes(generator):
     count = torch.full((B, C), 2.0, dtype=torch.float64)
     task = torch.randn(B, N_TASK_FEATURES, generator=generator, dtype=torch.float64)
-    return Classes(torch.ones_like(count), count.new_full((B, 1, C), 1 / C), count.new_zeros(B, 1, C, 1),
-                   -torch.ones_like(count), count, task, count.new_tensor(0.0), count.new_ones(B, 1, 1))
+    return Classes(
+        torch.ones_like(count),
+        count.new_full((B, 1, C), 1 / C),
+        count.new_zeros(B, 1, C, 1),
+        -torch.ones_like(count),
+        count,
+        task,
+        count.new_tensor(0.0),
+        count.new_ones(B, 1, 1),
+    )
 
 
 @pytest.fixture
@@ -94,8 +102,17 @@ def test_chunks_of_rows_give_what_all_rows_give(layer, filters, rows, labels, cl
     cut = [(0, 3), (3, N)]
     parts = [rows.slice(*c) for c in cut]
     own = [leverages(part, filters, 1)[0] for part in parts]
-    memory_2, states_2, fits_2 = _run_layer(layer, filters, parts, own, [labels.slice(*c) for c in cut],
-                                            [state[:, :3], state[:, 3:]], [fit, fit], classes, False)
+    memory_2, states_2, fits_2 = _run_layer(
+        layer,
+        filters,
+        parts,
+        own,
+        [labels.slice(*c) for c in cut],
+        [state[:, :3], state[:, 3:]],
+        [fit, fit],
+        classes,
+        False,
+    )
     torch.testing.assert_close(torch.cat(states_2, 1), states[0])
     torch.testing.assert_close(torch.cat(fits_2, 1), fits[0])
     torch.testing.assert_close(memory_2.fit, memory.fit)
