@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from skicl.datasets._draws import Draws
-from skicl.datasets._relation_pattern import CHAINS, RELATION
+from skicl.datasets._implicit_patterns._draws import Draws
+from skicl.datasets._implicit_patterns._relation_pattern import CHAINS, RELATION
 
 VARIANTS = ["pattern", "conflict", "neutral"]
 

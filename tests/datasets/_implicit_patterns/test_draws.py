@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from skicl.datasets._draws import Draws
+from skicl.datasets._implicit_patterns._draws import Draws
 
 
 def test_integers_are_uniform_over_the_whole_range():

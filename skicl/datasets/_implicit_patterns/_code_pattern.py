@@ -1,7 +1,7 @@
 """A task of reading code: a long function whose result is not used in the pattern."""
 
-from skicl.datasets._pattern_task import PatternItem, PatternTask
-from skicl.datasets._snippet_interpreter import run_snippet
+from skicl.datasets._implicit_patterns._pattern_task import PatternItem, PatternTask
+from skicl.datasets._implicit_patterns._snippet_interpreter import run_snippet
 
 # Fewest and most statements between the first line of the long function and its return.
 STATEMENTS = {1: (1, 1), 2: (2, 3), 3: (4, 6)}

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from skicl.datasets._pattern_task import PatternItem, PatternTask
+from skicl.datasets._implicit_patterns._pattern_task import PatternItem, PatternTask
 
 START, END = "A", "Z"
 OTHERS = "BCDEFGHIJKLMNOPQRSTUVWXY"

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from skicl.datasets._draws import Draws
-from skicl.datasets._topic_pattern import LIVING, MADE, OTHERS, SIZES, TOPIC
+from skicl.datasets._implicit_patterns._draws import Draws
+from skicl.datasets._implicit_patterns._topic_pattern import LIVING, MADE, OTHERS, SIZES, TOPIC
 
 VARIANTS = ["pattern", "conflict", "neutral"]
 

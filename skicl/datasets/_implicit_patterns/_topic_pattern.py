@@ -1,6 +1,6 @@
 """A task of words: is a living thing named, or a made one? A sign at the end gives the answer away."""
 
-from skicl.datasets._pattern_task import PatternItem, PatternTask
+from skicl.datasets._implicit_patterns._pattern_task import PatternItem, PatternTask
 
 # Two kinds of words for each answer, which have nothing in common but the answer.
 MADE = (

@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from skicl.datasets._code_pattern import CODE
-from skicl.datasets._draws import Draws
-from skicl.datasets._snippet_interpreter import run_snippet
+from skicl.datasets._implicit_patterns._code_pattern import CODE
+from skicl.datasets._implicit_patterns._draws import Draws
+from skicl.datasets._implicit_patterns._snippet_interpreter import run_snippet
 
 VARIANTS = ["pattern", "conflict", "neutral"]
 

@@ -7,13 +7,13 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from skicl._validation import did_you_mean
-from skicl.datasets._arithmetic_patterns import ALGEBRA, EXPRESSION
-from skicl.datasets._code_pattern import CODE
-from skicl.datasets._draws import Draws
-from skicl.datasets._logic_patterns import BOOLEAN, PARITY
-from skicl.datasets._pattern_task import VARIANTS
-from skicl.datasets._relation_pattern import RELATION
-from skicl.datasets._topic_pattern import TOPIC
+from skicl.datasets._implicit_patterns._arithmetic_patterns import ALGEBRA, EXPRESSION
+from skicl.datasets._implicit_patterns._code_pattern import CODE
+from skicl.datasets._implicit_patterns._draws import Draws
+from skicl.datasets._implicit_patterns._logic_patterns import BOOLEAN, PARITY
+from skicl.datasets._implicit_patterns._pattern_task import VARIANTS
+from skicl.datasets._implicit_patterns._relation_pattern import RELATION
+from skicl.datasets._implicit_patterns._topic_pattern import TOPIC
 
 TASKS = {
     "algebra": ALGEBRA,

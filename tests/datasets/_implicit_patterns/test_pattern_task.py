@@ -2,7 +2,7 @@
 
 import pytest
 
-from skicl.datasets._implicit_pattern import TASKS
+from skicl.datasets._implicit_patterns._make_implicit_pattern import TASKS
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

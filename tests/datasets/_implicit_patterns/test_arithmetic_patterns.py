@@ -5,8 +5,8 @@ import pytest
 from datasets.pattern_solvers import cramer, equations, shortcut_algebra, shortcut_expression, solve_algebra
 from scipy.stats import ks_2samp
 
-from skicl.datasets._arithmetic_patterns import ALGEBRA, EXPRESSION
-from skicl.datasets._draws import Draws
+from skicl.datasets._implicit_patterns._arithmetic_patterns import ALGEBRA, EXPRESSION
+from skicl.datasets._implicit_patterns._draws import Draws
 
 VARIANTS = ["pattern", "conflict", "neutral"]
 

@@ -4,7 +4,7 @@ import pytest
 from datasets.pattern_solvers import outputs_of_python
 
 from skicl.datasets import make_implicit_pattern
-from skicl.datasets._snippet_interpreter import SnippetError, run_snippet
+from skicl.datasets._implicit_patterns._snippet_interpreter import SnippetError, run_snippet
 
 SNIPPETS = [
     "print(7 - 2 * 3)",

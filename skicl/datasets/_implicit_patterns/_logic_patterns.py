@@ -1,6 +1,6 @@
 """Two tasks of logic with a telling end: Boolean expressions, and the parity of a sequence."""
 
-from skicl.datasets._pattern_task import PatternItem, PatternTask
+from skicl.datasets._implicit_patterns._pattern_task import PatternItem, PatternTask
 
 # Number of groups, and fewest and most terms of a group.
 GROUPS = {1: (2, (2, 4)), 2: (3, (2, 4)), 3: (5, (3, 6))}

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from skicl.datasets._draws import Draws
-from skicl.datasets._logic_patterns import BOOLEAN, PARITY
+from skicl.datasets._implicit_patterns._draws import Draws
+from skicl.datasets._implicit_patterns._logic_patterns import BOOLEAN, PARITY
 
 VARIANTS = ["pattern", "conflict", "neutral"]
 

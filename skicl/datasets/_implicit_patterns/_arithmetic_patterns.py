@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from skicl.datasets._pattern_task import PatternItem, PatternTask
+from skicl.datasets._implicit_patterns._pattern_task import PatternItem, PatternTask
 
 
 class ExpressionSize(NamedTuple):

@@ -1,0 +1,1 @@
+"""The tasks of ``make_implicit_pattern``, a module for each kind."""
