@@ -26,7 +26,7 @@ def clear_cache():
     """
     import torch
 
-    from skicl.encoders._cache import clear_shared_memory
+    from skicl.encoders._cache._embedding_cache import clear_shared_memory
     from skicl.encoders._weights import clear_model_cache
     from skicl.reasoning._shared import clear_reasoners
 

@@ -2,7 +2,7 @@
 
 from skicl.encoders._audio import AudioEncoder
 from skicl.encoders._base import BaseEncoder
-from skicl.encoders._cache import CacheStats, EmbeddingCache
+from skicl.encoders._cache._embedding_cache import CacheStats, EmbeddingCache
 from skicl.encoders._contextual import ContextualEncoder
 from skicl.encoders._image import ImageEncoder
 from skicl.encoders._language_model import LanguageModelEncoder

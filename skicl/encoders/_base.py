@@ -10,7 +10,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
 from skicl._validation import check_finite, check_texts, list_items, position_of, resolve_device, warn_user
-from skicl.encoders._cache import KeysOutdated, Rows, cached_vectors, content_digest, keys_of, resolve_cache
+from skicl.encoders._cache._embedding_cache import (
+    KeysOutdated,
+    Rows,
+    cached_vectors,
+    content_digest,
+    keys_of,
+    resolve_cache,
+)
 from skicl.encoders._pipelining import progress_bar, work_ahead
 from skicl.encoders._precision import check_dtype
 from skicl.encoders._weights import CHANGING, LoadedModel

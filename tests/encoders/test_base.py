@@ -12,7 +12,7 @@ from skicl.encoders._base import (
     distinct_digests,
     read_unicode,
 )
-from skicl.encoders._cache import content_digest, keys_of
+from skicl.encoders._cache._embedding_cache import content_digest, keys_of
 
 
 class CountingEncoder(BaseEncoder):

@@ -546,7 +546,7 @@ def test_weights_that_change_while_texts_are_encoded_are_not_stored_under_the_ol
     tiny_model, monkeypatch, seconds
 ):
     """Checked after the last batch at the latest; the call begins anew."""
-    monkeypatch.setattr("skicl.encoders._cache.SECONDS_BETWEEN_CHECKS", seconds)
+    monkeypatch.setattr("skicl.encoders._cache._embedding_cache.SECONDS_BETWEEN_CHECKS", seconds)
     plain, cache = skicl.encoders.SentenceEncoder(tiny_model, batch_size=1), EmbeddingCache()
     original, calls = skicl.encoders.SentenceEncoder._encode, []
     weight = tiny_model[0].auto_model.embeddings.word_embeddings.weight

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import skicl
-from skicl.encoders._claims import Claims, fcntl
+from skicl.encoders._cache._key_locks import Claims, fcntl
 
 KEYS = [bytes([i]) * 16 for i in range(10)]
 
 
 def in_another_process(path, program):
     """Start a process that has `claims` on the same file, and wait for its first line."""
-    start = f"import sys\nfrom skicl.encoders._claims import Claims\nclaims = Claims({str(path)!r})\n"
+    start = f"import sys\nfrom skicl.encoders._cache._key_locks import Claims\nclaims = Claims({str(path)!r})\n"
     start += "KEYS = [bytes([i]) * 16 for i in range(10)]\n"
     environment = {"PYTHONPATH": str(Path(skicl.__file__).parents[1])}
     process = subprocess.Popen(

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import skicl
-from skicl.encoders import _folder_store
-from skicl.encoders._folder_store import FILE, ROWS_OF_A_BLOCK, FolderStore
+from skicl.encoders._cache._embedding_cache import _folder_store
+from skicl.encoders._cache._folder_store import FILE, ROWS_OF_A_BLOCK, FolderStore
 
 N = 600
 KEYS = [(i * 2**100).to_bytes(16, "big") for i in range(1, N + 1)]
@@ -37,7 +37,7 @@ def held(store):
 
 def in_another_process(folder, program, **options):
     start = (
-        "import numpy as np, sys\nfrom pathlib import Path\nfrom skicl.encoders._folder_store import FolderStore\n"
+        "import numpy as np, sys\nfrom pathlib import Path\nfrom skicl.encoders._cache._folder_store import FolderStore\n"
         f"N = {N}\nKEYS = [(i * 2**100).to_bytes(16, 'big') for i in range(1, N + 1)]\n"
         "VECTORS = np.random.default_rng(0).normal(size=(N, 32)).astype(np.float32)\n"
         f"store = FolderStore(Path({str(folder)!r}), {PLENTY})\n"

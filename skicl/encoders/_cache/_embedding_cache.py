@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from skicl._process_lock import ProcessLock
-from skicl.encoders._memory_store import MemoryStore
+from skicl.encoders._cache._memory_store import MemoryStore
 
 LEAST_BYTES = 2**20
 BYTES_IN_MEMORY = 2**29
@@ -168,7 +168,7 @@ class EmbeddingCache:
     def _make(self):
         if self.folder is None:
             return MemoryStore(self.max_bytes)
-        from skicl.encoders._folder_store import FolderStore
+        from skicl.encoders._cache._folder_store import FolderStore
 
         return FolderStore(self.folder, self.max_bytes)
 
@@ -218,7 +218,7 @@ def resolve_cache(cache):
 
     Examples
     --------
-    >>> from skicl.encoders._cache import resolve_cache
+    >>> from skicl.encoders._cache._embedding_cache import resolve_cache
     >>> resolve_cache(True).open() is resolve_cache(True).open(), resolve_cache(False)
     (True, None)
     """

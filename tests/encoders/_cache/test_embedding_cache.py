@@ -22,8 +22,15 @@ from sklearn.pipeline import make_pipeline
 
 import skicl
 from skicl.encoders import CacheStats, EmbeddingCache, LanguageModelEncoder
-from skicl.encoders._cache import _OPENING, BYTES_IN_MEMORY, cached_vectors, content_digest, keys_of, resolve_cache
-from skicl.encoders._folder_store import FILE
+from skicl.encoders._cache._embedding_cache import (
+    _OPENING,
+    BYTES_IN_MEMORY,
+    cached_vectors,
+    content_digest,
+    keys_of,
+    resolve_cache,
+)
+from skicl.encoders._cache._folder_store import FILE
 
 MIB = 2**20
 TEXTS = [f"{'no ' * (i % 3)}text number {i} {'aeiou'[i % 5] * (i % 7)}" for i in range(40)] + ["text number 1 "] * 10

@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from skicl.encoders._claims import Claims
+from skicl.encoders._cache._key_locks import Claims
 
 FILE = "embeddings.sqlite3"
 LOCK_FILE = "claims.lock"

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 
-from skicl.encoders._claims import Claims
+from skicl.encoders._cache._key_locks import Claims
 
 # What Python needs for an entry beside the numbers: the array, the key, the slot.
 BYTES_OF_AN_ENTRY = 320

@@ -2,7 +2,7 @@ import threading
 
 import numpy as np
 
-from skicl.encoders._memory_store import BYTES_OF_AN_ENTRY, MemoryStore
+from skicl.encoders._cache._memory_store import BYTES_OF_AN_ENTRY, MemoryStore
 
 KEYS = [i.to_bytes(16, "big") for i in range(200)]
 VECTORS = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
