@@ -7,9 +7,9 @@ from skicl.evaluation._contexts import nested_contexts
 from skicl.evaluation._curve import FewShotCurve
 from skicl.evaluation._curve_display import FewShotCurveDisplay
 from skicl.evaluation._few_shot import few_shot_curve
-from skicl.evaluation._implicit_display import ImplicitPatternDisplay
-from skicl.evaluation._implicit_results import ImplicitPatternStudy
-from skicl.evaluation._implicit_study import implicit_pattern_study
+from skicl.evaluation._implicit_patterns._display import ImplicitPatternDisplay
+from skicl.evaluation._implicit_patterns._results import ImplicitPatternStudy
+from skicl.evaluation._implicit_patterns._study import implicit_pattern_study
 from skicl.evaluation._metrics import brier_score, expected_calibration_error
 from skicl.evaluation._reliability import ReliabilityDisplay
 

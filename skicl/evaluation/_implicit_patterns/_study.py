@@ -6,9 +6,9 @@ import numpy as np
 
 from skicl._validation import did_you_mean
 from skicl.evaluation._contexts import check_count
-from skicl.evaluation._implicit_learners import answers, choose, fitted, read_learners, scores_of_tests
-from skicl.evaluation._implicit_results import ImplicitPatternStudy
-from skicl.evaluation._implicit_splits import VARIANTS, draw_splits, is_template
+from skicl.evaluation._implicit_patterns._learners import answers, choose, fitted, read_learners, scores_of_tests
+from skicl.evaluation._implicit_patterns._results import ImplicitPatternStudy
+from skicl.evaluation._implicit_patterns._splits import VARIANTS, draw_splits, is_template
 from skicl.evaluation._results import ResultsFile
 from skicl.evaluation._rows import fingerprint
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from skicl.evaluation._implicit_results import LOSSES, MEASURES, ImplicitPatternStudy
-from skicl.evaluation._implicit_study import implicit_pattern_study
+from skicl.evaluation._implicit_patterns._results import LOSSES, MEASURES, ImplicitPatternStudy
+from skicl.evaluation._implicit_patterns._study import implicit_pattern_study
 
 _KINDS = ("scatter", "curves")
 _NAMES = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skicl.datasets import make_implicit_pattern
-from skicl.evaluation._implicit_splits import VARIANTS, by_turns, draw_splits, is_template
+from skicl.evaluation._implicit_patterns._splits import VARIANTS, by_turns, draw_splits, is_template
 
 
 @pytest.mark.parametrize("task", ["expression", "relation", "code"])

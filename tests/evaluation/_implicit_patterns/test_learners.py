@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from evaluation.implicit_learners import Fixed
 
-from skicl.evaluation._implicit_learners import (
+from skicl.evaluation._implicit_patterns._learners import (
     accuracy,
     answers,
     choose,
@@ -13,7 +13,7 @@ from skicl.evaluation._implicit_learners import (
     scores_of_tests,
     setting_name,
 )
-from skicl.evaluation._implicit_splits import Problems, draw_splits
+from skicl.evaluation._implicit_patterns._splits import Problems, draw_splits
 
 
 class Said(Fixed):

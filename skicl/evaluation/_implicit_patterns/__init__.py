@@ -1,0 +1,1 @@
+"""The study of who takes a shortcut."""
