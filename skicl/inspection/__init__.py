@@ -1,24 +1,24 @@
 """Look inside a fitted classifier: which rows of the context moved a prediction, and what the context changes."""
 
-from skicl.inspection._algorithm_display import AlgorithmMatchDisplay
-from skicl.inspection._algorithm_layers import LayerwiseAlgorithmMatch, layerwise_algorithm_match
-from skicl.inspection._algorithm_match import AlgorithmMatch, algorithm_match
+from skicl.inspection._algorithms._gd_attention import LinearAttentionLayer, LinearAttentionStack, gd_attention_weights
+from skicl.inspection._algorithms._match import AlgorithmMatch, algorithm_match
+from skicl.inspection._algorithms._match_by_layer import LayerwiseAlgorithmMatch, layerwise_algorithm_match
+from skicl.inspection._algorithms._match_display import AlgorithmMatchDisplay
+from skicl.inspection._algorithms._reference_mixture import mixture_bayes_predictor
+from skicl.inspection._algorithms._reference_predictors import reference_predictors
+from skicl.inspection._algorithms._regret import ICLRegret, icl_regret
+from skicl.inspection._algorithms._regret_display import ICLRegretDisplay
 from skicl.inspection._circuit_display import CircuitShiftDisplay
 from skicl.inspection._circuit_shift import CircuitShift, circuit_shift
 from skicl.inspection._context_influence import ContextInfluenceDisplay
 from skicl.inspection._diagnostics import icl_diagnostics
 from skicl.inspection._diagnostics_display import ICLDiagnosticsDisplay
 from skicl.inspection._diagnostics_report import ICLDiagnostics
-from skicl.inspection._gd_attention import LinearAttentionLayer, LinearAttentionStack, gd_attention_weights
 from skicl.inspection._patching import activation_patching
 from skicl.inspection._patching_contexts import ContextPairs, make_context_pairs
 from skicl.inspection._patching_display import ActivationPatchingDisplay
 from skicl.inspection._patching_pairs import PatchingPairs, make_patching_pairs
 from skicl.inspection._patching_result import ActivationPatching
-from skicl.inspection._reference_mixture import mixture_bayes_predictor
-from skicl.inspection._reference_predictors import reference_predictors
-from skicl.inspection._regret import ICLRegret, icl_regret
-from skicl.inspection._regret_display import ICLRegretDisplay
 
 __all__ = [
     "ActivationPatching",

@@ -1,6 +1,6 @@
 """Picture of the regret: nats above the Bayes predictor along the length of the context."""
 
-from skicl.inspection._regret import ICLRegret, icl_regret
+from skicl.inspection._algorithms._regret import ICLRegret, icl_regret
 
 
 class ICLRegretDisplay:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skicl.inspection._algorithm_match import AlgorithmMatch, algorithm_match
+from skicl.inspection._algorithms._match import AlgorithmMatch, algorithm_match
 
 AXIS_LABELS = {
     "squared_difference": "mean squared difference of predictions",

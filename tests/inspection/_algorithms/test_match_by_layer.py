@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from skicl.datasets import make_linear_tasks, make_logistic_tasks
-from skicl.inspection import _reference_linear as linear
-from skicl.inspection import _reference_logistic as logistic
 from skicl.inspection import gd_attention_weights, layerwise_algorithm_match
+from skicl.inspection._algorithms import _reference_linear as linear
+from skicl.inspection._algorithms import _reference_logistic as logistic
 from skicl.reasoning import EquivariantConfig, EquivariantReasoner
 
 # Variances that differ make gradient descent slow, and tell it from Newton's method.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import clone, is_classifier
 
-from skicl.inspection._reference_predictors import is_classification
+from skicl.inspection._algorithms._reference_predictors import is_classification
 from skicl.reasoning import Evidence, Reasoner
 
 # Tasks that a reasoner reads at a time, to bound memory.

@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 
 from skicl import TartClassifier
 from skicl.datasets import make_linear_tasks, make_logistic_tasks
-from skicl.inspection._algorithm_inputs import (
+from skicl.inspection._algorithms._predictors import (
     as_layered_predictor,
     as_predictor,
     checked,

@@ -5,7 +5,7 @@ import pytest
 
 from skicl.datasets import make_linear_tasks
 from skicl.inspection import LinearAttentionStack, gd_attention_weights
-from skicl.inspection._reference_linear import gradient_descent
+from skicl.inspection._algorithms._reference_linear import gradient_descent
 
 TASKS = make_linear_tasks(8, 25, 5, random_state=0)
 SPLIT = TASKS.X[:, :15], TASKS.y[:, :15], TASKS.X[:, 15:]

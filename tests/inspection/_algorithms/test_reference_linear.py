@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skicl.datasets import make_linear_tasks
-from skicl.inspection import _reference_linear as linear
+from skicl.inspection._algorithms import _reference_linear as linear
 
 # Enough rows that X'X is well conditioned, for laws about many steps; and fewer rows than features.
 TASKS = make_linear_tasks(7, 50, 4, noise=0.5, random_state=0)

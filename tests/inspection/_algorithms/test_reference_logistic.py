@@ -5,7 +5,7 @@ from scipy.special import expit
 
 from skicl.datasets import make_logistic_tasks
 from skicl.datasets._logistic_posterior import find_mode
-from skicl.inspection import _reference_logistic as logistic
+from skicl.inspection._algorithms import _reference_logistic as logistic
 
 TASKS = make_logistic_tasks(5, 60, 3, scale=2.0, random_state=0)
 SPLIT = TASKS.X[:, :40], TASKS.y[:, :40], TASKS.X[:, 40:]

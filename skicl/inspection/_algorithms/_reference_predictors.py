@@ -5,8 +5,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from skicl.inspection import _reference_linear as linear
-from skicl.inspection import _reference_logistic as logistic
+from skicl.inspection._algorithms import _reference_linear as linear
+from skicl.inspection._algorithms import _reference_logistic as logistic
 
 # Newton's method on the logistic loss has converged long before.
 TO_CONVERGENCE = 100

@@ -1,0 +1,1 @@
+"""Known learning algorithms, and how near a model is to them."""
