@@ -11,9 +11,9 @@ from skicl.inspection._algorithms._regret_display import ICLRegretDisplay
 from skicl.inspection._circuit_display import CircuitShiftDisplay
 from skicl.inspection._circuit_shift import CircuitShift, circuit_shift
 from skicl.inspection._context_influence import ContextInfluenceDisplay
-from skicl.inspection._diagnostics import icl_diagnostics
-from skicl.inspection._diagnostics_display import ICLDiagnosticsDisplay
-from skicl.inspection._diagnostics_report import ICLDiagnostics
+from skicl.inspection._diagnostics._display import ICLDiagnosticsDisplay
+from skicl.inspection._diagnostics._icl_diagnostics import icl_diagnostics
+from skicl.inspection._diagnostics._report import ICLDiagnostics
 from skicl.inspection._patching import activation_patching
 from skicl.inspection._patching_contexts import ContextPairs, make_context_pairs
 from skicl.inspection._patching_display import ActivationPatchingDisplay

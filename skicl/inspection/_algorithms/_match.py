@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from skicl._validation import did_you_mean
 from skicl.inspection._algorithms._predictors import as_predictor, name_of, predict_means, split_tasks
 from skicl.inspection._algorithms._reference_predictors import reference_predictors
-from skicl.inspection._diagnostics_statistics import interval, resampling_weights
+from skicl.inspection._diagnostics._statistics import interval, resampling_weights
 
 METRICS = ("squared_difference", "disagreement")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skicl.inspection._diagnostics_contexts import draw_rows, rotation, sliceable, with_wrong_labels, without_content
+from skicl.inspection._diagnostics._contexts import draw_rows, rotation, sliceable, with_wrong_labels, without_content
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from skicl._labels import read_all_labels
 from skicl._row_selection import count_rows, take_rows
-from skicl.inspection._diagnostics_contexts import draw_rows, rotation, sliceable, with_wrong_labels, without_content
-from skicl.inspection._diagnostics_report import ICLDiagnostics, Measure
-from skicl.inspection._diagnostics_statistics import (
+from skicl.inspection._diagnostics._contexts import draw_rows, rotation, sliceable, with_wrong_labels, without_content
+from skicl.inspection._diagnostics._report import ICLDiagnostics, Measure
+from skicl.inspection._diagnostics._statistics import (
     agreement_by_chance,
     bias_by_chance,
     bound,

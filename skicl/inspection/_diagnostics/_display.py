@@ -1,7 +1,7 @@
 """Picture of the diagnostics: every measure as a point with its interval, over its noise floor."""
 
-from skicl.inspection._diagnostics import icl_diagnostics
-from skicl.inspection._diagnostics_report import ICLDiagnostics
+from skicl.inspection._diagnostics._icl_diagnostics import icl_diagnostics
+from skicl.inspection._diagnostics._report import ICLDiagnostics
 
 CLEAR, WITHIN, FLOOR = "C0", "0.45", "0.85"
 

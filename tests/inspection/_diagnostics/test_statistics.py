@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import linregress
 
-from skicl.inspection._diagnostics_statistics import (
+from skicl.inspection._diagnostics._statistics import (
     agreement_by_chance,
     bias_by_chance,
     bound,

@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.neighbors import KNeighborsClassifier
 
 from skicl.inspection import ICLDiagnostics, ICLDiagnosticsDisplay, icl_diagnostics
-from skicl.inspection._diagnostics_report import Measure
+from skicl.inspection._diagnostics._report import Measure
 
 matplotlib.use("agg")
 MEASURES = [

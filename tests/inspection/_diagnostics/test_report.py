@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from skicl.inspection import ICLDiagnostics
-from skicl.inspection._diagnostics_report import Measure
+from skicl.inspection._diagnostics._report import Measure
 
 
 @pytest.fixture

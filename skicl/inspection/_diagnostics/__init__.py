@@ -1,0 +1,1 @@
+"""What an in-context classifier depends on."""
