@@ -8,17 +8,17 @@ from skicl.inspection._algorithms._reference_mixture import mixture_bayes_predic
 from skicl.inspection._algorithms._reference_predictors import reference_predictors
 from skicl.inspection._algorithms._regret import ICLRegret, icl_regret
 from skicl.inspection._algorithms._regret_display import ICLRegretDisplay
-from skicl.inspection._circuit_display import CircuitShiftDisplay
-from skicl.inspection._circuit_shift import CircuitShift, circuit_shift
 from skicl.inspection._context_influence import ContextInfluenceDisplay
 from skicl.inspection._diagnostics._display import ICLDiagnosticsDisplay
 from skicl.inspection._diagnostics._icl_diagnostics import icl_diagnostics
 from skicl.inspection._diagnostics._report import ICLDiagnostics
-from skicl.inspection._patching import activation_patching
-from skicl.inspection._patching_contexts import ContextPairs, make_context_pairs
-from skicl.inspection._patching_display import ActivationPatchingDisplay
-from skicl.inspection._patching_pairs import PatchingPairs, make_patching_pairs
-from skicl.inspection._patching_result import ActivationPatching
+from skicl.inspection._patching._activation_patching import activation_patching
+from skicl.inspection._patching._circuit_display import CircuitShiftDisplay
+from skicl.inspection._patching._circuit_shift import CircuitShift, circuit_shift
+from skicl.inspection._patching._contexts import ContextPairs, make_context_pairs
+from skicl.inspection._patching._display import ActivationPatchingDisplay
+from skicl.inspection._patching._pairs import PatchingPairs, make_patching_pairs
+from skicl.inspection._patching._result import ActivationPatching
 
 __all__ = [
     "ActivationPatching",

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm, rankdata
 from sklearn.utils import check_random_state
 
-from skicl.inspection._patching_result import ActivationPatching, check_circuit, largest_effects
+from skicl.inspection._patching._result import ActivationPatching, check_circuit, largest_effects
 
 KINDS = ("heads", "mlps")
 MEASURES = ("jaccard", "spearman", "l1")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skicl.inspection._patching_effects import effects_of_batch
-from skicl.inspection._patching_modules import Site
+from skicl.inspection._patching._effects import effects_of_batch
+from skicl.inspection._patching._modules import Site
 
 
 class TwoHeads(torch.nn.Module):

@@ -8,7 +8,7 @@ from prompting.tiny_causal_models import TOKENIZERS, tokenizer_of
 from skicl.datasets import make_implicit_pattern
 from skicl.encoders._resolution import local_folder
 from skicl.inspection import PatchingPairs, make_patching_pairs
-from skicl.inspection._patching_pairs import tokenise_pair, tokenise_pairs
+from skicl.inspection._patching._pairs import tokenise_pair, tokenise_pairs
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from inspection.patched_networks import FAMILIES, letter_pairs, random_network
 
-from skicl.inspection._patching_prompts import prompt_subject
+from skicl.inspection._patching._prompts import prompt_subject
 
 
 @pytest.mark.parametrize("family", FAMILIES)

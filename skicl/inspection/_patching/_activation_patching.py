@@ -7,14 +7,14 @@ from numbers import Integral, Real
 import numpy as np
 
 from skicl._validation import did_you_mean
-from skicl.inspection._patching_contexts import ContextPairs
-from skicl.inspection._patching_effects import effects_of_batch
-from skicl.inspection._patching_hooks import evaluating
-from skicl.inspection._patching_model import opened_model
-from skicl.inspection._patching_pairs import prefixed_rows
-from skicl.inspection._patching_prompts import prompt_subject
-from skicl.inspection._patching_reasoners import context_subject
-from skicl.inspection._patching_result import summarise_terms
+from skicl.inspection._patching._contexts import ContextPairs
+from skicl.inspection._patching._effects import effects_of_batch
+from skicl.inspection._patching._hooks import evaluating
+from skicl.inspection._patching._model import opened_model
+from skicl.inspection._patching._pairs import prefixed_rows
+from skicl.inspection._patching._prompts import prompt_subject
+from skicl.inspection._patching._reasoners import context_subject
+from skicl.inspection._patching._result import summarise_terms
 from skicl.reasoning import Reasoner
 
 # All components together must make up each difference up to rounding, which is coarse in half precision.

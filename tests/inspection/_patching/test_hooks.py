@@ -4,8 +4,8 @@ import pytest
 import torch
 from inspection.patched_networks import hooks_of
 
-from skicl.inspection._patching_hooks import evaluating, hooked, recorded
-from skicl.inspection._patching_modules import Site
+from skicl.inspection._patching._hooks import evaluating, hooked, recorded
+from skicl.inspection._patching._modules import Site
 
 
 class Twice(torch.nn.Module):

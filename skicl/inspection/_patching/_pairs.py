@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skicl._validation import check_texts, is_missing, list_items, position_of
-from skicl.inspection._patching_model import opened_tokenizer
+from skicl.inspection._patching._model import opened_tokenizer
 
 
 class PatchingPairs(NamedTuple):

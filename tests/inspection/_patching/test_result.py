@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from skicl.inspection._patching_result import largest_effects, ratio_of_means, summarise_terms
+from skicl.inspection._patching._result import largest_effects, ratio_of_means, summarise_terms
 
 
 def random_result(n_pairs=40, seed=0):

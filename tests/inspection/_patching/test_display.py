@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skicl.inspection import ActivationPatchingDisplay
-from skicl.inspection._patching_result import summarise_terms
+from skicl.inspection._patching._result import summarise_terms
 
 matplotlib.use("agg")
 

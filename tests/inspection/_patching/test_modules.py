@@ -4,7 +4,7 @@ import pytest
 from inspection.patched_networks import FAMILIES, random_network
 from prompting.tiny_causal_models import network_of
 
-from skicl.inspection._patching_modules import find_sites
+from skicl.inspection._patching._modules import find_sites
 
 NAMES = {
     "gpt2": ("transformer.h.1.attn.c_proj", "transformer.h.1.mlp"),

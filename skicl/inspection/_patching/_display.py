@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skicl.inspection._patching_result import ActivationPatching, check_circuit
+from skicl.inspection._patching._result import ActivationPatching, check_circuit
 
 
 class ActivationPatchingDisplay:

@@ -6,7 +6,7 @@ H heads.
 
 import torch
 
-from skicl.inspection._patching_hooks import hooked, recorded
+from skicl.inspection._patching._hooks import hooked, recorded
 
 
 def effects_of_batch(sites, n_heads, clean, corrupt, method):

@@ -6,7 +6,7 @@ from inspection.patched_networks import class_rows
 from scipy.sparse import csr_matrix
 
 from skicl.inspection import ContextPairs, PatchingPairs, make_context_pairs
-from skicl.inspection._patching_contexts import check_contexts
+from skicl.inspection._patching._contexts import check_contexts
 
 
 @pytest.mark.parametrize("change", ["labels", "query"])

@@ -6,7 +6,7 @@ from inspection.patched_networks import induction_network, induction_pairs
 from scipy.stats import spearmanr
 
 from skicl.inspection import activation_patching, circuit_shift
-from skicl.inspection._patching_result import summarise_terms
+from skicl.inspection._patching._result import summarise_terms
 
 N_PAIRS = 60
 

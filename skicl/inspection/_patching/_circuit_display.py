@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from skicl.inspection._circuit_shift import KINDS, MEASURES, CircuitShift
+from skicl.inspection._patching._circuit_shift import KINDS, MEASURES, CircuitShift
 
 _TITLES = {"jaccard": "1 − Jaccard (circuits)", "spearman": "1 − Spearman (order)", "l1": "normalised L1 (sizes)"}
 _NAMES = {"heads": "heads", "mlps": "MLPs"}

@@ -4,9 +4,9 @@ from functools import partial
 
 import torch
 
-from skicl.inspection._patching_contexts import check_contexts
-from skicl.inspection._patching_modules import Site
-from skicl.inspection._patching_prompts import Subject
+from skicl.inspection._patching._contexts import check_contexts
+from skicl.inspection._patching._modules import Site
+from skicl.inspection._patching._prompts import Subject
 from skicl.reasoning import CausalReasoner, EquivariantReasoner, Evidence
 
 _ELSEWHERE = (

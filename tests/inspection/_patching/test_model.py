@@ -8,7 +8,7 @@ from inspection.patched_networks import hooks_of, random_network
 
 from skicl import ICLClassifier
 from skicl.inspection import activation_patching, make_patching_pairs
-from skicl.inspection._patching_model import opened_model, opened_tokenizer
+from skicl.inspection._patching._model import opened_model, opened_tokenizer
 
 PRAISE = ["a great lemon", "the tea was superb", "it is a lovely dog", "wonderful rain"]
 BLAME = ["a poor lemon", "the tea was dreadful", "it is a nasty dog", "awful rain"]

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from skicl.inspection._patching_modules import find_sites
-from skicl.inspection._patching_pairs import tokenise_pairs
+from skicl.inspection._patching._modules import find_sites
+from skicl.inspection._patching._pairs import tokenise_pairs
 
 _ELSEWHERE = "the modules are not all that moves information in this network. Check `modules`."
 

@@ -1,0 +1,1 @@
+"""What heads and MLPs do: activations exchanged, circuits compared."""
