@@ -20,7 +20,7 @@ import torch
 
 from skicl._tensor_files import seal_folder
 from skicl.pretraining import EpisodePrior, EpisodeSchedule, tiny_language_model, train_language_model
-from skicl.pretraining._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES
+from skicl.pretraining._language_models._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES
 
 SHIPPED = Path(__file__).parents[2] / "skicl" / "encoders" / "weights" / "skicl-tiny"
 FAMILIES = tuple(family.__name__ for family in TRAINING_FAMILIES)

@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from fractions import Fraction
 
-from skicl.pretraining._lexicon import read_lexicon
+from skicl.pretraining._language_models._lexicon import read_lexicon
 
 RUN_ALL = """
 import contextlib, io, json, sys

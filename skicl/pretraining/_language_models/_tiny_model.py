@@ -156,7 +156,7 @@ def lexicon_tokenizer():
 
     Examples
     --------
-    >>> from skicl.pretraining._tiny_model import lexicon_tokenizer
+    >>> from skicl.pretraining._language_models._tiny_model import lexicon_tokenizer
     >>> tokenizer = lexicon_tokenizer()
     >>> tokenizer.decode(tokenizer("Any text, even ∑.")["input_ids"])
     'Any text, even ∑.'
@@ -164,7 +164,7 @@ def lexicon_tokenizer():
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from skicl.pretraining._episodes import training_words
+    from skicl.pretraining._language_models._episodes import training_words
 
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\n|\s"), behavior="isolated")

@@ -8,9 +8,9 @@ import torch
 
 import skicl
 from skicl.pretraining import EpisodePrior, tiny_language_model
-from skicl.pretraining._language_model import answer_loss, episode_tokens
-from skicl.pretraining._rules import HELD_OUT_FAMILIES
-from skicl.pretraining._tiny_model import lexicon_tokenizer
+from skicl.pretraining._language_models._language_model import answer_loss, episode_tokens
+from skicl.pretraining._language_models._rules import HELD_OUT_FAMILIES
+from skicl.pretraining._language_models._tiny_model import lexicon_tokenizer
 
 SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skicl.pretraining import EpisodeSchedule, LogisticTextPrior, tiny_language_model, train_on_logistic_texts
-from skicl.pretraining._language_model import answer_loss, episode_tokens
+from skicl.pretraining._language_models._language_model import answer_loss, episode_tokens
 
 SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 96}
 SCHEDULE = EpisodeSchedule(steps=3, tokens=256, lengths=(128,), parts=(1.0,), warmup=1)

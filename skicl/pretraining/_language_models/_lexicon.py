@@ -35,7 +35,7 @@ def read_lexicon():
 
     Examples
     --------
-    >>> from skicl.pretraining._lexicon import read_lexicon
+    >>> from skicl.pretraining._language_models._lexicon import read_lexicon
     >>> animals = read_lexicon()[0]
     >>> animals.names[0], animals.words[:2]
     ('animal', ('dog', 'cat'))

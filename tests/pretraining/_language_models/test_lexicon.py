@@ -1,6 +1,6 @@
 """The words of the episodes."""
 
-from skicl.pretraining._lexicon import FILLERS, read_lexicon
+from skicl.pretraining._language_models._lexicon import FILLERS, read_lexicon
 
 
 def test_every_category_has_a_name_of_its_own_and_enough_words():

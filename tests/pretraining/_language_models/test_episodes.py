@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from skicl.pretraining import EpisodePrior
-from skicl.pretraining._episodes import FAMILIES, training_words
+from skicl.pretraining._language_models._episodes import FAMILIES, training_words
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

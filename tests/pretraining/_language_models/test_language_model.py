@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skicl.pretraining import EpisodePrior, EpisodeSchedule, tiny_language_model, train_language_model
-from skicl.pretraining._language_model import answer_loss, episode_tokens
+from skicl.pretraining._language_models._language_model import answer_loss, episode_tokens
 
 SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 SCHEDULE = EpisodeSchedule(steps=6, tokens=256, lengths=(64, 128), parts=(0.5, 1.0), warmup=2)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from skicl._validation import check_texts
-from skicl.pretraining._episodes import write_episode
+from skicl.pretraining._language_models._episodes import write_episode
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from skicl.pretraining._episodes import write_episode
-from skicl.pretraining._language_model import train_language_model
+from skicl.pretraining._language_models._episodes import write_episode
+from skicl.pretraining._language_models._language_model import train_language_model
 
 WORDS = (
     "sport",

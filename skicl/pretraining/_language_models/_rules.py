@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from skicl.pretraining._lexicon import FILLERS, read_lexicon
+from skicl.pretraining._language_models._lexicon import FILLERS, read_lexicon
 
 
 class Rule(NamedTuple):

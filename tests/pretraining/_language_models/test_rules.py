@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from skicl.pretraining._lexicon import read_lexicon
-from skicl.pretraining._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES, any_word, distinct
+from skicl.pretraining._language_models._lexicon import read_lexicon
+from skicl.pretraining._language_models._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES, any_word, distinct
 
 ALL = (*TRAINING_FAMILIES, *HELD_OUT_FAMILIES)
 

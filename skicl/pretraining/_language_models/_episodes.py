@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from skicl.pretraining import _rules
-from skicl.pretraining._lexicon import read_lexicon
-from skicl.pretraining._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES, any_word, distinct
+from skicl.pretraining._language_models import _rules
+from skicl.pretraining._language_models._lexicon import read_lexicon
+from skicl.pretraining._language_models._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES, any_word, distinct
 
 MOST_CLASSES = 5  # there are plain words for no more
 PLAIN_WORDS = (
