@@ -28,7 +28,7 @@ def clear_cache():
 
     from skicl.encoders._cache._embedding_cache import clear_shared_memory
     from skicl.encoders._weights import clear_model_cache
-    from skicl.reasoning._shared import clear_reasoners
+    from skicl.reasoning._in_memory import clear_reasoners
 
     clear_model_cache()
     clear_reasoners()

@@ -49,7 +49,7 @@ from skicl._validation import (
     warn_user,
 )
 from skicl.reasoning import Reasoner, reasoner_path
-from skicl.reasoning._shared import shared_reasoner
+from skicl.reasoning._in_memory import shared_reasoner
 
 FLOATS = [np.float64, np.float32]
 

@@ -9,7 +9,7 @@ from prompting.tiny_causal_models import pair_of, save_pair
 import skicl
 from skicl.encoders import EmbeddingCache, LanguageModelEncoder, LiveModel
 from skicl.reasoning import reasoner_path
-from skicl.reasoning._shared import shared_reasoner
+from skicl.reasoning._in_memory import shared_reasoner
 
 TEXTS = ["where is my parcel?", "it has not arrived", "I was charged twice", "wrong amount on my bill"]
 Y = ["delivery", "delivery", "billing", "billing"]

@@ -10,7 +10,7 @@ from skicl import TartClassifier
 from skicl._compiled import CompiledContext, ContextRows, normalise, read_rows
 from skicl._prior_scores import Opinions
 from skicl.reasoning import reasoner_path
-from skicl.reasoning._shared import shared_reasoner
+from skicl.reasoning._in_memory import shared_reasoner
 
 CPU = torch.device("cpu")
 

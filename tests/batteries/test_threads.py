@@ -13,7 +13,7 @@ import pytest
 from batteries.estimators import alike, all_alike, answer, answers_of, each_subject, together
 
 from skicl.encoders import clear_model_cache
-from skicl.reasoning._shared import clear_reasoners
+from skicl.reasoning._in_memory import clear_reasoners
 
 THREADS = 4
 ROUNDS = 8

@@ -13,7 +13,7 @@ from skicl.reasoning import (
     _shared,
     save_reasoner,
 )
-from skicl.reasoning._shared import shared_reasoner
+from skicl.reasoning._in_memory import shared_reasoner
 
 CPU = torch.device("cpu")
 
