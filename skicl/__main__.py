@@ -1,9 +1,9 @@
-"""``python -m skicl``: the command line, see :mod:`skicl._command_line`."""
+"""``python -m skicl``: the command line, see :mod:`skicl._command_line._parser`."""
 
 import signal
 import sys
 
-from skicl._command_line import main, noted_interrupts
+from skicl._command_line._parser import main, noted_interrupts
 
 if __name__ == "__main__":
     # A polite termination runs the clean-up of the temporary output file, as Ctrl-C does.

@@ -38,7 +38,7 @@ def foundation():
         "from skicl import TartClassifier, SentenceEncoder; TartClassifier(SentenceEncoder())",
         "import skicl.datasets; skicl.datasets.load_support_messages()",
         "import skicl.encoders, skicl.evaluation, skicl.reasoning, skicl.pretraining",
-        "import skicl._command_line",
+        "import skicl._command_line._parser",
     ],
 )
 def test_public_names_load_no_language_model_and_no_plotting(statement, foundation):

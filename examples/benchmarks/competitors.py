@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from tuning import Tempered, best_calibration
 
-from skicl._baseline import Tuned, dealt_folds, goodness, scores_of_classes, tuned_logistic_regression
+from skicl._command_line._baseline import Tuned, dealt_folds, goodness, scores_of_classes, tuned_logistic_regression
 
 
 def build_logistic_regression():

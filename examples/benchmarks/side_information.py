@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
-from skicl._baseline import PENALTIES, choose, dealt_folds, goodness, probabilities
+from skicl._command_line._baseline import PENALTIES, choose, dealt_folds, goodness, probabilities
 
 # Sentence encoders are trained on the softmax of cosines times 20 (MultipleNegativesRankingLoss).
 COSINE_SCALE = 20.0

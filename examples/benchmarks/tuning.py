@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
-from skicl._baseline import dealt_folds, held_out_scores, scores_of_classes
+from skicl._command_line._baseline import dealt_folds, held_out_scores, scores_of_classes
 
 FLOORS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 

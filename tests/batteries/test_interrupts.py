@@ -30,7 +30,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skicl import TartClassifier
-from skicl._command_line import main
+from skicl._command_line._parser import main
 from skicl.encoders import EmbeddingCache
 from skicl.evaluation._results import ResultsFile
 from skicl.reasoning import CausalConfig, CausalReasoner, load_reasoner, save_reasoner

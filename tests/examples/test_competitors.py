@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.svm import SVC
 
-from skicl._baseline import choose, dealt_folds
+from skicl._command_line._baseline import choose, dealt_folds
 
 competitors, methods, side_information, tuning = map(load, ("competitors", "methods", "side_information", "tuning"))
 EVERY_METHOD = [

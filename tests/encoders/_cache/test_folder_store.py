@@ -37,7 +37,8 @@ def held(store):
 
 def in_another_process(folder, program, **options):
     start = (
-        "import numpy as np, sys\nfrom pathlib import Path\nfrom skicl.encoders._cache._folder_store import FolderStore\n"
+        "import numpy as np, sys\nfrom pathlib import Path\n"
+        "from skicl.encoders._cache._folder_store import FolderStore\n"
         f"N = {N}\nKEYS = [(i * 2**100).to_bytes(16, 'big') for i in range(1, N + 1)]\n"
         "VECTORS = np.random.default_rng(0).normal(size=(N, 32)).astype(np.float32)\n"
         f"store = FolderStore(Path({str(folder)!r}), {PLENTY})\n"

@@ -8,7 +8,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from skicl._baseline import dealt_folds, stratified_splits, tuned_logistic_regression
+from skicl._command_line._baseline import dealt_folds, stratified_splits, tuned_logistic_regression
 
 
 def data(n_samples=90, n_classes=3):

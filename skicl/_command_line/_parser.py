@@ -6,8 +6,8 @@ import signal
 import sys
 
 import skicl
-from skicl._command_line_classify import classify
-from skicl._tables import TableError
+from skicl._command_line._classify import classify
+from skicl._command_line._tables import TableError
 
 _PROGRAM = "python -m skicl"
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "\\t": "\t"}
@@ -46,7 +46,7 @@ def main(argv=None, *, interrupts=()):
 
     Examples
     --------
-    >>> from skicl._command_line import main
+    >>> from skicl._command_line._parser import main
     >>> main(["classify", "--train", "labelled.csv", "--text-column", "message",
     ...       "--label-column", "message", "--evaluate"])
     2

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import skicl
-from skicl._command_line import main
-from skicl._tables import read_table
+from skicl._command_line._parser import main
+from skicl._command_line._tables import read_table
 
 # Short, because the tiny model of the tests reads no more than 30 letters.
 LABELLED = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import skicl
-from skicl._command_line import main, noted_interrupts
+from skicl._command_line._parser import main, noted_interrupts
 
 LABELLED = """message,intent
 where is my parcel,delivery
@@ -85,7 +85,7 @@ def test_an_interrupt_that_an_import_hides_is_known_from_its_signal(folder, monk
     def hidden(arguments):
         raise ImportError("could not import module 'datetime'")
 
-    monkeypatch.setattr(skicl._command_line, "classify", hidden)
+    monkeypatch.setattr(skicl._command_line._parser, "classify", hidden)
     with pytest.raises(ImportError):
         main(classify())
     assert main(classify(), interrupts=[signal.SIGINT]) == 130
@@ -112,7 +112,7 @@ def test_an_interrupt_that_an_import_turned_into_another_error_is_one(folder, mo
         except KeyboardInterrupt as error:
             raise ImportError("initialization failed") from error
 
-    monkeypatch.setattr("skicl._command_line.classify", fail)
+    monkeypatch.setattr("skicl._command_line._parser.classify", fail)
     assert main(classify()) == 130
     assert "interrupted" in capsys.readouterr().err
 

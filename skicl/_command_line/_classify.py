@@ -12,7 +12,7 @@ from collections import Counter
 from textwrap import shorten
 
 import skicl
-from skicl._tables import (
+from skicl._command_line._tables import (
     TableError,
     check_encoding,
     check_output,
@@ -166,7 +166,7 @@ def _note_lookalikes(arguments, counts):
 
 def _plan_folds(texts, labels, arguments):
     """Splits of the evaluation, with notes on what the smallest classes do not allow."""
-    from skicl._baseline import stratified_splits
+    from skicl._command_line._baseline import stratified_splits
 
     counts = Counter(labels)
     single = sorted(name for name, count in counts.items() if count == 1)
@@ -276,7 +276,7 @@ def _predict(labelled, labels, unlabelled, filled, new, arguments, device):
 def _evaluate(X, labels, splits, arguments, device):
     import numpy as np
 
-    from skicl._baseline import tuned_logistic_regression
+    from skicl._command_line._baseline import tuned_logistic_regression
 
     y = np.asarray(labels)
     fits = {

@@ -1,0 +1,1 @@
+"""``python -m skicl``: one module for each job of the command line."""
