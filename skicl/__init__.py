@@ -11,7 +11,7 @@ _WHERE = {
     "ICLClassifier": "skicl._icl",
     "SentenceEncoder": "skicl.encoders",
     "TartClassifier": "skicl._tart",
-    "clear_cache": "skicl._clearing",
+    "clear_cache": "skicl._clear_cache",
 }
 
 __all__ = ["ICLClassifier", "SentenceEncoder", "TartClassifier", "__version__", "clear_cache"]
