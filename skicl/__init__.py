@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "ICLClassifier": "skicl._icl",
     "SentenceEncoder": "skicl.encoders",
-    "TartClassifier": "skicl._tart",
+    "TartClassifier": "skicl._tart._classifier",
     "clear_cache": "skicl._clear_cache",
 }
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
-from skicl._scaling import column_scaling, has_mixed_units
+from skicl._tart._scaling import column_scaling, has_mixed_units
 
 
 @pytest.mark.parametrize(

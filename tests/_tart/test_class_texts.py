@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skicl import SentenceEncoder
-from skicl._class_texts import (
+from skicl._tart._class_texts import (
     check_class_texts,
     class_entries,
     class_vectors,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skicl._reach import REACH, Reach, pull_in, take_reach, weighted_median
+from skicl._tart._reach import REACH, Reach, pull_in, take_reach, weighted_median
 
 
 @pytest.fixture

@@ -11,20 +11,8 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._class_texts import (
-    check_class_texts,
-    class_entries,
-    class_vectors,
-    embed_names,
-    holds_texts,
-    nearest_name,
-    texts_of,
-)
 from skicl._columns import read_columns
-from skicl._compiled import CompiledContext, ContextRows, device_of, normalise
-from skicl._encoding import check_encoded, choose_encoder, fit_encode, fit_on_texts
 from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
-from skicl._influence import chosen_rows, contexts_at_a_time, indispensable_row
 from skicl._labels import (
     Labels,
     accuracy,
@@ -38,8 +26,20 @@ from skicl._labels import (
     read_labels,
     sample_weights,
 )
-from skicl._prior_scores import Consulted, ask, check_prior, consult, is_ready, log_scores
 from skicl._row_selection import count_rows
+from skicl._tart._class_texts import (
+    check_class_texts,
+    class_entries,
+    class_vectors,
+    embed_names,
+    holds_texts,
+    nearest_name,
+    texts_of,
+)
+from skicl._tart._compiled import CompiledContext, ContextRows, device_of, normalise
+from skicl._tart._encoding import check_encoded, choose_encoder, fit_encode, fit_on_texts
+from skicl._tart._influence import chosen_rows, contexts_at_a_time, indispensable_row
+from skicl._tart._prior import Consulted, ask, check_prior, consult, is_ready, log_scores
 from skicl._validation import (
     did_you_mean,
     is_text,

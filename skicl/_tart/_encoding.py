@@ -113,7 +113,7 @@ def learns_from_labels(encoder):
     >>> from sklearn.decomposition import PCA
     >>> from sklearn.neighbors import NeighborhoodComponentsAnalysis
     >>> from sklearn.pipeline import make_pipeline
-    >>> from skicl._encoding import learns_from_labels
+    >>> from skicl._tart._encoding import learns_from_labels
     >>> learns_from_labels(PCA()), learns_from_labels(make_pipeline(PCA(), NeighborhoodComponentsAnalysis()))
     (False, True)
     """

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from skicl import TartClassifier
-from skicl._influence import chosen_rows, contexts_at_a_time, indispensable_row, stack
+from skicl._tart._influence import chosen_rows, contexts_at_a_time, indispensable_row, stack
 from skicl.reasoning import Reasoner
 
 NAMES = np.array(["red", "green", "blue"])
@@ -183,8 +183,8 @@ def test_parts_equal_the_whole(monkeypatch):
     assert_same(np.concatenate(single), whole)
     rows = [11, 3, 3]
     assert_same(classifier.context_influence(Q, rows=rows), whole[:, rows])
-    monkeypatch.setattr("skicl._influence.NUMBERS_AT_A_TIME", {"cpu": 1, "cuda": 1})
-    monkeypatch.setattr("skicl._compiled.PAIRS_AT_A_TIME", 7)
+    monkeypatch.setattr("skicl._tart._influence.NUMBERS_AT_A_TIME", {"cpu": 1, "cuda": 1})
+    monkeypatch.setattr("skicl._tart._compiled.PAIRS_AT_A_TIME", 7)
     assert_same(classifier.set_params(batch_size=2).context_influence(Q), whole)
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.datasets import load_iris, load_wine
 
-import skicl._compiled
+import skicl._tart._compiled
 from skicl import TartClassifier
-from skicl._compiled import CompiledContext, ContextRows, normalise, read_rows
-from skicl._prior_scores import Opinions
+from skicl._tart._compiled import CompiledContext, ContextRows, normalise, read_rows
+from skicl._tart._prior import Opinions
 from skicl.reasoning import reasoner_path
 from skicl.reasoning._in_memory import shared_reasoner
 
@@ -49,7 +49,7 @@ def test_a_compiled_context_and_its_rows_do_not_change(network):
 def test_rows_are_brought_to_the_scale_of_the_reasoner_once_a_reading(parts, network, monkeypatch):
     X, y = load_iris(return_X_y=True)
     X, y, calls = X[::5] * [1.0, 1.0, 1.0, 1.001], y[::5], []
-    monkeypatch.setattr(skicl._compiled, "pull_in", lambda X, reach: calls.append(len(X)) or X)
+    monkeypatch.setattr(skicl._tart._compiled, "pull_in", lambda X, reach: calls.append(len(X)) or X)
     names = None if parts == "labels" else X[[0, 10, 20]]
     opinions = Opinions(np.full((30, 3), 1 / 3), np.arange(3)) if "opinions" in parts else None
     CompiledContext.compile(rows_of(X, y, names=names, opinions=opinions), network, False)

@@ -12,7 +12,7 @@ from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skicl._encoding import (
+from skicl._tart._encoding import (
     check_encoded,
     choose_encoder,
     fit_encode,

@@ -27,7 +27,7 @@ def chosen_rows(rows, n_context):
 
     Examples
     --------
-    >>> from skicl._influence import chosen_rows
+    >>> from skicl._tart._influence import chosen_rows
     >>> chosen_rows(None, 3), chosen_rows([2, 0], 3)
     (array([0, 1, 2]), array([2, 0]))
     """
@@ -65,7 +65,7 @@ def indispensable_row(codes, weight, *, told_apart):
     Examples
     --------
     >>> import numpy as np
-    >>> from skicl._influence import indispensable_row
+    >>> from skicl._tart._influence import indispensable_row
     >>> indispensable_row(np.array([-1, 0]), np.ones(2), told_apart=False)
     1
     """

@@ -172,7 +172,7 @@ def log_scores(opinions, classes):
     Examples
     --------
     >>> import numpy as np
-    >>> from skicl._prior_scores import Opinions, log_scores
+    >>> from skicl._tart._prior import Opinions, log_scores
     >>> log_scores(Opinions(np.array([[0.5, 0.5]]), np.array(["a", "b"])), np.array(["a", "b"]))
     array([[0., 0.]])
     """
@@ -300,7 +300,7 @@ def folds_of_rows(vectors, codes):
     Examples
     --------
     >>> import numpy as np
-    >>> from skicl._prior_scores import folds_of_rows
+    >>> from skicl._tart._prior import folds_of_rows
     >>> [test.tolist() for _, test in folds_of_rows(np.arange(5.0)[:, None], np.array([0, 0, 1, 1, 2]))]
     [[0], [1], [2], [3]]
     """

@@ -7,7 +7,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
-from skicl._encoding import check_encoded
+from skicl._tart._encoding import check_encoded
 from skicl._validation import did_you_mean
 
 # Cosines of rows and names times this are log-odds, where no row has been seen. Chosen by log-loss on the
@@ -180,7 +180,7 @@ def class_vectors(entries, embedded, n_features):
     Examples
     --------
     >>> import numpy as np
-    >>> from skicl._class_texts import class_vectors
+    >>> from skicl._tart._class_texts import class_vectors
     >>> class_vectors([("a", "b"), np.ones((1, 2))], {"a": np.zeros(2), "b": np.ones(2)}, 2)
     array([[0.5, 0.5], [1. , 1. ]])
     """

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from skicl import TartClassifier
-from skicl._prior_scores import (
+from skicl._tart._prior import (
     FLOOR,
     N_FOLDS,
     Opinions,

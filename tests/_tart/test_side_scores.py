@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skicl._side_scores import FARTHEST_SCORE, PSEUDO_ROWS, side_scores, take_guide
+from skicl._tart._side_scores import FARTHEST_SCORE, PSEUDO_ROWS, side_scores, take_guide
 
 
 def tensor(*shape, seed=0):

@@ -1,0 +1,1 @@
+"""TartClassifier and its parts: evidence, coordinates, side scores, the compiled context."""
