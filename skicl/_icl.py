@@ -12,10 +12,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skicl._columns import read_columns
 from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
-from skicl._labels import accuracy, check_known, check_one_label_a_row, label_space, read_all_labels
-from skicl._validation import check_finite, read_container, resolve_device, warn_user
+from skicl._validation._columns import read_columns
+from skicl._validation._labels import accuracy, check_known, check_one_label_a_row, label_space, read_all_labels
+from skicl._validation._texts import check_finite, read_container, resolve_device, warn_user
 from skicl.encoders._base import NOT_FINITE, check_integer
 from skicl.encoders._causal_head import load_causal_model
 from skicl.encoders._networks import check_model, live_handle

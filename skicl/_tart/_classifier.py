@@ -11,22 +11,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._columns import read_columns
 from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
-from skicl._labels import (
-    Labels,
-    accuracy,
-    append_labels,
-    check_known,
-    check_missing_label,
-    check_one_label_a_row,
-    encode_labels,
-    label_space,
-    marks_of,
-    read_labels,
-    sample_weights,
-)
-from skicl._row_selection import count_rows
 from skicl._tart._class_texts import (
     check_class_texts,
     class_entries,
@@ -40,7 +25,22 @@ from skicl._tart._compiled import CompiledContext, ContextRows, device_of, norma
 from skicl._tart._encoding import check_encoded, choose_encoder, fit_encode, fit_on_texts
 from skicl._tart._influence import chosen_rows, contexts_at_a_time, indispensable_row
 from skicl._tart._prior import Consulted, ask, check_prior, consult, is_ready, log_scores
-from skicl._validation import (
+from skicl._validation._columns import read_columns
+from skicl._validation._labels import (
+    Labels,
+    accuracy,
+    append_labels,
+    check_known,
+    check_missing_label,
+    check_one_label_a_row,
+    encode_labels,
+    label_space,
+    marks_of,
+    read_labels,
+    sample_weights,
+)
+from skicl._validation._rows import count_rows
+from skicl._validation._texts import (
     did_you_mean,
     is_text,
     read_container,

@@ -6,8 +6,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from skicl._row_selection import take_rows
-from skicl._validation import refuse_misspelt_auto
+from skicl._validation._rows import take_rows
+from skicl._validation._texts import refuse_misspelt_auto
 
 
 def choose_encoder(encoder, device, *, of_texts):

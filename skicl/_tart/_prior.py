@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from skicl._row_selection import append_rows, count_rows, take_rows
+from skicl._validation._rows import append_rows, count_rows, take_rows
 
 # Probabilities below this say no more than this; also what a class gets of a prior that does not know it.
 FLOOR = 1e-3

@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 
-from skicl._validation import did_you_mean
+from skicl._validation._texts import did_you_mean
 from skicl.encoders._audio_items import check_rate, content_of_recording, read_recordings, waveform
 from skicl.encoders._audio_networks import POOLINGS, AudioModel
 from skicl.encoders._base import BaseEncoder

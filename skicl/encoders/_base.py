@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
-from skicl._validation import check_finite, check_texts, list_items, position_of, resolve_device, warn_user
+from skicl._validation._texts import check_finite, check_texts, list_items, position_of, resolve_device, warn_user
 from skicl.encoders._cache._embedding_cache import (
     KeysOutdated,
     Rows,
@@ -353,7 +353,7 @@ def read_unicode(X):
     Returns
     -------
     texts : list of str
-        As :func:`~skicl._validation.check_texts` returns them.
+        As :func:`~skicl._validation._texts.check_texts` returns them.
 
     Raises
     ------

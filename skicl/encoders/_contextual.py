@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._labels import read_labels
-from skicl._validation import did_you_mean
+from skicl._validation._labels import read_labels
+from skicl._validation._texts import did_you_mean
 from skicl._withholding import withheld_together
 from skicl.encoders._base import BaseEncoder, check_integer, read_unicode, version_of
 from skicl.encoders._demonstrations import (

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from skicl._validation import did_you_mean
+from skicl._validation._texts import did_you_mean
 from skicl.encoders._base import BaseEncoder
 from skicl.encoders._image_items import content_of_image, read_images, rgb_pixels
 from skicl.encoders._image_networks import POOLINGS, ImageModel

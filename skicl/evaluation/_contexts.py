@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skicl._labels import read_all_labels
+from skicl._validation._labels import read_all_labels
 
 
 def nested_contexts(y, k, n_repeats=5, random_state=0, *, min_per_class=1, stratify=True):

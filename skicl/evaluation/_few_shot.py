@@ -7,8 +7,8 @@ from time import perf_counter
 import numpy as np
 from sklearn.base import clone
 
-from skicl._labels import read_all_labels
-from skicl._row_selection import count_rows, take_rows
+from skicl._validation._labels import read_all_labels
+from skicl._validation._rows import count_rows, take_rows
 from skicl.evaluation._contexts import check_count, drawn_queries, nested_contexts, orders_of_rows
 from skicl.evaluation._curve import FewShotCurve
 from skicl.evaluation._results import ResultsFile

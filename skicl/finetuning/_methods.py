@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skicl._validation import NotFiniteError, resolve_device
+from skicl._validation._texts import NotFiniteError, resolve_device
 from skicl.encoders._pipelining import progress_bar
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._weights import LiveModel, weights_digest

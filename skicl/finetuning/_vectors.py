@@ -8,7 +8,7 @@ import os
 import numpy as np
 from sklearn.base import clone
 
-from skicl._validation import refuse_misspelt_auto, resolve_device
+from skicl._validation._texts import refuse_misspelt_auto, resolve_device
 from skicl.encoders._language_model import LanguageModelEncoder
 from skicl.encoders._networks import LanguageModel
 from skicl.encoders._precision import dtype_name

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_random_state
 
-from skicl._labels import read_all_labels
-from skicl._row_selection import count_rows, take_rows
+from skicl._validation._labels import read_all_labels
+from skicl._validation._rows import count_rows, take_rows
 from skicl.inspection._diagnostics._contexts import draw_rows, rotation, sliceable, with_wrong_labels, without_content
 from skicl.inspection._diagnostics._report import ICLDiagnostics, Measure
 from skicl.inspection._diagnostics._statistics import (

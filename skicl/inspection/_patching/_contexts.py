@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 
-from skicl._labels import read_all_labels
+from skicl._validation._labels import read_all_labels
 
 _CHANGES = ("labels", "query")
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
-from skicl._validation import resolve_device
+from skicl._validation._texts import resolve_device
 from skicl.encoders._causal_head import load_causal_model
 
 _EXPECTED = "the name or the folder of a causal language model, or a pair (network, tokenizer) of transformers"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skicl._validation import check_texts, is_missing, list_items, position_of
+from skicl._validation._texts import check_texts, is_missing, list_items, position_of
 from skicl.inspection._patching._model import opened_tokenizer
 
 

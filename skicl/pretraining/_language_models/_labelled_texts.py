@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from skicl._validation import check_texts
+from skicl._validation._texts import check_texts
 from skicl.pretraining._language_models._episodes import write_episode
 
 

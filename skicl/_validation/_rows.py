@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skicl._validation import check_texts, is_text
+from skicl._validation._texts import check_texts, is_text
 
 
 def take_rows(X, rows):
@@ -23,7 +23,7 @@ def take_rows(X, rows):
     Examples
     --------
     >>> import numpy as np
-    >>> from skicl._row_selection import take_rows
+    >>> from skicl._validation._rows import take_rows
     >>> take_rows(["a", "b", "c"], np.array([2, 0]))
     ['c', 'a']
     """
@@ -69,7 +69,7 @@ def append_rows(X, more):
 
     Examples
     --------
-    >>> from skicl._row_selection import append_rows
+    >>> from skicl._validation._rows import append_rows
     >>> append_rows(["a"], ("b", "c"))
     ['a', 'b', 'c']
     """

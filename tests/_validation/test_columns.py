@@ -7,7 +7,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from skicl._columns import read_columns
+from skicl._validation._columns import read_columns
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 3))

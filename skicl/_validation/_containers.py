@@ -33,7 +33,7 @@ def read_container(X, *, parameter="X", one="sample", expected="a collection wit
 
     Examples
     --------
-    >>> from skicl._containers import read_container
+    >>> from skicl._validation._containers import read_container
     >>> read_container(("a", "b"))
     ('a', 'b')
     >>> read_container({"a", "b"})

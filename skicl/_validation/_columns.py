@@ -8,8 +8,8 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
-from skicl._containers import read_container
-from skicl._validation import is_missing, position_of, short_form
+from skicl._validation._containers import read_container
+from skicl._validation._texts import is_missing, position_of, short_form
 
 _IMAGES = "for images TartClassifier(encoder=ImageEncoder())"
 
@@ -39,7 +39,7 @@ def read_columns(estimator, X, *args, **options):
     Examples
     --------
     >>> from skicl import TartClassifier
-    >>> from skicl._columns import read_columns
+    >>> from skicl._validation._columns import read_columns
     >>> read_columns(TartClassifier(), [[0.5, float("nan")]])
     Traceback (most recent call last):
     ValueError: `X` contains NaN, a missing value, at position 0, column 1. Drop the row, or fill the value in, for

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_array
 
-from skicl._row_selection import append_rows, count_rows, take_rows
+from skicl._validation._rows import append_rows, count_rows, take_rows
 
 ROWS = np.array([3, 0, 3])
 TEXTS = ["a", "b", "c", "d"]

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score
 
-from skicl._validation import is_missing, warn_user
+from skicl._validation._texts import is_missing, warn_user
 
 # Weights count rows; sums beyond this and its inverse are mistakes, and would overflow.
 SMALLEST_TOTAL = 1e-50
@@ -34,7 +34,7 @@ def read_labels(y, *, marks=(), parameter="y"):
     columns, object arrays and the like get the type that they have one by one; members of a ``str`` or ``int`` Enum
     become their values.
 
-    >>> from skicl._labels import read_labels
+    >>> from skicl._validation._labels import read_labels
     >>> read_labels(["a", None, "b"])
     Labels(values=array(['a', 'b'], dtype='<U1'), labelled=array([ True, False,  True]))
     """
@@ -111,7 +111,7 @@ def check_one_label_a_row(n_rows, n_labels):
 def label_space(classes, parameter="classes"):
     """Labels that a user lists (or the keys of a dict), sorted, each once: shape (n_classes,).
 
-    >>> from skicl._labels import label_space
+    >>> from skicl._validation._labels import label_space
     >>> label_space(["spam", "ham"])
     array(['ham', 'spam'], dtype='<U4')
     """

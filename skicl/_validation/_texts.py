@@ -9,7 +9,7 @@ from importlib import import_module
 
 import numpy as np
 
-from skicl._containers import read_container
+from skicl._validation._containers import read_container
 
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 _SOUND_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff")
@@ -56,7 +56,7 @@ def check_texts(X, *, parameter="X"):
     Examples
     --------
     >>> import numpy as np
-    >>> from skicl._validation import check_texts
+    >>> from skicl._validation._texts import check_texts
     >>> check_texts(np.array([["where is my card"], ["top up failed"]]))
     ['where is my card', 'top up failed']
     """
@@ -98,7 +98,7 @@ def list_items(X, *, parameter="X", one="text", many="strings"):
 
     Examples
     --------
-    >>> from skicl._validation import list_items
+    >>> from skicl._validation._texts import list_items
     >>> list_items(("a.png", b"bytes"), one="image", many="images")
     (['a.png', b'bytes'], None)
     """
@@ -122,7 +122,7 @@ def is_missing(item):
 
     Examples
     --------
-    >>> from skicl._validation import is_missing
+    >>> from skicl._validation._texts import is_missing
     >>> is_missing(None), is_missing(float("nan")), is_missing("")
     (True, True, False)
     """
@@ -148,7 +148,7 @@ def position_of(position, labels=None):
 
     Examples
     --------
-    >>> from skicl._validation import position_of
+    >>> from skicl._validation._texts import position_of
     >>> position_of(1), position_of(1, ["a", "b"])
     ('position 1', "position 1 (index label 'b')")
     """
@@ -177,7 +177,7 @@ def is_text(X):
 
     Examples
     --------
-    >>> from skicl._validation import is_text
+    >>> from skicl._validation._texts import is_text
     >>> is_text(["where is my card"]), is_text([[0.1, 0.2]])
     (True, False)
     """
@@ -226,7 +226,7 @@ def resolve_device(device=None):
 
     Examples
     --------
-    >>> from skicl._validation import resolve_device
+    >>> from skicl._validation._texts import resolve_device
     >>> resolve_device("cpu")
     device(type='cpu')
     """
@@ -276,7 +276,7 @@ def warn_user(message, category=UserWarning):
     Examples
     --------
     >>> import warnings
-    >>> from skicl._validation import warn_user
+    >>> from skicl._validation._texts import warn_user
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
     ...     warn_user("The texts were cut.")
@@ -312,7 +312,7 @@ def import_optional(module, *, extra):
 
     Examples
     --------
-    >>> from skicl._validation import import_optional
+    >>> from skicl._validation._texts import import_optional
     >>> import_optional("json", extra="offline").dumps([1])
     '[1]'
     """
@@ -344,7 +344,7 @@ def did_you_mean(value, words):
 
     Examples
     --------
-    >>> from skicl._validation import did_you_mean
+    >>> from skicl._validation._texts import did_you_mean
     >>> did_you_mean("Atuo", ("auto", None)), did_you_mean("x", ("auto",))
     (" Did you mean 'auto'?", '')
     """
@@ -420,7 +420,7 @@ def warn_of_small_total(weight, n_rows):
     Examples
     --------
     >>> import numpy as np
-    >>> from skicl._validation import warn_of_small_total
+    >>> from skicl._validation._texts import warn_of_small_total
     >>> warn_of_small_total(np.ones(50), 50)
     """
     total = float(np.sum(weight))
@@ -475,12 +475,12 @@ def check_finite(values, what, cause, positions=None):
 
     Examples
     --------
-    >>> from skicl._validation import check_finite
+    >>> from skicl._validation._texts import check_finite
     >>> check_finite([[0.5, 0.5], [0.1, 0.9]], "probabilities", "Look there.")
     >>> check_finite([[0.5, 0.5], [float("nan"), 0.9]], "probabilities", "Look there.")
     Traceback (most recent call last):
     ...
-    skicl._validation.NotFiniteError: The probabilities of 1 of 2 rows, first at position 1, are NaN or infinite. ...
+    skicl._validation._texts.NotFiniteError: The probabilities of 1 of 2 rows, first at position 1, are NaN or infinite. ...
     """
     finite = np.isfinite(np.atleast_1d(values))
     if finite.all():

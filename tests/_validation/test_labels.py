@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from skicl._labels import (
+from skicl._validation._labels import (
     append_labels,
     check_known,
     class_weights,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_sample_weight
 
-from skicl._validation import (
+from skicl._validation._texts import (
     check_finite,
     check_texts,
     did_you_mean,
