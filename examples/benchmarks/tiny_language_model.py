@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skicl._tensor_files import seal_folder
+from skicl._storage._tensors import seal_folder
 from skicl.pretraining import EpisodePrior, EpisodeSchedule, tiny_language_model, train_language_model
 from skicl.pretraining._language_models._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
 
-from skicl._tensor_files import check_sealed_folder
+from skicl._storage._tensors import check_sealed_folder
 from skicl.encoders._precision import resolve_dtype
 from skicl.encoders._quiet import quiet_loading
 from skicl.encoders._reading_on import find_past_name, keeps_chosen_logits, reason_against, warn_of_reading_again

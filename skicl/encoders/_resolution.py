@@ -7,7 +7,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-from skicl._file_digests import file_checksum, file_state
+from skicl._storage._digests import file_checksum, file_state
 from skicl._validation._texts import did_you_mean
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -96,7 +96,7 @@ def folder_version(folder):
 
     See Also
     --------
-    skicl._file_digests.file_checksum : What this takes, and when files are read again.
+    skicl._storage._digests.file_checksum : What this takes, and when files are read again.
     """
     total = sha256()
     for place in _places(folder):
@@ -118,7 +118,7 @@ def folder_state(folder):
     Returns
     -------
     state : tuple
-        Names of files with what :func:`~skicl._file_digests.file_state` tells of them.
+        Names of files with what :func:`~skicl._storage._digests.file_state` tells of them.
     """
     found = []
     for file in _files_of_model(folder):

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 
-from skicl._file_digests import content_checksum
+from skicl._storage._digests import content_checksum
 
 # Parameters of an encoder that change how fast a vector is made and not what is in it.
 _OF_SPEED = frozenset({"batch_size", "cache", "device", "n_jobs", "verbose"})

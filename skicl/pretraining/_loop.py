@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from skicl._tensor_files import has_format, read_safetensors, save_atomically
+from skicl._storage._tensors import has_format, read_safetensors, save_atomically
 from skicl._validation._texts import did_you_mean
 from skicl.pretraining._causal_optimizer import Muon
 from skicl.pretraining._causal_prior import LogisticPrior, Sequences, sequence_loss

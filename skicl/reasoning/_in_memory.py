@@ -3,8 +3,8 @@
 from contextlib import suppress
 from functools import lru_cache
 
-from skicl._file_digests import file_checksum
-from skicl._tensor_files import checksum_of
+from skicl._storage._digests import file_checksum
+from skicl._storage._tensors import checksum_of
 from skicl.reasoning._checkpoint import load_reasoner
 
 # So often a file is loaded anew that others replace meanwhile.

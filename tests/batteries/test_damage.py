@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from sklearn.base import clone
 
 from skicl import TartClassifier, clear_cache
-from skicl._tensor_files import CHECKSUM, save_atomically
+from skicl._storage._tensors import CHECKSUM, save_atomically
 from skicl.encoders import EmbeddingCache
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from skicl._tensor_files import CHECKSUM, read_safetensors
+from skicl._storage._tensors import CHECKSUM, read_safetensors
 from skicl.pretraining import EmbeddingPrior, Schedule, pretrain
 from skicl.pretraining._loop import WITHOUT_CHECKSUM, task_loss
 from skicl.reasoning import EquivariantConfig, load_reasoner, read_card

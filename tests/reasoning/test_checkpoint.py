@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from skicl import TartClassifier
-from skicl._tensor_files import CHECKSUM, read_safetensors
+from skicl._storage._tensors import CHECKSUM, read_safetensors
 from skicl.reasoning import (
     EquivariantConfig,
     EquivariantReasoner,

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from skicl._tensor_files import has_format, read_safetensors, save_atomically
+from skicl._storage._tensors import has_format, read_safetensors, save_atomically
 from skicl.pretraining._loop import check_prior, rate_at, restore_training, training_tensors
 
 STATE_FORMAT, WITHOUT_CHECKSUM = "skicl-language-model-2", "skicl-language-model-1"

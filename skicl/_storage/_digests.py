@@ -42,7 +42,7 @@ def file_checksum(path):
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from skicl._file_digests import file_checksum
+    >>> from skicl._storage._digests import file_checksum
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "empty"
     ...     path.touch()

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from skicl import _file_digests
-from skicl._file_digests import file_checksum, file_state
+from skicl._storage import _digests as _file_digests
+from skicl._storage._digests import file_checksum, file_state
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from skicl._tensor_files import (
+from skicl._storage._tensors import (
     CHECKSUM,
     check_sealed_folder,
     checksum_of,
