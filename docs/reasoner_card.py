@@ -2,7 +2,7 @@
 
 import json
 
-from skicl.encoders._resolution import BUNDLED_MODELS
+from skicl._models._files import BUNDLED_MODELS
 from skicl.reasoning import bundled_reasoners, read_card
 
 

@@ -26,8 +26,8 @@ def clear_cache():
     """
     import torch
 
+    from skicl._models._in_memory import clear_model_cache
     from skicl.encoders._cache._embedding_cache import clear_shared_memory
-    from skicl.encoders._weights import clear_model_cache
     from skicl.reasoning._in_memory import clear_reasoners
 
     clear_model_cache()

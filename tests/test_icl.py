@@ -27,8 +27,8 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 from text_battery import CLASSIFIER_CHECKS, LABELS, SKLEARN, SUBJECTS, TEXTS, name_of
 
 from skicl import ICLClassifier, TartClassifier
+from skicl._models._reading_on import NAMES
 from skicl.encoders import LanguageModelEncoder, LiveModel, clear_model_cache
-from skicl.encoders._reading_on import NAMES
 from skicl.pretraining import EpisodePrior
 from skicl.prompting import (
     BatchCalibration,
@@ -586,7 +586,7 @@ def test_a_grid_search_copies_no_weights(monkeypatch):
 
 
 def test_a_model_is_loaded_once_and_forgotten_on_request(folder, monkeypatch):
-    import skicl.encoders._networks as networks
+    import skicl._models._language_model as networks
 
     loads, original = [], networks.open_language_model
     monkeypatch.setattr(networks, "open_language_model", lambda *a, **k: loads.append(a) or original(*a, **k))

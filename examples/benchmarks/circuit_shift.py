@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from skicl.encoders._resolution import local_folder
+from skicl._models._files import local_folder
 from skicl.inspection import activation_patching, circuit_shift, make_patching_pairs
 from skicl.pretraining import EpisodePrior, EpisodeSchedule, LabelledTexts, train_language_model
 

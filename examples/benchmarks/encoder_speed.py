@@ -52,7 +52,7 @@ def reference(device):
     """The default model as sentence-transformers loads it, from the same files."""
     from sentence_transformers import SentenceTransformer
 
-    from skicl.encoders._resolution import DEFAULT_MODEL, find_model
+    from skicl._models._files import DEFAULT_MODEL, find_model
 
     return SentenceTransformer(str(find_model(DEFAULT_MODEL)), device=device, local_files_only=True)
 
@@ -174,7 +174,7 @@ from memory import peak_bytes
 from sentence_transformers import SentenceTransformer
 from transformers import BertConfig, BertModel
 from skicl import SentenceEncoder
-from skicl.encoders._resolution import DEFAULT_MODEL, find_model
+from skicl._models._files import DEFAULT_MODEL, find_model
 folder, device, n_texts, n_warm = sys.argv[1] or None, sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 model = SentenceTransformer(str(find_model(DEFAULT_MODEL)), device=device, local_files_only=True)
 small = BertConfig(hidden_size=384, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64)

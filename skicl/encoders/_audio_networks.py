@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skicl.encoders._token_pooling import pool, resolve_layers, states_of
+from skicl._models._states import pool, resolve_layers, states_of
 
 POOLINGS = ("mean", "max")
 
@@ -128,7 +128,7 @@ class AudioModel:
         Parameters
         ----------
         layers : int, float or collection of these
-            As in :func:`~skicl.encoders._token_pooling.resolve_layers`.
+            As in :func:`~skicl._models._states.resolve_layers`.
 
         Returns
         -------

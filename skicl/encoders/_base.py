@@ -9,6 +9,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
+from skicl._models._in_memory import CHANGING, LoadedModel
+from skicl._models._precision import check_dtype
 from skicl._validation._texts import check_finite, check_texts, list_items, position_of, resolve_device, warn_user
 from skicl.encoders._cache._embedding_cache import (
     KeysOutdated,
@@ -19,8 +21,6 @@ from skicl.encoders._cache._embedding_cache import (
     resolve_cache,
 )
 from skicl.encoders._pipelining import progress_bar, work_ahead
-from skicl.encoders._precision import check_dtype
-from skicl.encoders._weights import CHANGING, LoadedModel
 
 # A batch of so many items ends before an item smaller than this fraction of its largest.
 SMALLEST_BATCH = 16
@@ -186,7 +186,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _load(self, device):
-        """The frozen model on a device, as :func:`~skicl.encoders._weights.shared_model` returns it."""
+        """The frozen model on a device, as :func:`~skicl._models._in_memory.shared_model` returns it."""
 
     @abstractmethod
     def _encode(self, model, batch):
@@ -212,7 +212,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
     def _fingerprint(self, model):
         """All that changes a vector beside the item: a tuple of str, int, float and None.
 
-        For weights see :func:`~skicl.encoders._weights.weights_digest`. `batch_size` and `device` do not belong in.
+        For weights see :func:`~skicl._models._in_memory.weights_digest`. `batch_size` and `device` do not belong in.
         """
         raise TypeError(
             f"`cache` was given, and {type(self).__name__} does not say what its vectors depend on. Write its method "

@@ -10,6 +10,8 @@ import numpy as np
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skicl._models._language_model import check_model, live_handle, load_language_model
+from skicl._models._states import check_layers, check_pooling, padded, pool, resolve_layers
 from skicl._validation._labels import read_labels
 from skicl._validation._texts import did_you_mean
 from skicl._withholding import withheld_together
@@ -31,9 +33,7 @@ from skicl.encoders._language_model import (
     stream_fingerprint,
     text_tokens,
 )
-from skicl.encoders._networks import check_model, live_handle, load_language_model
 from skicl.encoders._prompt_reading import read_on, read_prompt
-from skicl.encoders._token_pooling import check_layers, check_pooling, padded, pool, resolve_layers
 
 EMBEDDINGS = ("loo", "vanilla", "stream")
 # Without `max_length`, a text takes at most this share of the window.

@@ -6,7 +6,7 @@ Shapes: B images, T tokens, D features, H and W pixels.
 import json
 from typing import NamedTuple
 
-from skicl.encoders._token_pooling import pool, resolve_layers, states_of
+from skicl._models._states import pool, resolve_layers, states_of
 
 POOLINGS = ("auto", "cls", "mean", "pooler")
 
@@ -130,7 +130,7 @@ class ImageModel:
         Parameters
         ----------
         layers : int, float or collection of these
-            As in :func:`~skicl.encoders._token_pooling.resolve_layers`.
+            As in :func:`~skicl._models._states.resolve_layers`.
         pooling : {"auto", "cls", "mean", "pooler"}
             "auto" means that of the family if the last layer is asked for, else the class token or, where there is
             none, the mean.

@@ -5,10 +5,10 @@ from collections import Counter
 
 import numpy as np
 
+from skicl._models._in_memory import weights_digest
+from skicl._models._language_model import check_model, live_handle, load_language_model
+from skicl._models._states import check_layers, check_pooling, padded, pool, resolve_layers, states_of
 from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
-from skicl.encoders._networks import check_model, live_handle, load_language_model
-from skicl.encoders._token_pooling import check_layers, check_pooling, padded, pool, resolve_layers, states_of
-from skicl.encoders._weights import weights_digest
 
 # Long texts tokenized at once to be counted, and the tokens that a tokenizer may put before a text.
 _COUNTED_AT_ONCE = 1024
@@ -269,7 +269,7 @@ def encode_tokens(loaded, rows, layers, pooling):
     Parameters
     ----------
     loaded : LoadedModel
-        Of a :class:`~skicl.encoders._networks.LanguageModel`.
+        Of a :class:`~skicl._models._language_model.LanguageModel`.
     rows : list of pairs (ids, counted)
         As :func:`text_tokens` returns them.
     layers : int, float or list of these
@@ -299,7 +299,7 @@ def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
     Parameters
     ----------
     loaded : LoadedModel
-        Of a :class:`~skicl.encoders._networks.LanguageModel`.
+        Of a :class:`~skicl._models._language_model.LanguageModel`.
     layers : int, float or list of these
         Which layers are taken.
     pooling : str

@@ -6,8 +6,8 @@ a head.
 
 from typing import Any, NamedTuple
 
-from skicl.encoders._token_pooling import padded, states_of
-from skicl.encoders._weights import state_of
+from skicl._models._in_memory import state_of
+from skicl._models._states import padded, states_of
 
 # How far states of the trial may differ, as a fraction of their size: in float32, in the shorter formats.
 _ROUNDING = (1e-4, 5e-2)

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from skicl._models._files import DEFAULT_MODEL, find_model, folder_state, folder_version, full_name, local_folder
+from skicl._models._in_memory import LiveModel, own_memory, shared_from_folder, weights_digest
+from skicl._models._precision import resolve_dtype
+from skicl._models._quiet_loading import quiet_loading
 from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
-from skicl.encoders._precision import resolve_dtype
-from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._resolution import DEFAULT_MODEL, find_model, folder_state, folder_version, full_name, local_folder
-from skicl.encoders._weights import LiveModel, own_memory, shared_from_folder, weights_digest
 
 # Tokenizers of language models report this or more where there is no limit.
 _NO_LIMIT = 10**9

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skicl._models._in_memory import LiveModel, weights_digest
+from skicl._models._precision import resolve_dtype
 from skicl._validation._texts import NotFiniteError, resolve_device
 from skicl.encoders._pipelining import progress_bar
-from skicl.encoders._precision import resolve_dtype
-from skicl.encoders._weights import LiveModel, weights_digest
 from skicl.finetuning._adapters import LoRASettings, adapter_weights, put_adapters
 from skicl.finetuning._head import Head, TorchHead, empty_head, logistic_head
 from skicl.finetuning._pairs import PairSampler, cosine_pair_loss

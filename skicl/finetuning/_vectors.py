@@ -8,13 +8,13 @@ import os
 import numpy as np
 from sklearn.base import clone
 
+from skicl._models._in_memory import LiveModel
+from skicl._models._language_model import LanguageModel
+from skicl._models._precision import dtype_name
+from skicl._models._states import padded, pool, resolve_layers, states_with_gradient
 from skicl._validation._texts import refuse_misspelt_auto, resolve_device
 from skicl.encoders._language_model import LanguageModelEncoder
-from skicl.encoders._networks import LanguageModel
-from skicl.encoders._precision import dtype_name
 from skicl.encoders._sentence import SentenceEncoder
-from skicl.encoders._token_pooling import padded, pool, resolve_layers, states_with_gradient
-from skicl.encoders._weights import LiveModel
 from skicl.finetuning._private_copy import private_copy
 
 
@@ -84,7 +84,7 @@ def module_of(loaded):
     Parameters
     ----------
     loaded : LoadedModel
-        Of a SentenceTransformer or a :class:`~skicl.encoders._networks.LanguageModel`.
+        Of a SentenceTransformer or a :class:`~skicl._models._language_model.LanguageModel`.
 
     Returns
     -------

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from skicl._models._files import BUNDLED_MODELS
 from skicl._storage._tensors import (
     CHECKSUM,
     check_sealed_folder,
@@ -16,7 +17,6 @@ from skicl._storage._tensors import (
     save_atomically,
     seal_folder,
 )
-from skicl.encoders._resolution import BUNDLED_MODELS
 
 TENSORS = {
     "weight": torch.arange(6.0).reshape(2, 3),

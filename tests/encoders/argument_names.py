@@ -2,7 +2,7 @@
 
 import torch
 
-from skicl.encoders._reading_on import NAMES, find_past_name
+from skicl._models._reading_on import NAMES, find_past_name
 
 # What a network does with a name that it does not know: it goes unread among further arguments, or is refused.
 MANNERS = ["ignored", "refused"]

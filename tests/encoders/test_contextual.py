@@ -25,8 +25,8 @@ from sklearn.utils import get_tags
 from text_battery import LABELS, TEXTS, TRANSFORMER_CHECKS, name_of
 
 from skicl import TartClassifier
+from skicl._models._reading_on import NAMES
 from skicl.encoders import ContextualEncoder, EmbeddingCache, LanguageModelEncoder, _contextual, _prompt_reading
-from skicl.encoders._reading_on import NAMES
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 LONG = 2048

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from encoders.tiny_language_models import CAUSAL, make_network, make_tokenizer
 
+from skicl._models._language_model import LanguageModel
 from skicl.encoders._demonstrations import (
     Block,
     Template,
@@ -15,7 +16,6 @@ from skicl.encoders._demonstrations import (
     query_block,
     split_template,
 )
-from skicl.encoders._networks import LanguageModel
 
 TEMPLATE = split_template("Sentence: {text}\nLabel: {label}\n")
 # Texts that would mislead a search for label words, or for the words of the template.

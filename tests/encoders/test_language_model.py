@@ -26,10 +26,10 @@ from sklearn.utils.estimator_checks import check_estimator
 from text_battery import TRANSFORMER_CHECKS, name_of
 
 from skicl import TartClassifier
+from skicl._models._language_model import LanguageModel
+from skicl._models._states import POOLINGS
 from skicl.encoders import EmbeddingCache, LanguageModelEncoder, LiveModel, clear_model_cache
 from skicl.encoders._language_model import count_cut, text_tokens
-from skicl.encoders._networks import LanguageModel
-from skicl.encoders._token_pooling import POOLINGS
 
 TEXTS = ["where is my card", "card lost", "refund please!", "", "no refund 12.50 yet", "café", "a", "card lost"]
 LABELS = [0, 0, 1, 1, 1, 0, 1, 0]

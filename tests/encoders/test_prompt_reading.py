@@ -6,10 +6,10 @@ import torch
 from encoders.argument_names import MANNERS, forget_past, rename_past
 from encoders.tiny_language_models import CAUSAL, POSITIONS, make_network, make_tokenizer
 
+from skicl._models._language_model import LanguageModel
+from skicl._models._reading_on import NAMES
 from skicl.encoders import _prompt_reading
-from skicl.encoders._networks import LanguageModel
 from skicl.encoders._prompt_reading import read_on, read_prompt, shares_past
-from skicl.encoders._reading_on import NAMES
 
 LAYERS = [(2,), (1,), (0, 2)]
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from prompting.tiny_causal_models import pair_of
 
-from skicl.encoders._networks import LanguageModel
+from skicl._models._language_model import LanguageModel
 from skicl.prompting import PromptTemplate, _prompts
 from skicl.prompting._prompts import Demonstrations, Prompts, label_mass
 

@@ -7,7 +7,7 @@ import torch
 from encoders.argument_names import MANNERS, CountsTokens, forget_past, rename_past
 from prompting.tiny_causal_models import FAMILIES, model_of
 
-from skicl.encoders._reading_on import NAMES
+from skicl._models._reading_on import NAMES
 from skicl.prompting._reading import Prefix, past_of, read_prefix, read_rows, shares_prefix
 
 model_of = cache(model_of)

@@ -6,7 +6,7 @@ import pytest
 from prompting.tiny_causal_models import pair_of
 from scipy.special import log_softmax
 
-from skicl.encoders._networks import LanguageModel
+from skicl._models._language_model import LanguageModel
 from skicl.prompting import (
     AffineCalibration,
     BatchCalibration,

@@ -5,7 +5,7 @@ from functools import cache
 
 from encoders.tiny_language_models import make_network, make_tokenizer
 
-from skicl.encoders._networks import LanguageModel
+from skicl._models._language_model import LanguageModel
 
 POSITIONS = 1024
 # gemma has layers with a window of 12 tokens, mamba has no keys and values at all.

@@ -5,8 +5,8 @@ import pytest
 from inspection.patched_networks import letter_pairs, word_tokenizer
 from prompting.tiny_causal_models import TOKENIZERS, tokenizer_of
 
+from skicl._models._files import local_folder
 from skicl.datasets import make_implicit_pattern
-from skicl.encoders._resolution import local_folder
 from skicl.inspection import PatchingPairs, make_patching_pairs
 from skicl.inspection._patching._pairs import tokenise_pair, tokenise_pairs
 

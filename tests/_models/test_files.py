@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from skicl import SentenceEncoder
-from skicl.encoders import AudioEncoder, ImageEncoder, LanguageModelEncoder, _resolution
-from skicl.encoders._resolution import (
+from skicl._models._files import (
     DEFAULT_MODEL,
     PACKAGED_MODEL,
     PACKAGED_REVISION,
@@ -25,6 +24,7 @@ from skicl.encoders._resolution import (
     local_folder,
     wanted_files,
 )
+from skicl.encoders import AudioEncoder, ImageEncoder, LanguageModelEncoder, _resolution
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

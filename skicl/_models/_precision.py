@@ -43,7 +43,7 @@ def dtype_name(dtype):
     Examples
     --------
     >>> import torch
-    >>> from skicl.encoders._precision import dtype_name
+    >>> from skicl._models._precision import dtype_name
     >>> dtype_name(torch.bfloat16)
     'bfloat16'
     """
@@ -73,7 +73,7 @@ def resolve_dtype(dtype, device):
     Examples
     --------
     >>> import torch
-    >>> from skicl.encoders._precision import resolve_dtype
+    >>> from skicl._models._precision import resolve_dtype
     >>> resolve_dtype(None, torch.device("cpu")), resolve_dtype("bfloat16", torch.device("cpu"))
     (torch.float32, torch.bfloat16)
     """

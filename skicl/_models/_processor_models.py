@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import partial
 
-from skicl.encoders import _networks
-from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._weights import LiveModel, own_memory
+from skicl._models import _language_model as _networks
+from skicl._models._in_memory import LiveModel, own_memory
+from skicl._models._quiet_loading import quiet_loading
 
 # The extras "image" and "audio" install readers of files.
 _INSTEAD = "No extra of skicl holds a model of this kind. Or pass a pair (network, processor) in memory."

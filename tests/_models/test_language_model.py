@@ -16,8 +16,7 @@ from encoders.tiny_language_models import (
 )
 from sklearn.base import clone
 
-from skicl.encoders import LanguageModelEncoder, LiveModel, clear_model_cache
-from skicl.encoders._networks import (
+from skicl._models._language_model import (
     LanguageModel,
     find_language_model,
     has_weights,
@@ -25,6 +24,7 @@ from skicl.encoders._networks import (
     load_language_model,
     open_language_model,
 )
+from skicl.encoders import LanguageModelEncoder, LiveModel, clear_model_cache
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CPU = torch.device("cpu")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from skicl.encoders._token_pooling import POOLINGS, check_layers, check_pooling, padded, pool, resolve_layers
+from skicl._models._states import POOLINGS, check_layers, check_pooling, padded, pool, resolve_layers
 
 
 def test_pooling_of_one_text_by_hand():

@@ -3,9 +3,9 @@ import pytest
 import torch
 from encoders.tiny_vision_audio import build_image_model, image_processor
 
+from skicl._models._processor_models import check_model, live_handle, load_tower, open_tower
 from skicl.encoders import LiveModel, clear_model_cache
 from skicl.encoders._image_networks import ImageModel
-from skicl.encoders._towers import check_model, live_handle, load_tower, open_tower
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CPU = torch.device("cpu")

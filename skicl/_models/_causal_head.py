@@ -2,9 +2,9 @@
 
 import json
 
-from skicl.encoders._networks import load_language_model
-from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._weights import LiveModel, own_memory
+from skicl._models._in_memory import LiveModel, own_memory
+from skicl._models._language_model import load_language_model
+from skicl._models._quiet_loading import quiet_loading
 
 # So often both are loaded anew where the files change in between.
 _TRIES = 5
@@ -16,7 +16,7 @@ def load_causal_model(model, revision, device, dtype, *, stay=False):
     Parameters
     ----------
     model : str, path or LiveModel
-        As checked by :func:`~skicl.encoders._networks.check_model`.
+        As checked by :func:`~skicl._models._language_model.check_model`.
     revision : str or None
         Branch, tag or commit on the hub.
     device : torch.device
@@ -29,7 +29,7 @@ def load_causal_model(model, revision, device, dtype, *, stay=False):
     Returns
     -------
     loaded : LoadedModel
-        A :class:`~skicl.encoders._networks.LanguageModel` and its lock. Its attribute ``whole`` is the network with
+        A :class:`~skicl._models._language_model.LanguageModel` and its lock. Its attribute ``whole`` is the network with
         the head; what is below the head is the same object as ``network``.
 
     Raises

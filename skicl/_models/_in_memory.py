@@ -6,8 +6,8 @@ from hashlib import sha256
 from pathlib import Path
 from pickle import PicklingError
 
+from skicl._models._weight_marks import weight_marks
 from skicl._process_lock import ProcessLock
-from skicl.encoders._weight_marks import weight_marks
 
 # Of a tokenizer of transformers.
 _SET_BY_EVERY_CALL = {"padding": None, "truncation": None}
@@ -85,7 +85,7 @@ def shared_model(key, load, *, version=None):
 
     Examples
     --------
-    >>> from skicl.encoders._weights import shared_model
+    >>> from skicl._models._in_memory import shared_model
     >>> first = shared_model(("example", "cpu"), lambda: object())
     >>> shared_model(("example", "cpu"), lambda: object()) is first
     True
@@ -175,7 +175,7 @@ def weights_digest(loaded, *parts):
     """A checksum of all that a model computes with, wherever it was loaded from.
 
     Computed once; of a live model, again whenever its options, its tokenizer or the marks of its weights show that it
-    has changed (see :func:`~skicl.encoders._weight_marks.weight_marks` for what that takes).
+    has changed (see :func:`~skicl._models._weight_marks.weight_marks` for what that takes).
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def weights_digest(loaded, *parts):
     Examples
     --------
     >>> import torch
-    >>> from skicl.encoders._weights import LoadedModel, weights_digest
+    >>> from skicl._models._in_memory import LoadedModel, weights_digest
     >>> one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     >>> weights_digest(LoadedModel(one), one) == weights_digest(LoadedModel(other), other)
     False

@@ -7,8 +7,8 @@ import torch
 from encoders.argument_names import MANNERS, forget_past, rename_past
 from encoders.tiny_language_models import CAUSAL, make_network, make_tokenizer
 
-from skicl.encoders._networks import LanguageModel
-from skicl.encoders._reading_on import (
+from skicl._models._language_model import LanguageModel
+from skicl._models._reading_on import (
     NAMES,
     CannotReadOnError,
     find_past_name,

@@ -76,7 +76,7 @@ def resolve_layers(layers, n_layers):
 
     Examples
     --------
-    >>> from skicl.encoders._token_pooling import resolve_layers
+    >>> from skicl._models._states import resolve_layers
     >>> resolve_layers(-1, 12), resolve_layers(0.5, 12), resolve_layers([0, -2, 1.0], 12)
     ((12,), (6,), (0, 11, 12))
     """
@@ -178,7 +178,7 @@ def pool(states, counted, pooling):
     Examples
     --------
     >>> import torch
-    >>> from skicl.encoders._token_pooling import pool
+    >>> from skicl._models._states import pool
     >>> states = torch.tensor([[[1.0], [4.0], [99.0]]])
     >>> counted = torch.tensor([[1, 1, 0]])
     >>> [pool(states, counted, how).item() for how in ("mean", "weighted_mean", "last", "first")]

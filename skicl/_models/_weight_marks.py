@@ -35,7 +35,7 @@ def weight_marks(network):
     Examples
     --------
     >>> import torch
-    >>> from skicl.encoders._weight_marks import weight_marks
+    >>> from skicl._models._weight_marks import weight_marks
     >>> network = torch.nn.Linear(2, 2)
     >>> before = weight_marks(network)
     >>> network.weight.data = network.weight.data[[1, 0]]

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from skicl.encoders._precision import check_dtype, dtype_name, resolve_dtype
+from skicl._models._precision import check_dtype, dtype_name, resolve_dtype
 
 CPU, GPU = torch.device("cpu"), SimpleNamespace(type="cuda")
 

@@ -17,9 +17,8 @@ from forked_process import in_child
 from sklearn.base import clone
 
 import skicl.encoders
-from skicl.encoders import EmbeddingCache, LiveModel, _weights, clear_model_cache
-from skicl.encoders._resolution import folder_state
-from skicl.encoders._weights import (
+from skicl._models._files import folder_state
+from skicl._models._in_memory import (
     LoadedModel,
     own_memory,
     quick_digest,
@@ -27,6 +26,7 @@ from skicl.encoders._weights import (
     shared_model,
     weights_digest,
 )
+from skicl.encoders import EmbeddingCache, LiveModel, _weights, clear_model_cache
 
 
 class Model:

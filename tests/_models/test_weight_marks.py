@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from skicl.encoders import _weight_marks
-from skicl.encoders._weight_marks import weight_marks
+from skicl._models import _weight_marks
+from skicl._models._weight_marks import weight_marks
 
 WORDS = _weight_marks._WORDS
 SIZES = [0, 1, 2, 3, 5, WORDS - 1, WORDS, WORDS + 1, 3 * WORDS, 5 * WORDS + 7, WORDS * WORDS // 4 + 3]

@@ -8,11 +8,7 @@ from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
 
-from skicl._storage._tensors import check_sealed_folder
-from skicl.encoders._precision import resolve_dtype
-from skicl.encoders._quiet import quiet_loading
-from skicl.encoders._reading_on import find_past_name, keeps_chosen_logits, reason_against, warn_of_reading_again
-from skicl.encoders._resolution import (
+from skicl._models._files import (
     BUNDLED_MODELS,
     DEFAULT_MODEL,
     INSTALL_LINE,
@@ -21,7 +17,11 @@ from skicl.encoders._resolution import (
     folder_version,
     local_folder,
 )
-from skicl.encoders._weights import LiveModel, own_memory, shared_from_folder
+from skicl._models._in_memory import LiveModel, own_memory, shared_from_folder
+from skicl._models._precision import resolve_dtype
+from skicl._models._quiet_loading import quiet_loading
+from skicl._models._reading_on import find_past_name, keeps_chosen_logits, reason_against, warn_of_reading_again
+from skicl._storage._tensors import check_sealed_folder
 
 # Tokenizers of models without a limit report this or more.
 _NO_LIMIT = 10**9

@@ -6,7 +6,7 @@ import torch
 from huggingface_hub.utils import are_progress_bars_disabled
 from transformers.utils import logging as transformers_logging
 
-from skicl.encoders._quiet import missing_weights, quiet_loading
+from skicl._models._quiet_loading import missing_weights, quiet_loading
 
 REPORT = """BertModel LOAD REPORT from: folder
 Key                                     | Status     |

@@ -1,0 +1,1 @@
+"""Models of transformers and sentence-transformers: found, loaded once a process, read."""
