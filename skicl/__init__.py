@@ -8,7 +8,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _WHERE = {
-    "ICLClassifier": "skicl._icl",
+    "ICLClassifier": "skicl.prompting._classifier",
     "SentenceEncoder": "skicl.encoders",
     "TartClassifier": "skicl._tart._classifier",
     "clear_cache": "skicl._clear_cache",
