@@ -282,7 +282,7 @@ logging.disable_progress_bar()
 
 
 def tune(texts, labels):
-    folder = Path(skicl.__file__).parent / "encoders" / "weights" / "skicl-tiny"
+    folder = Path(skicl.__file__).parent / "_models" / "weights" / "skicl-tiny"
     tuned = AutoModelForCausalLM.from_pretrained(folder).float(), AutoTokenizer.from_pretrained(folder)
     schedule = EpisodeSchedule(steps=60, tokens=1024, lengths=(32,), parts=(1.0,), learning_rate=3e-4, warmup=10)
     train_language_model(*tuned, LabelledTexts(texts, labels), schedule=schedule)

@@ -22,7 +22,7 @@ from skicl._storage._tensors import seal_folder
 from skicl.pretraining import EpisodePrior, EpisodeSchedule, tiny_language_model, train_language_model
 from skicl.pretraining._language_models._rules import HELD_OUT_FAMILIES, TRAINING_FAMILIES
 
-SHIPPED = Path(__file__).parents[2] / "skicl" / "encoders" / "weights" / "skicl-tiny"
+SHIPPED = Path(__file__).parents[2] / "skicl" / "_models" / "weights" / "skicl-tiny"
 FAMILIES = tuple(family.__name__ for family in TRAINING_FAMILIES)
 
 

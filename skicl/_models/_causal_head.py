@@ -29,8 +29,8 @@ def load_causal_model(model, revision, device, dtype, *, stay=False):
     Returns
     -------
     loaded : LoadedModel
-        A :class:`~skicl._models._language_model.LanguageModel` and its lock. Its attribute ``whole`` is the network with
-        the head; what is below the head is the same object as ``network``.
+        A :class:`~skicl._models._language_model.LanguageModel` and its lock. Its attribute ``whole`` is the network
+        with the head; what is below the head is the same object as ``network``.
 
     Raises
     ------

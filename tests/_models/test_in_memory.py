@@ -17,6 +17,7 @@ from forked_process import in_child
 from sklearn.base import clone
 
 import skicl.encoders
+from skicl._models import _in_memory
 from skicl._models._files import folder_state
 from skicl._models._in_memory import (
     LoadedModel,
@@ -26,7 +27,7 @@ from skicl._models._in_memory import (
     shared_model,
     weights_digest,
 )
-from skicl.encoders import EmbeddingCache, LiveModel, _weights, clear_model_cache
+from skicl.encoders import EmbeddingCache, LiveModel, clear_model_cache
 
 
 class Model:
@@ -184,8 +185,8 @@ def test_what_a_call_leaves_in_a_tokenizer_does_not_count(tiny_folder):
 def test_checksum_is_computed_once_unless_a_live_model_changes(monkeypatch):
     import torch
 
-    asked, original = [], _weights._contents
-    monkeypatch.setattr(_weights, "_contents", lambda part: asked.append(part) or original(part))
+    asked, original = [], _in_memory._contents
+    monkeypatch.setattr(_in_memory, "_contents", lambda part: asked.append(part) or original(part))
     for live in (False, True):
         net = network()
         loaded = LoadedModel(net, live=live)
@@ -313,17 +314,17 @@ def test_no_change_of_a_live_tokenizer_escapes_its_checksum(tiny_folder):
 
 def test_a_model_that_is_trained_meanwhile_gets_no_checksum_of_another_state(monkeypatch):
     net, trained = network(), []
-    loaded, original = LoadedModel(net, live=True), _weights._contents
+    loaded, original = LoadedModel(net, live=True), _in_memory._contents
 
     def contents(part):
         yield from original(part)
         if len(trained) < 2:  # after what is digested, before it is kept
             trained.append(net[0].bias.data.add_(1))
 
-    monkeypatch.setattr(_weights, "_contents", contents)
+    monkeypatch.setattr(_in_memory, "_contents", contents)
     assert weights_digest(loaded, net) == digest(net)
     trained.clear()
-    monkeypatch.setattr(_weights, "_contents", lambda part: original(net[0].bias.data.add_(1) is not None and part))
+    monkeypatch.setattr(_in_memory, "_contents", lambda part: original(net[0].bias.data.add_(1) is not None and part))
     with pytest.raises(RuntimeError, match="changed while it was in use"):
         weights_digest(LoadedModel(net, live=True), net)
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from scipy import sparse
 
+from skicl._validation import _containers
 from skicl._validation._containers import read_container
-from skicl._validation._texts import _containers
 
 
 @pytest.mark.parametrize(

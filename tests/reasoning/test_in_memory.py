@@ -10,7 +10,7 @@ from skicl.reasoning import (
     CausalReasoner,
     EquivariantConfig,
     EquivariantReasoner,
-    _shared,
+    _in_memory,
     save_reasoner,
 )
 from skicl.reasoning._in_memory import shared_reasoner
@@ -75,7 +75,7 @@ def test_a_reasoner_in_use_does_not_change_with_its_file(tmp_path):
 
 
 def test_a_file_that_changes_while_it_is_loaded_is_loaded_again(tmp_path, monkeypatch):
-    path, load, seeds = tmp_path / "a.safetensors", _shared.load_reasoner, [1, 2]
+    path, load, seeds = tmp_path / "a.safetensors", _in_memory.load_reasoner, [1, 2]
 
     def load_and_replace(path):
         found = load(path)
@@ -84,7 +84,7 @@ def test_a_file_that_changes_while_it_is_loaded_is_loaded_again(tmp_path, monkey
         return found
 
     save_new(path, 0)
-    monkeypatch.setattr(_shared, "load_reasoner", load_and_replace)
+    monkeypatch.setattr(_in_memory, "load_reasoner", load_and_replace)
     found, _ = shared_reasoner(path, CPU, torch.float32)
     assert not seeds
     assert torch.equal(found.readout.weight, load(path).readout.weight)

@@ -40,7 +40,7 @@ def read_lexicon():
     >>> animals.names[0], animals.words[:2]
     ('animal', ('dog', 'cat'))
     """
-    text = files("skicl.pretraining").joinpath("lexicon.txt").read_text(encoding="utf-8")
+    text = files("skicl.pretraining._language_models").joinpath("lexicon.txt").read_text(encoding="utf-8")
     return tuple(_category(line) for line in text.splitlines() if line and not line.startswith("#"))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import skicl
-from skicl.encoders._cache._embedding_cache import _folder_store
+from skicl.encoders._cache import _folder_store
 from skicl.encoders._cache._folder_store import FILE, ROWS_OF_A_BLOCK, FolderStore
 
 N = 600

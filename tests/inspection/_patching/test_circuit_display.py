@@ -3,7 +3,7 @@
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
-from inspection.test_circuit_shift import BASE, state
+from inspection._patching.test_circuit_shift import BASE, state
 from matplotlib.colors import to_rgba
 
 from skicl.inspection import CircuitShiftDisplay, circuit_shift

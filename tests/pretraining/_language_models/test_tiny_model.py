@@ -75,7 +75,7 @@ def bundled():
     """The trained model that comes with the package."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = Path(skicl.__file__).parent / "encoders" / "weights" / "skicl-tiny"
+    folder = Path(skicl.__file__).parent / "_models" / "weights" / "skicl-tiny"
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
 
 
