@@ -200,7 +200,7 @@ def _plan_folds(texts, labels, arguments):
 
 
 def _resolve_device(name):
-    from skicl._validation._texts import resolve_device
+    from skicl._validation._environment import resolve_device
 
     try:
         return resolve_device(name)

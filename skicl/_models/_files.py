@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from skicl._storage._digests import file_checksum, file_state
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 # The package of the extra "offline" holds this revision of the default model; its weights have this checksum.

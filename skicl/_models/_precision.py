@@ -1,6 +1,6 @@
 """The number format that a network computes in."""
 
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 
 DTYPES = ("float32", "bfloat16", "float16")
 

@@ -5,7 +5,7 @@ name and no signature is trusted: a name is right if keys and values are in the 
 right if its results are those of reading everything at once.
 """
 
-from skicl._validation._texts import warn_user
+from skicl._validation._environment import warn_user
 
 # Names of the argument, newest first: a network that knows the newest may complain about an older one.
 NAMES = ("cache", "past_key_values")

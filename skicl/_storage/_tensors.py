@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from skicl._validation._texts import warn_user
+from skicl._validation._environment import warn_user
 
 # Key of the checksum in the header of a file, and of those of the files beside it.
 CHECKSUM = "checksum"

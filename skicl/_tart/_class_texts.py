@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from skicl._tart._encoding import check_encoded
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 
 # Cosines of rows and names times this are log-odds, where no row has been seen. Chosen by log-loss on the
 # development half of the public text sets with the default encoder (lab notes).

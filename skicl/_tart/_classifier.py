@@ -26,6 +26,7 @@ from skicl._tart._encoding import check_encoded, choose_encoder, fit_encode, fit
 from skicl._tart._influence import chosen_rows, contexts_at_a_time, indispensable_row
 from skicl._tart._prior import Consulted, ask, check_prior, consult, is_ready, log_scores
 from skicl._validation._columns import read_columns
+from skicl._validation._environment import resolve_device, warn_user
 from skicl._validation._labels import (
     Labels,
     accuracy,
@@ -38,16 +39,11 @@ from skicl._validation._labels import (
     marks_of,
     read_labels,
     sample_weights,
+    warn_of_small_total,
 )
 from skicl._validation._rows import count_rows
-from skicl._validation._texts import (
-    did_you_mean,
-    is_text,
-    read_container,
-    resolve_device,
-    warn_of_small_total,
-    warn_user,
-)
+from skicl._validation._texts import is_text, read_container
+from skicl._validation._wording import did_you_mean
 from skicl.reasoning import Reasoner, reasoner_path
 from skicl.reasoning._in_memory import shared_reasoner
 

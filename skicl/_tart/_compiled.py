@@ -14,8 +14,8 @@ from skicl._tart._prior import Opinions, log_scores
 from skicl._tart._reach import Reach, pull_in, take_reach
 from skicl._tart._scaling import column_scaling
 from skicl._tart._side_scores import Guide, side_scores, take_guide
+from skicl._validation._finite import check_finite
 from skicl._validation._labels import class_weights, row_weights
-from skicl._validation._texts import check_finite
 from skicl.reasoning import Evidence, Reasoner
 
 # Rows of the context are processed so many (row, class) pairs at a time, to bound memory.

@@ -7,7 +7,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skicl._validation._rows import take_rows
-from skicl._validation._texts import refuse_misspelt_auto
+from skicl._validation._wording import refuse_misspelt_auto
 
 
 def choose_encoder(encoder, device, *, of_texts):

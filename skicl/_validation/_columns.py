@@ -9,7 +9,8 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from skicl._validation._containers import read_container
-from skicl._validation._texts import is_missing, position_of, short_form
+from skicl._validation._texts import is_missing
+from skicl._validation._wording import position_of, short_form
 
 _IMAGES = "for images TartClassifier(encoder=ImageEncoder())"
 

@@ -12,10 +12,13 @@ import numpy as np
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score
 
-from skicl._validation._texts import is_missing, warn_user
+from skicl._validation._environment import warn_user
+from skicl._validation._texts import is_missing
 
 # Weights count rows; sums beyond this and its inverse are mistakes, and would overflow.
 SMALLEST_TOTAL = 1e-50
+# Weights of so many rows that sum to less than this are those of somebody who made them sum to one.
+_ROWS_THAT_WEIGH_MORE, _TOTAL_OF_ABOUT_ONE = 4, 1.5
 # How scikit-learn's semi-supervised estimators mark a row without a label; also the code of such a row.
 UNLABELLED = -1
 
@@ -435,3 +438,33 @@ def _equal_numbers(array, mark):
     """Which numbers of an array equal a mark; booleans and numbers are apart."""
     comparable = isinstance(mark, Real | np.bool_) and isinstance(mark, bool | np.bool_) == (array.dtype.kind == "b")
     return array == mark if comparable else np.zeros(len(array), dtype=bool)
+
+
+def warn_of_small_total(weight, n_rows):
+    """Warn where the weights of many rows sum to about one, or to less: they count rows.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_rows,)
+        Weights of all rows, checked.
+    n_rows : int
+        How many rows there are; few may well weigh little.
+
+    Warns
+    -----
+    UserWarning
+        It says by what to multiply.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl._validation._labels import warn_of_small_total
+    >>> warn_of_small_total(np.ones(50), 50)
+    """
+    total = float(np.sum(weight))
+    if n_rows >= _ROWS_THAT_WEIGH_MORE and 0 < total < _TOTAL_OF_ABOUT_ONE:
+        warn_user(
+            f"`sample_weight` sums to {total:.3g} over {n_rows} rows, and weights count rows: the context says as much "
+            "as so many rows, and probabilities stay near those of no row at all. Weights that only compare rows "
+            f"should have a mean of 1: multiply them by {n_rows} / {total:.3g}."
+        )

@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 
 
 def check_count(value, parameter, smallest=1):

@@ -8,7 +8,7 @@ import numpy as np
 from skicl._models._in_memory import weights_digest
 from skicl._models._processor_models import check_model, live_handle, load_tower
 from skicl._models._states import check_layers
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 from skicl.encoders._audio_items import check_rate, content_of_recording, read_recordings, waveform
 from skicl.encoders._audio_networks import POOLINGS, AudioModel
 from skicl.encoders._base import BaseEncoder

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skicl._validation._texts import import_optional, is_missing, list_items, position_of
+from skicl._validation._environment import import_optional
+from skicl._validation._texts import is_missing, list_items
+from skicl._validation._wording import position_of
 
 _FORMS = "samples as an array of shape (n,) or (n, channels), the path of a wav or flac file, or the bytes of one"
 # Middle and height of the range of each kind of integer samples.

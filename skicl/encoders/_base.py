@@ -11,7 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 from skicl._fitted import update_at_once
 from skicl._models._in_memory import CHANGING, LoadedModel
 from skicl._models._precision import check_dtype
-from skicl._validation._texts import check_finite, check_texts, list_items, position_of, resolve_device, warn_user
+from skicl._validation._environment import resolve_device, warn_user
+from skicl._validation._finite import check_finite
+from skicl._validation._texts import check_texts, list_items
+from skicl._validation._wording import position_of
 from skicl.encoders._cache._embedding_cache import (
     KeysOutdated,
     Rows,

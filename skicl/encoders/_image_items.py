@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skicl._validation._texts import import_optional, is_missing, list_items, position_of
+from skicl._validation._environment import import_optional
+from skicl._validation._texts import is_missing, list_items
+from skicl._validation._wording import position_of
 
 _FORMS = "a PIL image, a path, the bytes of a file, or a uint8 array of shape (height, width) or (height, width, 3)"
 _AS_BYTES = "Scale the values to 0..255 and convert them: array.astype(np.uint8)."

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from skicl._validation._labels import read_all_labels
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 
 _SUM_TOLERANCE = 1e-3  # float16 and float32 softmaxes over hundreds of classes stay well within it
 

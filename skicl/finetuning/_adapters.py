@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
 
-from skicl._validation._texts import import_optional
+from skicl._validation._environment import import_optional
 
 
 class LoRASettings(BaseEstimator):

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from skicl._storage._tensors import has_format, read_safetensors, save_atomically
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 from skicl.pretraining._causal_optimizer import Muon
 from skicl.pretraining._causal_prior import LogisticPrior, Sequences, sequence_loss
 from skicl.pretraining._priors import EmbeddingPrior

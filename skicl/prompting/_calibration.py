@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 
 
 class BaseCalibration(BaseEstimator, ABC):

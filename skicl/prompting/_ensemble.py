@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import BaseEstimator, clone
 
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 from skicl.prompting._template import PromptTemplate
 from skicl.prompting._verbalizer import Verbalizer
 

@@ -6,7 +6,7 @@ Shapes: A anchors (labelled training rows), Q queries, D features of a state, V 
 import numpy as np
 from scipy.special import log_softmax
 
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 
 READOUTS = ("label_words", "hidden_centroid", "knn")
 # Neighbours that vote, and anchors at most.

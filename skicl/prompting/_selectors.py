@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._validation._labels import read_all_labels
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 
 ORDERS = ("interleaved", "grouped", "random")
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
 from skicl._validation._labels import read_all_labels
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 from skicl.prompting._selectors import check_count
 
 ORDERS = ("nearest_last", "nearest_first")

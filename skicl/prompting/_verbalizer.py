@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 
 NORMALIZATIONS = ("auto", "sum", "mean", "pmi")
 LOW_MASS = ("ignore", "warn", "raise", "nan")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from skicl._storage._tensors import has_format, read_safetensors, save_atomically
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 from skicl.reasoning._causal import CausalConfig, CausalReasoner
 from skicl.reasoning._equivariant import EquivariantConfig, EquivariantReasoner
 

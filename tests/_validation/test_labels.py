@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 from scipy.sparse import csr_matrix
+from sklearn.utils.class_weight import compute_sample_weight
 
 from skicl._validation._labels import (
     append_labels,
@@ -23,6 +24,7 @@ from skicl._validation._labels import (
     read_labels,
     row_weights,
     sample_weights,
+    warn_of_small_total,
 )
 
 NAN = float("nan")
@@ -329,3 +331,19 @@ def test_names_of_the_classes_stand_in_for_labels():
         np.array([], dtype="<U1"), np.array([False]), np.ones(1), np.array(["a", "b"]), None, told_apart=True
     )
     assert codes.tolist() == [-1]
+
+
+def test_weights_that_sum_to_one_are_pointed_out():
+    for weight in (np.full(50, 1 / 50), np.full(4, 0.25), np.full(50, 1e-9), np.eye(50)[0]):
+        with pytest.warns(UserWarning, match=r"`sample_weight` sums to .* over \d+ rows, and weights count rows"):
+            warn_of_small_total(weight, len(weight))
+
+
+def test_other_weights_are_not():
+    rng = np.random.default_rng(0)
+    bootstrap = np.bincount(rng.integers(0, 30, 30), minlength=30).astype(float)
+    balanced = compute_sample_weight("balanced", [0] * 28 + [1] * 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for weight in (np.ones(30), bootstrap, balanced, rng.random(30), np.full(30, 0.1), np.full(3, 1 / 3)):
+            warn_of_small_total(np.asarray(weight), len(weight))

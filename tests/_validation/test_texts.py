@@ -1,4 +1,3 @@
-import sys
 import warnings
 from collections import UserList
 from pathlib import Path
@@ -8,19 +7,8 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from sklearn.utils.class_weight import compute_sample_weight
 
-from skicl._validation._texts import (
-    check_finite,
-    check_texts,
-    did_you_mean,
-    import_optional,
-    is_text,
-    list_items,
-    refuse_misspelt_auto,
-    resolve_device,
-    warn_of_small_total,
-)
+from skicl._validation._texts import check_texts, is_text, list_items
 
 TEXTS = ["where is my card", "", "top up failed"]
 
@@ -168,66 +156,6 @@ def test_long_values_are_cut_in_messages():
     assert len(str(caught.value)) < 400
 
 
-def test_device_is_resolved():
-    best = resolve_device(None)
-    assert best.type == ("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
-    assert resolve_device("cpu") == resolve_device(torch.device("cpu")) == torch.device("cpu")
-
-
-def test_device_none_prefers_cuda_then_mps(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
-    assert resolve_device(None) == torch.device("cuda:1")
-    assert resolve_device("cuda:0") == torch.device("cuda:0")
-    with pytest.raises(ValueError, match=r"'cuda:2' was asked for, but PyTorch finds only 2"):
-        resolve_device("cuda:2")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert resolve_device(None) == torch.device("mps")
-    with pytest.raises(ValueError, match="PyTorch finds no CUDA device"):
-        resolve_device("cuda")
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="`device`='mps' needs Apple's Metal backend"):
-        resolve_device("mps")
-
-
-@pytest.mark.parametrize("device", ["gpu", "cpu:x", ""])
-def test_unknown_device_is_refused(device):
-    with pytest.raises(ValueError, match=rf"`device`='{device}' is not a device PyTorch knows"):
-        resolve_device(device)
-
-
-@pytest.mark.parametrize("device", ["meta", "xpu"])
-def test_device_that_cannot_compute_is_refused(device):
-    if device == "xpu" and torch.xpu.is_available():
-        pytest.skip("this machine has the device")
-    with pytest.raises(ValueError, match=f"`device`='{device}' cannot be used on this machine"):
-        resolve_device(device)
-
-
-@pytest.mark.parametrize("device", [0, 1.0, ["cpu"]])
-def test_device_of_a_wrong_type_is_refused(device):
-    with pytest.raises(TypeError, match=r"`device` must be None, a string or a torch\.device"):
-        resolve_device(device)
-
-
-def test_optional_module_is_imported():
-    assert import_optional("xml.dom", extra="offline") is sys.modules["xml.dom"]
-
-
-def test_missing_optional_module_gives_the_install_line():
-    with pytest.raises(ImportError, match=r"'surely_not_there' is needed.*pip install \"skicl\[audio\]\""):
-        import_optional("surely_not_there.part", extra="audio")
-
-
-def test_error_inside_an_optional_module_is_passed_on(tmp_path, monkeypatch):
-    (tmp_path / "broken_module.py").write_text("import another_absent_module", encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="another_absent_module"):
-        import_optional("broken_module", extra="audio")
-
-
 @pytest.mark.parametrize("form", [tuple, pd.Series, lambda items: pd.DataFrame({"item": items})])
 def test_items_of_any_kind_are_listed(form):
     items = [b"bytes", 3, None]
@@ -247,32 +175,6 @@ def test_messages_about_items_name_their_kind():
 
 
 # Words, names of files, weights
-
-
-def test_the_word_that_was_meant():
-    assert did_you_mean("Auto ", ["auto"]) == did_you_mean("atuo", ("auto", None)) == " Did you mean 'auto'?"
-    assert did_you_mean("contextal", ["batch", "contextual"]) == " Did you mean 'contextual'?"
-    assert did_you_mean("something else", ["auto"]) == did_you_mean(3, ["auto"]) == did_you_mean("auto", []) == ""
-
-
-@pytest.mark.parametrize("word", ["atuo", "Auto", "AUTO", "automatic", "aut"])
-def test_almost_auto_is_no_model(word, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match=f"^`encoder`='{word}' would be looked up .*model. Did you mean 'auto'"):
-        refuse_misspelt_auto(word)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / word).mkdir()
-    refuse_misspelt_auto(word)  # somebody's folder
-
-
-@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "BAAI/bge-m3", "gpt2", "intfloat/e5-small-v2", "skicl-tiny"])
-def test_names_of_models_are_not_almost_auto(name):
-    refuse_misspelt_auto(name)
-
-
-@pytest.mark.parametrize(("device", "meant"), [("gpu", "cuda"), ("GPU", "cuda"), ("cuad", "cuda"), ("CPUs", "cpu")])
-def test_a_misspelt_device(device, meant):
-    with pytest.raises(ValueError, match=f"`device`='{device}' is not a device .* Did you mean '{meant}'"):
-        resolve_device(device)
 
 
 def test_only_files_that_are_there_are_pointed_out(tmp_path):
@@ -296,38 +198,3 @@ def test_other_kinds_of_images_name_the_encoder():
         check_texts([Path("a.png")])
     with pytest.raises(TypeError, match=r"encoder=ImageEncoder\(\)"):
         check_texts([Path("a.png")])
-
-
-def test_weights_that_sum_to_one_are_pointed_out():
-    for weight in (np.full(50, 1 / 50), np.full(4, 0.25), np.full(50, 1e-9), np.eye(50)[0]):
-        with pytest.warns(UserWarning, match=r"`sample_weight` sums to .* over \d+ rows, and weights count rows"):
-            warn_of_small_total(weight, len(weight))
-
-
-def test_other_weights_are_not():
-    rng = np.random.default_rng(0)
-    bootstrap = np.bincount(rng.integers(0, 30, 30), minlength=30).astype(float)
-    balanced = compute_sample_weight("balanced", [0] * 28 + [1] * 2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for weight in (np.ones(30), bootstrap, balanced, rng.random(30), np.full(30, 0.1), np.full(3, 1 / 3)):
-            warn_of_small_total(np.asarray(weight), len(weight))
-
-
-def test_a_warning_points_to_the_code_of_the_user():
-    with pytest.warns(UserWarning, match="sums to") as caught:
-        warn_of_small_total(np.full(9, 0.01), 9)
-    assert caught[0].filename == __file__
-
-
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_a_result_that_is_not_finite_names_the_row_and_the_cause(wrong):
-    values = np.zeros((4, 3), dtype=np.float32)
-    values[2, 1] = wrong
-    with pytest.raises(ValueError, match=r"The vectors of 1 of 4 rows, first at position 2, are NaN .* Look there\."):
-        check_finite(values, "vectors", "Look there.")
-
-
-@pytest.mark.parametrize("values", [np.zeros((0, 2)), np.zeros((3, 2)), [1, 2], 0.5, np.full((2, 2), 3e38, np.float32)])
-def test_finite_results_pass(values):
-    check_finite(values, "vectors", "Look there.")

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import Bunch
 
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 from skicl.datasets._implicit_patterns._arithmetic_patterns import ALGEBRA, EXPRESSION
 from skicl.datasets._implicit_patterns._code_pattern import CODE
 from skicl.datasets._implicit_patterns._draws import Draws

@@ -4,7 +4,7 @@ from numbers import Integral
 
 import numpy as np
 
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 from skicl.evaluation._contexts import check_count
 from skicl.evaluation._implicit_patterns._learners import answers, choose, fitted, read_learners, scores_of_tests
 from skicl.evaluation._implicit_patterns._results import ImplicitPatternStudy

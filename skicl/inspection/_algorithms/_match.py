@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 from skicl.inspection._algorithms._predictors import as_predictor, name_of, predict_means, split_tasks
 from skicl.inspection._algorithms._reference_predictors import reference_predictors
 from skicl.inspection._diagnostics._statistics import interval, resampling_weights

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from skicl._validation._texts import did_you_mean
+from skicl._validation._wording import did_you_mean
 from skicl.inspection._patching._contexts import ContextPairs
 from skicl.inspection._patching._effects import effects_of_batch
 from skicl.inspection._patching._hooks import evaluating

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 from skicl._models._causal_head import load_causal_model
-from skicl._validation._texts import resolve_device
+from skicl._validation._environment import resolve_device
 
 _EXPECTED = "the name or the folder of a causal language model, or a pair (network, tokenizer) of transformers"
 

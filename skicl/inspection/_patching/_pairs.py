@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skicl._validation._texts import check_texts, is_missing, list_items, position_of
+from skicl._validation._texts import check_texts, is_missing, list_items
+from skicl._validation._wording import position_of
 from skicl.inspection._patching._model import opened_tokenizer
 
 
