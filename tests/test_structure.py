@@ -17,7 +17,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # Who may import whom (docs/design.rst): floors, from the ground up. A unit is a module or a package directly under
 # skicl. It may import the units of GROUND, and those that stand here.
-GROUND = {"_process_lock", "_validation"}
+GROUND = {"_process_lock", "_progress", "_resampling", "_validation"}
 MAY_IMPORT = {
     "__init__": set(),
     "__main__": {"_command_line"},
@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "_fitted": set(),
     "_models": {"_storage"},
     "_process_lock": set(),
+    "_progress": set(),
+    "_resampling": set(),
     "_storage": set(),
     "_tart": {"_fitted", "encoders", "reasoning"},
     "_validation": set(),

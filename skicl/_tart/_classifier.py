@@ -479,7 +479,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_parameters(self):
         if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, Integral) or self.batch_size < 1:
-            raise ValueError(f"`batch_size` must be a positive integer, got {self.batch_size!r}.")
+            raise ValueError(f"`batch_size` must be an integer of at least 1, got {self.batch_size!r}.")
         standardize, class_weight = self.standardize, self.class_weight
         if not (isinstance(standardize, bool | np.bool_) or (isinstance(standardize, str) and standardize == "auto")):
             raise ValueError(

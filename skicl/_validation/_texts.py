@@ -63,6 +63,44 @@ def check_texts(X, *, parameter="X"):
     return [str(item) for item in items]  # subclasses such as numpy.str_ become plain strings
 
 
+def read_unicode(X):
+    """Return the texts of a collection, having checked that a tokenizer can read them.
+
+    Parameters
+    ----------
+    X : list, 1-D array, Series, one-column frame or array of shape (n, 1)
+        The texts.
+
+    Returns
+    -------
+    texts : list of str
+        As :func:`~skicl._validation._texts.check_texts` returns them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_texts` does, and if a text holds half of a surrogate pair, which is no character; the message names
+        the position of the first.
+
+    Examples
+    --------
+    >>> from skicl._validation._texts import read_unicode
+    >>> read_unicode(["a", "b"])
+    ['a', 'b']
+    """
+    texts = check_texts(X)
+    for i, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"`X` has a text with {text[error.start]!a}, half of a surrogate pair, at "
+                f"{position_of(i, list_items(X)[1])}: expected valid Unicode. Read the file again with the right "
+                "encoding, or replace it: text.encode(errors='replace').decode()."
+            ) from error
+    return texts
+
+
 def list_items(X, *, parameter="X", one="text", many="strings"):
     """Return the items of a collection as a list, whatever they are.
 

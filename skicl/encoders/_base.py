@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from contextlib import closing, suppress
-from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -11,10 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 from skicl._fitted import update_at_once
 from skicl._models._in_memory import CHANGING, LoadedModel
 from skicl._models._precision import check_dtype
+from skicl._progress import progress_bar
 from skicl._validation._environment import resolve_device, warn_user
 from skicl._validation._finite import check_finite
-from skicl._validation._texts import check_texts, list_items
-from skicl._validation._wording import position_of
+from skicl._validation._scalars import check_flag, check_integer
+from skicl._validation._texts import check_texts
 from skicl.encoders._cache._embedding_cache import (
     KeysOutdated,
     Rows,
@@ -23,7 +23,7 @@ from skicl.encoders._cache._embedding_cache import (
     keys_of,
     resolve_cache,
 )
-from skicl.encoders._pipelining import progress_bar, work_ahead
+from skicl.encoders._pipelining import work_ahead
 
 # A batch of so many items ends before an item smaller than this fraction of its largest.
 SMALLEST_BATCH = 16
@@ -200,9 +200,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         check_integer(self.batch_size, "batch_size")
         check_dtype(getattr(self, "dtype", None))
         resolve_cache(getattr(self, "cache", None))
-        verbose = getattr(self, "verbose", False)
-        if not isinstance(verbose, bool | np.bool_ | Integral):
-            raise ValueError(f"`verbose` must be True or False, got {verbose!r}.")
+        check_flag(getattr(self, "verbose", False), "verbose")
 
     def _read(self, X):
         """The input as a list of items; texts unless a final class says otherwise."""
@@ -345,44 +343,6 @@ def version_of(model):
     return version if isinstance(version, str) else None
 
 
-def read_unicode(X):
-    """Return the texts of a collection, having checked that a tokenizer can read them.
-
-    Parameters
-    ----------
-    X : list, 1-D array, Series, one-column frame or array of shape (n, 1)
-        The texts.
-
-    Returns
-    -------
-    texts : list of str
-        As :func:`~skicl._validation._texts.check_texts` returns them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `check_texts` does, and if a text holds half of a surrogate pair, which is no character; the message names
-        the position of the first.
-
-    Examples
-    --------
-    >>> from skicl.encoders._base import read_unicode
-    >>> read_unicode(["a", "b"])
-    ['a', 'b']
-    """
-    texts = check_texts(X)
-    for i, text in enumerate(texts):
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"`X` has a text with {text[error.start]!a}, half of a surrogate pair, at "
-                f"{position_of(i, list_items(X)[1])}: expected valid Unicode. Read the file again with the right "
-                "encoding, or replace it: text.encode(errors='replace').decode()."
-            ) from error
-    return texts
-
-
 def distinct_digests(digests):
     """Split digests into distinct ones and where each occurs.
 
@@ -445,27 +405,3 @@ def batches_of_similar_size(sizes, batch_size):
         batch.append(i)
     if batch:
         yield batch
-
-
-def check_integer(value, parameter, *, optional=False):
-    """Refuse a parameter that is not a positive integer.
-
-    Parameters
-    ----------
-    value : object
-        What the user gave.
-    parameter : str
-        The name of the parameter.
-    optional : bool, default=False
-        Whether None is allowed.
-
-    Raises
-    ------
-    ValueError
-        If `value` is anything else.
-    """
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        expected = "a positive integer" + (" or None" if optional else "")
-        raise ValueError(f"`{parameter}` must be {expected}, got {value!r}.")

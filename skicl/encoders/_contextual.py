@@ -13,9 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from skicl._models._language_model import check_model, live_handle, load_language_model
 from skicl._models._states import check_layers, check_pooling, padded, pool, resolve_layers
 from skicl._validation._labels import read_labels
+from skicl._validation._scalars import check_integer
+from skicl._validation._texts import read_unicode
 from skicl._validation._wording import did_you_mean
 from skicl._withholding import withheld_together
-from skicl.encoders._base import BaseEncoder, check_integer, read_unicode, version_of
+from skicl.encoders._base import BaseEncoder, version_of
 from skicl.encoders._demonstrations import (
     count_that_fit,
     cut_text,

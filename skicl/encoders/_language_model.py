@@ -8,7 +8,9 @@ import numpy as np
 from skicl._models._in_memory import weights_digest
 from skicl._models._language_model import check_model, live_handle, load_language_model
 from skicl._models._states import check_layers, check_pooling, padded, pool, resolve_layers, states_of
-from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
+from skicl._validation._scalars import check_integer
+from skicl._validation._texts import read_unicode
+from skicl.encoders._base import BaseEncoder
 
 # Long texts tokenized at once to be counted, and the tokens that a tokenizer may put before a text.
 _COUNTED_AT_ONCE = 1024

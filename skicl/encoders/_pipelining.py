@@ -1,11 +1,10 @@
-"""The next batch is made ready while the device computes, and a bar shows how far the work is."""
+"""The next batch is made ready while the device computes."""
 
 import queue
 import threading
 from contextlib import contextmanager
 
 BATCHES_AHEAD = 2
-SECONDS_BEFORE_A_BAR = 5
 _END = object()
 
 
@@ -80,28 +79,3 @@ def _empty(ready):
             ready.get_nowait()
     except queue.Empty:
         return
-
-
-def progress_bar(total, name, verbose):
-    """A progress bar: at once if asked for, else on a terminal after some seconds of work.
-
-    Parameters
-    ----------
-    total : int
-        Number of items.
-    name : str
-        What stands before the bar.
-    verbose : bool
-        Whether it was asked for.
-
-    Returns
-    -------
-    bar : tqdm
-        With ``update``, and a context manager.
-    """
-    from tqdm.auto import tqdm
-
-    if verbose:
-        return tqdm(total=total, desc=name, unit="item")
-    # disable=None means: where the output is no terminal.
-    return tqdm(total=total, desc=name, unit="item", delay=SECONDS_BEFORE_A_BAR, leave=False, disable=None)

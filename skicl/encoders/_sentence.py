@@ -11,7 +11,9 @@ from skicl._models._files import DEFAULT_MODEL, find_model, folder_state, folder
 from skicl._models._in_memory import LiveModel, own_memory, shared_from_folder, weights_digest
 from skicl._models._precision import resolve_dtype
 from skicl._models._quiet_loading import quiet_loading
-from skicl.encoders._base import BaseEncoder, check_integer, read_unicode
+from skicl._validation._scalars import check_integer
+from skicl._validation._texts import read_unicode
+from skicl.encoders._base import BaseEncoder
 
 # Tokenizers of language models report this or more where there is no limit.
 _NO_LIMIT = 10**9

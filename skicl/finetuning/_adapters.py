@@ -65,7 +65,7 @@ def check_lora(lora):
     if not isinstance(lora, LoRASettings):
         raise TypeError(f"`lora` must be None or LoRASettings, got {type(lora).__name__}.")
     if isinstance(lora.rank, bool) or not isinstance(lora.rank, Integral) or lora.rank < 1:
-        raise ValueError(f"`rank` of `lora` must be a positive integer, got {lora.rank!r}.")
+        raise ValueError(f"`rank` of `lora` must be an integer of at least 1, got {lora.rank!r}.")
     if not isinstance(lora.alpha, Real) or not 0 < lora.alpha < float("inf"):
         raise ValueError(f"`alpha` of `lora` must be a positive number, got {lora.alpha!r}.")
     if not isinstance(lora.dropout, Real) or not 0 <= lora.dropout < 1:

@@ -15,8 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from skicl._fitted import FittedState, check_loaded, exchange_fitted
 from skicl._validation._finite import check_finite
 from skicl._validation._labels import accuracy, check_one_label_a_row, read_all_labels
+from skicl._validation._scalars import check_integer
+from skicl._validation._texts import read_unicode
 from skicl._validation._wording import did_you_mean
-from skicl.encoders._base import NOT_FINITE, check_integer, read_unicode
+from skicl.encoders._base import NOT_FINITE
 from skicl.finetuning._adapters import LoRASettings, check_lora, require_peft
 from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, check_unchanged, fit_task, restored_encoder
 from skicl.finetuning._training import Course

@@ -7,9 +7,9 @@ import numpy as np
 
 from skicl._models._in_memory import LiveModel, weights_digest
 from skicl._models._precision import resolve_dtype
+from skicl._progress import progress_bar
 from skicl._validation._environment import resolve_device
 from skicl._validation._finite import NotFiniteError
-from skicl.encoders._pipelining import progress_bar
 from skicl.finetuning._adapters import LoRASettings, adapter_weights, put_adapters
 from skicl.finetuning._head import Head, TorchHead, empty_head, logistic_head
 from skicl.finetuning._pairs import PairSampler, cosine_pair_loss

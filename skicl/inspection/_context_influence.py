@@ -190,7 +190,7 @@ def _check_classifier(classifier):
 
 def _check_n_rows(n_rows):
     if isinstance(n_rows, bool) or not isinstance(n_rows, Integral) or n_rows < 1:
-        raise ValueError(f"`n_rows` must be a positive integer, got {n_rows!r}.")
+        raise ValueError(f"`n_rows` must be an integer of at least 1, got {n_rows!r}.")
 
 
 def _check_one_per_row(values, n_context, parameter):

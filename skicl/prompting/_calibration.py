@@ -469,7 +469,7 @@ def _centred(log_proba):
 
 def _check_positive(value, parameter):
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"`{parameter}` must be a positive integer, got {value!r}.")
+        raise ValueError(f"`{parameter}` must be an integer of at least 1, got {value!r}.")
 
 
 def _check_mean(mean):

@@ -17,13 +17,14 @@ from skicl._models._causal_head import load_causal_model
 from skicl._models._in_memory import quick_digest
 from skicl._models._language_model import check_model, live_handle
 from skicl._models._precision import check_dtype
+from skicl._progress import progress_bar
 from skicl._validation._columns import read_columns
 from skicl._validation._environment import resolve_device, warn_user
 from skicl._validation._finite import check_finite
 from skicl._validation._labels import accuracy, check_known, check_one_label_a_row, label_space, read_all_labels
+from skicl._validation._scalars import check_integer
 from skicl._validation._texts import read_container
-from skicl.encoders._base import NOT_FINITE, check_integer
-from skicl.encoders._pipelining import progress_bar
+from skicl.encoders._base import NOT_FINITE
 from skicl.prompting._calibration import resolve_calibration
 from skicl.prompting._ensemble import PromptEnsemble
 from skicl.prompting._plans import check_selector, resolve_selector

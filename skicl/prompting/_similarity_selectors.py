@@ -269,7 +269,7 @@ class VoteKDemonstrations(BaseEstimator):
         """
         check_count(self.k)
         if isinstance(self.n_neighbors, bool) or not isinstance(self.n_neighbors, Integral) or self.n_neighbors < 1:
-            raise ValueError(f"`n_neighbors` must be a positive integer, got {self.n_neighbors!r}.")
+            raise ValueError(f"`n_neighbors` must be an integer of at least 1, got {self.n_neighbors!r}.")
         if isinstance(self.rho, bool) or not isinstance(self.rho, Real) or not 1 < self.rho < np.inf:
             raise ValueError(f"`rho` must be a number above 1, got {self.rho!r}.")
         encoder, vectors = fit_vectors(self.encoder, X)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from skicl._validation._texts import check_texts, is_text, list_items
+from skicl._validation._texts import check_texts, is_text, list_items, read_unicode
 
 TEXTS = ["where is my card", "", "top up failed"]
 
@@ -198,3 +198,12 @@ def test_other_kinds_of_images_name_the_encoder():
         check_texts([Path("a.png")])
     with pytest.raises(TypeError, match=r"encoder=ImageEncoder\(\)"):
         check_texts([Path("a.png")])
+
+
+def test_half_a_surrogate_pair_is_refused():
+    texts = ["a", "\N{GRINNING FACE}", "", "no\ud83d"]
+    assert read_unicode(texts[:3]) == texts[:3]
+    with pytest.raises(ValueError, match=r"text with '\\ud83d', half of a surrogate pair, at position 3: expected"):
+        read_unicode(texts)
+    with pytest.raises(ValueError, match=r"at position 3 \(index label 9\)"):
+        read_unicode(pd.Series(texts, index=range(6, 10), dtype=object))

@@ -246,7 +246,7 @@ def test_loading_prints_nothing_and_warns_of_nothing(folders, capfd):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer, got 0"),
+        ({"batch_size": 0}, ValueError, "`batch_size` must be an integer of at least 1, got 0"),
         ({"sampling_rate": 0}, ValueError, r"`sampling_rate` must be a positive integer \(Hz\) or None, got 0"),
         ({"sampling_rate": None}, ValueError, "`sampling_rate` is None, and `X` has an array at position 0"),
         ({"layers": 7}, ValueError, "`layers`=7: the model has no layer 7. Expected -3 to 2"),

@@ -212,7 +212,7 @@ def test_array_without_a_rate_is_refused():
     with pytest.raises(ValueError, match=r"`sampling_rate` is None, and `X` has an array at position 1: give"):
         read_recordings([as_wav(TONE), TONE])
     for wrong in (0, -1, 16000.0, "16000", True):
-        with pytest.raises(ValueError, match="`sampling_rate` must be a positive integer"):
+        with pytest.raises(ValueError, match="`sampling_rate` must be an integer of at least 1"):
             check_rate(wrong)
     check_rate(None)
 

@@ -240,7 +240,7 @@ def test_loading_prints_nothing(folders, capfd):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer, got 0"),
+        ({"batch_size": 0}, ValueError, "`batch_size` must be an integer of at least 1, got 0"),
         ({"layers": 7}, ValueError, "`layers`=7: the model has no layer 7. Expected -3 to 2"),
         ({"layers": "last"}, ValueError, "`layers` must be"),
         ({"pooling": "max"}, ValueError, "`pooling` must be one of 'auto', 'cls', 'mean', 'pooler', got 'max'"),

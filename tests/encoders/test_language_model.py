@@ -359,8 +359,8 @@ def test_what_does_not_change_a_vector_does_not_change_its_key(folders, tmp_path
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer, got 0"),
-        ({"max_length": 1.5}, ValueError, "`max_length` must be a positive integer or None, got 1.5"),
+        ({"batch_size": 0}, ValueError, "`batch_size` must be an integer of at least 1, got 0"),
+        ({"max_length": 1.5}, ValueError, "`max_length` must be an integer of at least 1 or None, got 1.5"),
         ({"normalize": "l2"}, ValueError, "`normalize` must be True or False, got 'l2'"),
         ({"prompt": 3}, TypeError, "`prompt` must be a string or None, got 3"),
         ({"revision": 3}, TypeError, "`revision` must be a string or None, got 3"),

@@ -1,12 +1,9 @@
-import io
-import sys
 import threading
 import time
 
 import pytest
 
-from skicl.encoders import _pipelining
-from skicl.encoders._pipelining import BATCHES_AHEAD, progress_bar, work_ahead
+from skicl.encoders._pipelining import BATCHES_AHEAD, work_ahead
 
 
 @pytest.mark.parametrize("ahead", [True, False])
@@ -66,31 +63,3 @@ def test_generator_is_closed_and_the_thread_ended_where_work_breaks_off(ahead):
         interrupted()
     assert closed == [True]
     assert threading.active_count() == before
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def shown(monkeypatch, stream, verbose, seconds):
-    monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(_pipelining, "SECONDS_BEFORE_A_BAR", 0.2)
-    with progress_bar(4, "SentenceEncoder", verbose) as bar:
-        for _ in range(4):
-            time.sleep(seconds / 4)
-            bar.update(1)
-    return stream.getvalue()
-
-
-def test_bar_is_shown_if_asked_for(monkeypatch):
-    for stream in (io.StringIO(), Terminal()):
-        text = shown(monkeypatch, stream, True, 0.0)
-        assert "SentenceEncoder: 100%" in text
-        assert "4/4" in text
-
-
-def test_bar_is_shown_on_a_terminal_for_long_work_only(monkeypatch):
-    assert "SentenceEncoder" in shown(monkeypatch, Terminal(), False, 1.0)
-    assert shown(monkeypatch, Terminal(), False, 0.0).strip() == ""
-    assert shown(monkeypatch, io.StringIO(), False, 1.0) == ""

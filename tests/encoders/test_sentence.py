@@ -464,10 +464,10 @@ def test_count_longer_is_exact_where_letters_take_several_bytes(tiny_model):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer, got 0"),
-        ({"truncate_dim": 0}, ValueError, "`truncate_dim` must be a positive integer or None, got 0"),
+        ({"batch_size": 0}, ValueError, "`batch_size` must be an integer of at least 1, got 0"),
+        ({"truncate_dim": 0}, ValueError, "`truncate_dim` must be an integer of at least 1 or None, got 0"),
         ({"truncate_dim": 17}, ValueError, "`truncate_dim`=17 exceeds the 16 features"),
-        ({"max_length": 1.5}, ValueError, "`max_length` must be a positive integer or None, got 1.5"),
+        ({"max_length": 1.5}, ValueError, "`max_length` must be an integer of at least 1 or None, got 1.5"),
         ({"dtype": "double"}, ValueError, "`dtype` must be None or one of 'float32', 'bfloat16', 'float16', got 'dou"),
         ({"cache": 3}, ValueError, "`cache` must be a number of bytes, at least 1048576"),
         ({"normalize": "l2"}, ValueError, "`normalize` must be True or False, got 'l2'"),

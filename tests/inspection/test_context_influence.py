@@ -153,8 +153,8 @@ def test_texts(tiny_folder):
     ("arguments", "message"),
     [
         ({"target": "maybe"}, r"`target` must be one of the classes \['no', 'yes'\], got 'maybe'"),
-        ({"n_rows": 0}, "`n_rows` must be a positive integer, got 0"),
-        ({"n_rows": True}, "`n_rows` must be a positive integer"),
+        ({"n_rows": 0}, "`n_rows` must be an integer of at least 1, got 0"),
+        ({"n_rows": True}, "`n_rows` must be an integer of at least 1"),
         ({"row_names": ["a"]}, "`row_names` has 1 entries, expected 14"),
         ({"row_labels": range(15)}, "`row_labels` has 15 entries, expected 14"),
         ({"row_names": "abcdefghijklmn"}, "`row_names` is a bare string"),

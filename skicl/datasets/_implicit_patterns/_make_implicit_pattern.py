@@ -212,7 +212,7 @@ def _check(task, n_samples, variant, difficulty, n_answers, proportions, as_fram
     _check_choice(task, "task", sorted(TASKS))
     _check_choice(variant, "variant", (*VARIANTS, "mixed"))
     if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
-        raise ValueError(f"`n_samples` must be a positive integer, got {n_samples!r}.")
+        raise ValueError(f"`n_samples` must be an integer of at least 1, got {n_samples!r}.")
     if isinstance(difficulty, bool) or not isinstance(difficulty, Integral) or difficulty not in DIFFICULTIES:
         raise ValueError(f"`difficulty` must be 1, 2 or 3, got {difficulty!r}.")
     if not isinstance(as_frame, bool | np.bool_):

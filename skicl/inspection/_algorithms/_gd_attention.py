@@ -149,7 +149,7 @@ def gd_attention_weights(n_features, n_steps, *, learning_rate):
     """
     for name, value in [("n_features", n_features), ("n_steps", n_steps)]:
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
+            raise ValueError(f"`{name}` must be an integer of at least 1, got {value!r}.")
     rates = np.asarray(learning_rate)
     is_number = rates.dtype.kind in "iuf" and np.isfinite(rates).all()
     if not is_number or rates.shape not in ((), (n_steps,)) or not (rates > 0).all():

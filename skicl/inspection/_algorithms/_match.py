@@ -7,10 +7,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skicl._resampling import interval, resampling_weights
 from skicl._validation._wording import did_you_mean
 from skicl.inspection._algorithms._predictors import as_predictor, name_of, predict_means, split_tasks
 from skicl.inspection._algorithms._reference_predictors import reference_predictors
-from skicl.inspection._diagnostics._statistics import interval, resampling_weights
 
 METRICS = ("squared_difference", "disagreement")
 
@@ -229,7 +229,7 @@ def distance_function(metric, split):
 def check_bootstrap(n_bootstrap, confidence):
     """Refuse numbers of samples and confidences that are none."""
     if isinstance(n_bootstrap, bool) or not isinstance(n_bootstrap, Integral) or n_bootstrap < 1:
-        raise ValueError(f"`n_bootstrap` must be a positive integer, got {n_bootstrap!r}.")
+        raise ValueError(f"`n_bootstrap` must be an integer of at least 1, got {n_bootstrap!r}.")
     if isinstance(confidence, bool) or not isinstance(confidence, Real) or not 0 < confidence < 1:
         raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence!r}.")
 

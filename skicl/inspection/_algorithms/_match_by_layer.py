@@ -7,12 +7,12 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skicl._resampling import interval, resampling_weights
 from skicl.inspection._algorithms import _reference_linear as linear
 from skicl.inspection._algorithms import _reference_logistic as logistic
 from skicl.inspection._algorithms._match import check_bootstrap, distance_function
 from skicl.inspection._algorithms._predictors import as_layered_predictor, checked, name_of, split_tasks
 from skicl.inspection._algorithms._reference_predictors import check_steps
-from skicl.inspection._diagnostics._statistics import interval, resampling_weights
 
 GD_STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 NEWTON_STEPS = tuple(range(11))

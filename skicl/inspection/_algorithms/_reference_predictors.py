@@ -85,7 +85,7 @@ def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_n
         )
     gd_steps, newton_steps = check_steps(gd_steps, "gd_steps"), check_steps(newton_steps, "newton_steps")
     if isinstance(n_neighbors, bool) or not isinstance(n_neighbors, Integral) or n_neighbors < 1:
-        raise ValueError(f"`n_neighbors` must be a positive integer, got {n_neighbors!r}.")
+        raise ValueError(f"`n_neighbors` must be an integer of at least 1, got {n_neighbors!r}.")
     if penalty is None:
         known = "noise" in tasks and "weight_scale" in tasks
         penalty = tasks["noise"] ** 2 / tasks["weight_scale"] ** 2 if known else 1.0

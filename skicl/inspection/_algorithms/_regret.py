@@ -7,10 +7,10 @@ import numpy as np
 from scipy.special import xlogy
 from sklearn.utils import check_random_state
 
+from skicl._resampling import interval, resampling_weights
 from skicl._validation._wording import did_you_mean
 from skicl.inspection._algorithms._match import check_bootstrap
 from skicl.inspection._algorithms._predictors import as_predictor, checked, name_of, split_tasks
-from skicl.inspection._diagnostics._statistics import interval, resampling_weights
 
 ESTIMATES = ("expected", "observed")
 # Probabilities are kept this far from 0 and 1.

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_random_state
 
+from skicl._resampling import bound, interval, resampled_means, resampling_weights
 from skicl._validation._labels import read_all_labels
 from skicl._validation._rows import count_rows, take_rows
 from skicl.inspection._diagnostics._contexts import draw_rows, rotation, sliceable, with_wrong_labels, without_content
@@ -13,15 +14,11 @@ from skicl.inspection._diagnostics._report import ICLDiagnostics, Measure
 from skicl.inspection._diagnostics._statistics import (
     agreement_by_chance,
     bias_by_chance,
-    bound,
     changed,
     divergence,
     gain_by_chance,
-    interval,
     missing_entropy,
     preference_by_chance,
-    resampled_means,
-    resampling_weights,
     signs_by_chance,
     slopes,
     total_variation,

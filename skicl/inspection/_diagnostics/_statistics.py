@@ -1,10 +1,12 @@
-"""Numbers for the diagnostics of in-context estimators: divergences, intervals by the bootstrap, noise floors.
+"""Numbers for the diagnostics of in-context estimators: divergences and noise floors.
 
 Shapes: R repeats (fits), Q queries, C classes. Probabilities of one fit are (Q, C), of several (R, Q, C).
 """
 
 import numpy as np
 from scipy.special import entr
+
+from skicl._resampling import resampling_weights
 
 
 def divergence(p, q):
@@ -27,29 +29,6 @@ def total_variation(p, q):
 def missing_entropy(p):
     """How far probabilities (..., C) are from uniform: 0 for uniform, 1 for certainty."""
     return 1 - entr(p).sum(axis=-1) / np.log(p.shape[-1])
-
-
-def resampled_means(values, n_bootstrap, random):
-    """Means of values (R, Q), fits and queries drawn anew with replacement: (n_bootstrap,)."""
-    R, Q = values.shape
-    fits, queries = resampling_weights(R, n_bootstrap, random), resampling_weights(Q, n_bootstrap, random)
-    return ((fits @ values) * queries).sum(axis=1)
-
-
-def resampling_weights(n, n_bootstrap, random):
-    """Shares of n items in samples drawn with replacement: (n_bootstrap, n)."""
-    return random.multinomial(n, np.full(n, 1 / n), size=n_bootstrap) / n
-
-
-def interval(samples, confidence):
-    """Ends of the central interval of samples (..., n): two arrays (...)."""
-    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2], axis=-1)
-    return low, high
-
-
-def bound(samples, confidence):
-    """What samples exceed with a probability of 1 - confidence."""
-    return float(np.quantile(samples, confidence))
 
 
 def slopes(rates, accuracies):

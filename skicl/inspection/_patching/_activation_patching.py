@@ -205,6 +205,6 @@ def _check_options(method, batch_size, min_difference):
             + did_you_mean(method, ["exact", "attribution"])
         )
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
-        raise ValueError(f"`batch_size` must be a positive integer, got {batch_size!r}.")
+        raise ValueError(f"`batch_size` must be an integer of at least 1, got {batch_size!r}.")
     if isinstance(min_difference, bool) or not isinstance(min_difference, Real) or not 0 <= min_difference:
         raise ValueError(f"`min_difference` must be a number of at least 0, got {min_difference!r}.")

@@ -110,7 +110,7 @@ def make_context_pairs(X, y, *, n_rows=32, change="labels", n_pairs=64, random_s
     classes, codes = np.unique(y, return_inverse=True)
     for name, value in (("n_rows", n_rows), ("n_pairs", n_pairs)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
+            raise ValueError(f"`{name}` must be an integer of at least 1, got {value!r}.")
     if change not in _CHANGES:
         raise ValueError(f"`change` must be 'labels' or 'query', got {change!r}.")
     if len(classes) < 2:

@@ -116,7 +116,7 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
     if not isinstance(template, str) or not template.endswith("{label}") or "{text}" not in template:
         raise ValueError(f"`template` must hold {{text}} and end with {{label}}, got {template!r}.")
     if n_pairs is not None and (isinstance(n_pairs, bool) or not isinstance(n_pairs, Integral) or n_pairs < 1):
-        raise ValueError(f"`n_pairs` must be a positive integer or None, got {n_pairs!r}.")
+        raise ValueError(f"`n_pairs` must be an integer of at least 1 or None, got {n_pairs!r}.")
     random_state = check_random_state(random_state)
     tokenizer = opened_tokenizer(tokenizer)
     before = template.removesuffix("{label}")

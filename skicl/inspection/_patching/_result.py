@@ -200,4 +200,4 @@ def check_circuit(share, size):
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:
         raise ValueError(f"`share` must be a number above 0 and at most 1, got {share!r}.")
     if size is not None and (isinstance(size, bool) or not isinstance(size, Integral) or size < 1):
-        raise ValueError(f"`size` must be a positive integer or None, got {size!r}.")
+        raise ValueError(f"`size` must be an integer of at least 1 or None, got {size!r}.")

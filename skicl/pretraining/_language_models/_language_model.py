@@ -268,7 +268,7 @@ def _check_steps(network, schedule, save_every, stop_after):
     for name, value in (("save_every", save_every), ("stop_after", stop_after)):
         optional = name == "stop_after" and value is None
         if not optional and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
-            raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
+            raise ValueError(f"`{name}` must be an integer of at least 1, got {value!r}.")
     positions = getattr(network.config, "max_position_embeddings", None)
     if positions is not None and max(schedule.lengths) > positions:
         raise ValueError(

@@ -281,8 +281,8 @@ def test_more_items_than_there_are():
     [
         ({"task": "sums"}, ValueError, "`task` must be one of 'algebra', 'boolean', .* got 'sums'"),
         ({"task": None}, ValueError, "`task` must be one of"),
-        ({"n_samples": 0}, ValueError, "`n_samples` must be a positive integer, got 0"),
-        ({"n_samples": True}, ValueError, "`n_samples` must be a positive integer"),
+        ({"n_samples": 0}, ValueError, "`n_samples` must be an integer of at least 1, got 0"),
+        ({"n_samples": True}, ValueError, "`n_samples` must be an integer of at least 1"),
         ({"variant": "misleading"}, ValueError, "`variant` must be one of 'pattern', 'conflict', 'neutral', 'mixed'"),
         ({"difficulty": 4}, ValueError, "`difficulty` must be 1, 2 or 3, got 4"),
         ({"difficulty": np.array([1, 2])}, ValueError, "`difficulty` must be 1, 2 or 3"),

@@ -5,17 +5,15 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import linregress
 
+from skicl._resampling import bound
 from skicl.inspection._diagnostics._statistics import (
     agreement_by_chance,
     bias_by_chance,
-    bound,
     changed,
     divergence,
     gain_by_chance,
-    interval,
     missing_entropy,
     preference_by_chance,
-    resampled_means,
     signs_by_chance,
     slopes,
     total_variation,
@@ -44,27 +42,6 @@ def test_simple_distances():
 def test_slopes_are_those_of_least_squares(random):
     rates, accuracies = np.array([0.0, 0.0, 0.1, 0.2, 0.4]), random.random_sample((3, 5))
     np.testing.assert_allclose(slopes(rates, accuracies), [linregress(rates, row).slope for row in accuracies])
-
-
-def test_resampled_means_have_the_spread_of_fits_and_queries(random):
-    """Of independent values with effects of fits and of queries, the bootstrap finds the variance of the mean."""
-    R, Q = 30, 60
-    means, spreads = [], []
-    for _ in range(100):
-        values = random.standard_normal((R, 1)) + random.standard_normal(Q) + 0.5 * random.standard_normal((R, Q))
-        means.append(values.mean())
-        spreads.append(resampled_means(values, 200, random).std())
-    assert np.mean(spreads) == pytest.approx(np.std(means), rel=0.25)
-    np.testing.assert_allclose(resampled_means(np.full((2, 7), 0.3), 20, random), 0.3)
-
-
-def test_interval_and_bound(random):
-    samples = random.random_sample(100_000)
-    np.testing.assert_allclose(interval(samples, 0.9), (0.05, 0.95), atol=0.01)
-    assert bound(samples, 0.9) == pytest.approx(0.9, abs=0.01)
-    low, high = interval(np.stack([samples, samples + 1])[None], 0.9)
-    assert low.shape == high.shape == (1, 2)
-    np.testing.assert_allclose([low[0, 1] - low[0, 0], high[0, 1] - high[0, 0]], 1)
 
 
 def test_agreement_by_chance_keeps_the_frequencies(random):

@@ -46,7 +46,7 @@ def test_seeds():
         ({"y": np.zeros(80)}, "`y` has 1 classes, expected two or more"),
         ({"n_rows": 1}, "`n_rows`=1 means 0 rows of each of the 2 classes"),
         ({"n_rows": 80}, "`n_rows`=80 means 40 rows of each of the 2 classes, expected at least 1 and at most 39"),
-        ({"n_pairs": 0}, "`n_pairs` must be a positive integer, got 0"),
+        ({"n_pairs": 0}, "`n_pairs` must be an integer of at least 1, got 0"),
         ({"change": "rows"}, "`change` must be 'labels' or 'query', got 'rows'"),
         # One row, which hardly any pair would hold.
         (

@@ -103,7 +103,7 @@ def test_answers_must_have_the_same_tokens_after_both_prompts():
     [
         ({"y": [1]}, "`y` has 1 entries, expected 2"),
         ({"template": "{label} {text}"}, r"`template` must hold \{text\} and end with \{label\}"),
-        ({"n_pairs": 0}, "`n_pairs` must be a positive integer or None, got 0"),
+        ({"n_pairs": 0}, "`n_pairs` must be an integer of at least 1 or None, got 0"),
         ({"X": "ab"}, "`X` is a bare string"),
         ({"y": [1, 1]}, "`n_pairs`=None: only 0 pairs"),
         ({"y": [1, None]}, "`y` has a missing value at position 1"),

@@ -60,8 +60,8 @@ def test_a_step_that_is_past_is_not_passed_again(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"save_every": 0}, "`save_every` must be a positive integer, got 0"),
-        ({"stop_after": -1}, "`stop_after` must be a positive integer, got -1"),
+        ({"save_every": 0}, "`save_every` must be an integer of at least 1, got 0"),
+        ({"stop_after": -1}, "`stop_after` must be an integer of at least 1, got -1"),
         ({"schedule": EpisodeSchedule(lengths=(2048,), parts=(1.0,))}, "`schedule` has episodes of 2048 tokens"),
     ],
 )

@@ -1,0 +1,104 @@
+"""Single numbers and words that users pass: one check for each kind, and one wording for each refusal.
+
+The errors name the parameter, what came and what is expected. ``bool`` is no number here, though Python says so.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from skicl._validation._wording import did_you_mean
+
+
+def is_integer(value):
+    """Whether a value is an integer of any kind, and not a boolean."""
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+
+
+def is_number(value):
+    """Whether a value is a finite real number of any kind, and not a boolean."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and bool(np.isfinite(value))
+
+
+def check_integer(value, parameter, *, least=1, most=None, optional=False):
+    """Refuse anything but an integer from `least` to `most`, and None unless it is `optional`.
+
+    >>> from skicl._validation._scalars import check_integer
+    >>> check_integer(3, "batch_size")
+    >>> check_integer(0, "batch_size")
+    Traceback (most recent call last):
+    ...
+    ValueError: `batch_size` must be an integer of at least 1, got 0.
+    """
+    if value is None and optional:
+        return
+    if not is_integer(value) or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"`{parameter}` must be an integer {bounds}{_or_none(optional)}, got {value!r}.")
+
+
+def check_number(value, parameter, *, least=None, above=None, most=None, below=None, optional=False):
+    """Refuse anything but a finite number within the bounds: `least` and `most` are allowed, `above` and `below` not.
+
+    >>> from skicl._validation._scalars import check_number
+    >>> check_number(0.5, "dropout", least=0, below=1)
+    >>> check_number(1, "dropout", least=0, below=1)
+    Traceback (most recent call last):
+    ...
+    ValueError: `dropout` must be a number of at least 0 and below 1, got 1.
+    """
+    if value is None and optional:
+        return
+    within = is_number(value) and not (
+        (least is not None and value < least)
+        or (above is not None and value <= above)
+        or (most is not None and value > most)
+        or (below is not None and value >= below)
+    )
+    if not within:
+        bounds = [("of at least", least), ("above", above), ("of at most", most), ("below", below)]
+        words = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
+        expected = f"a number {words}" if words else "a finite number"
+        raise ValueError(f"`{parameter}` must be {expected}{_or_none(optional)}, got {value!r}.")
+
+
+def check_share(value, parameter, *, open_low=True, open_high=True):
+    """Refuse anything but a number between 0 and 1; the ends are allowed where they are not open.
+
+    >>> from skicl._validation._scalars import check_share
+    >>> check_share(0.95, "confidence_level")
+    >>> check_share(95, "confidence_level")
+    Traceback (most recent call last):
+    ...
+    ValueError: `confidence_level` must be a number above 0 and below 1, got 95.
+    """
+    low = {"above": 0} if open_low else {"least": 0}
+    high = {"below": 1} if open_high else {"most": 1}
+    check_number(value, parameter, **low, **high)
+
+
+def check_choice(value, parameter, choices):
+    """Refuse anything but one of `choices`: strings, perhaps None; what was probably meant is said.
+
+    >>> from skicl._validation._scalars import check_choice
+    >>> check_choice("f1", "scoring", ("f1", "accuracy"))
+    >>> check_choice("acuracy", "scoring", ("f1", "accuracy"))
+    Traceback (most recent call last):
+    ...
+    ValueError: `scoring` must be one of 'f1', 'accuracy', got 'acuracy'. Did you mean 'accuracy'?
+    """
+    if any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        return
+    raise ValueError(
+        f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}." + did_you_mean(value, choices)
+    )
+
+
+def check_flag(value, parameter):
+    """Refuse anything but True and False, and the integers that scikit-learn takes for them (``verbose=1``)."""
+    if not isinstance(value, bool | np.bool_ | Integral):
+        raise ValueError(f"`{parameter}` must be True or False, got {value!r}.")
+
+
+def _or_none(optional):
+    return " or None" if optional else ""
