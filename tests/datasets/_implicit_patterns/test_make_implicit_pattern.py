@@ -140,7 +140,7 @@ def test_equal_seeds_give_equal_bytes(task, variant):
 def test_bytes_are_the_same_in_another_process():
     """No hash of a string decides anything: another process salts these otherwise."""
     code = (
-        "from datasets.test_implicit_pattern import *\n"
+        "from datasets._implicit_patterns.test_make_implicit_pattern import *\n"
         "print([digest(make_implicit_pattern(task, 40, variant='mixed', random_state=11)) for task in TASKS])"
     )
     environment = {"PYTHONHASHSEED": "1", "PYTHONPATH": ":".join(sys.path)}
