@@ -11,6 +11,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._models._language_model import check_model, live_handle, load_language_model
+from skicl._models._prefix import last_prefix, states_after
 from skicl._models._states import check_layers, check_pooling, padded, pool, resolve_layers
 from skicl._validation._labels import read_labels
 from skicl._validation._scalars import check_integer
@@ -35,7 +36,6 @@ from skicl.encoders._language_model import (
     stream_fingerprint,
     text_tokens,
 )
-from skicl.encoders._prompt_reading import read_on, read_prompt
 
 EMBEDDINGS = ("loo", "vanilla", "stream")
 # Without `max_length`, a text takes at most this share of the window.
@@ -545,11 +545,12 @@ class ContextualEncoder(BaseEncoder):
         if len(texts) > 1:
             ids, rest = (*ids[:n_kept], *rest), []
             n_kept = len(ids)
-        read = read_prompt(model, ids, layers, live=loaded.live)
+        prefix = last_prefix(model, ids, layers, live=loaded.live)
         if self.embedding == "vanilla" and withheld and blocks[first].query == queries[0].ids:
-            states = read.states[None, n_kept : n_kept + queries[0].end]  # the prompt itself holds them
+            states = prefix.states[None, n_kept : n_kept + queries[0].end]  # the prompt itself holds them
         else:
-            states = read_on(model, read, n_kept, [(*rest, *query.ids) for query in queries], layers)[:, len(rest) :]
+            rows = [(*rest, *query.ids) for query in queries]
+            states = states_after(model, prefix, n_kept, rows, layers)[:, len(rest) :]
         spans = [[query.start <= i < query.end for i in range(len(query.ids))] for query in queries]
         counted, _ = padded(spans, False, states.device)
         return pool(states, counted, self.pooling).cpu().numpy()

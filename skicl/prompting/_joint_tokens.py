@@ -9,6 +9,8 @@ again, after checks that its beginning did not change.
 
 from typing import NamedTuple
 
+from skicl._models._prefix import shared_beginning
+
 # The end of a known text that is tokenised again is at least so many characters long,
 TAIL = 160
 # and so many of its first tokens must come out as they were.
@@ -139,34 +141,6 @@ def encoder_of(backend):
         return [encoding.ids for encoding in backend.encode_batch(texts, add_special_tokens=False)]
 
     return encode
-
-
-def shared_beginning(rows, most):
-    """How many tokens all rows begin with.
-
-    Parameters
-    ----------
-    rows : list of sequence of int
-        At least one.
-    most : sequence of int
-        What they are compared with.
-
-    Returns
-    -------
-    count : int
-
-    Examples
-    --------
-    >>> from skicl.prompting._joint_tokens import shared_beginning
-    >>> shared_beginning([(1, 2, 3), (1, 2, 4)], (1, 2, 3))
-    2
-    """
-    most = tuple(most)
-    count = len(most)
-    for row in rows:
-        if tuple(row[:count]) != most[:count]:
-            count = next((i for i in range(min(count, len(row))) if row[i] != most[i]), min(count, len(row)))
-    return count
 
 
 def _after_cue(encode, cue, continuations):

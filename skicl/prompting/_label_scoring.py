@@ -1,7 +1,7 @@
 """Log-probabilities of all tokens of every label after every prompt, at the cost of reading what they share once.
 
-The tokens that all prompts begin with are read once (see _reading.py), each prompt once, and after it the labels as a
-tree: what two labels begin with is read once, and a label of one token costs nothing.
+The tokens that all prompts begin with are read once (see _models/_prefix.py), each prompt once, and after it the
+labels as a tree: what two labels begin with is read once, and a label of one token costs nothing.
 
 Shapes: Q prompts, W labels.
 """
@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skicl._models._prefix import Prefix, log_probs_after, past_of, shared_beginning
 from skicl.prompting._batching import in_batches
-from skicl.prompting._joint_tokens import shared_beginning
-from skicl.prompting._reading import Prefix, past_of, read_rows
 
 
 class LabelScores(NamedTuple):
@@ -157,7 +156,7 @@ def _score_batch(model, prefix, n_kept, rows, begun, tree, size, numbers, found)
         + [(len(row) - 1, token) for token in first]
         for row in rows
     ]
-    read = read_rows(model, prefix, n_kept, rows, wanted, keep=bool(tree.paths), **extra)
+    read = log_probs_after(model, prefix, n_kept, rows, wanted, keep=bool(tree.paths), **extra)
     all_before, log_probs = np.split(np.stack(read.log_probs), [len(begun)], axis=1)
     log_probs = log_probs + all_before.sum(axis=1, keepdims=True)
     if tree.paths and prefix.shares:
@@ -184,7 +183,7 @@ def _read_on(model, cache, n_kept, rows, tree, size, log_probs):
             past = Prefix((), past_of(cache, [row for row, _ in some], n_kept + length), True)
             paths = [tree.paths[path] for _, path in some]
             wanted = [[(place, token) for place, token, _ in tree.wanted[path]] for _, path in some]
-            read = read_rows(model, past, n_kept + length, paths, wanted)
+            read = log_probs_after(model, past, n_kept + length, paths, wanted)
             _add(log_probs, tree, some, read.log_probs)
 
 
@@ -195,7 +194,7 @@ def _read_again(model, prefix, n_kept, rows, tree, size, log_probs):
         some = pairs[start : start + size]
         whole = [(*rows[row], *tree.paths[path]) for row, path in some]
         wanted = [[(len(rows[row]) + place, token) for place, token, _ in tree.wanted[path]] for row, path in some]
-        _add(log_probs, tree, some, read_rows(model, prefix, n_kept, whole, wanted).log_probs)
+        _add(log_probs, tree, some, log_probs_after(model, prefix, n_kept, whole, wanted).log_probs)
 
 
 def _add(log_probs, tree, pairs, found):

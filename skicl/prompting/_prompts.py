@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
+from skicl._models._prefix import Prefix, read_prefix
 from skicl.prompting._joint_tokens import AnchoredText, encoder_of, tokenize_jointly
 from skicl.prompting._label_scoring import LabelScores, score_labels
-from skicl.prompting._reading import Prefix, read_prefix, shares_prefix
 
 # Joining a label to a prompt may add so many tokens to those of the two.
 _SLACK = 2
@@ -181,7 +181,7 @@ class Prompts:
         """
         anchor = AnchoredText(self._encode, "")
         prompts = self._joint(anchor, self.model.first_tokens, [text], "")
-        prefix = Prefix((), None, shares_prefix(self.model))
+        prefix = self._no_prefix()
         return score_labels(self.model, prefix, prompts, batch_size=1).log_probs[0]
 
     def fitting(self, plan, rows, *, from_end):
@@ -272,7 +272,7 @@ class Prompts:
                 alone[0].extend(numbers)
                 alone[1].extend(prompts)
         if alone[0]:
-            yield Prefix((), None, shares_prefix(self.model)), *alone
+            yield self._no_prefix(), *alone
 
     def _tokenized(self, rows, plans, numbers):
         """Numbers of rows and their prompts for every plan, all of which fit; and for how many rows some were cut."""
@@ -308,6 +308,10 @@ class Prompts:
         prompts = tokenize_jointly(self._encode, anchor, first, bodies, cue, self._continuations)
         # The probability of a first token needs a token before it.
         return [prompt if prompt.ids else prompt._replace(ids=(self.model.neutral_token,)) for prompt in prompts]
+
+    def _no_prefix(self):
+        model = self.model
+        return Prefix((), None, model.shares_prefix(model.whole))
 
     def _open(self, plan, *, read):
         if plan in self._kept:
