@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skicl._models._template import TEXT
 from skicl._validation._texts import check_texts, is_missing, is_text, warn_of_media_paths
 from skicl._validation._wording import position_of
 
-TEXT = "text"
 # Numbers are written with so many significant digits.
 DIGITS = 4
 
