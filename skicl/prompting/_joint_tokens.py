@@ -34,19 +34,9 @@ class TokenizedPrompt(NamedTuple):
 
 
 class AnchoredText:
-    """A text whose tokens are known, and which other texts will follow.
+    """A text whose tokens, `ids`, are known, and which other texts will follow.
 
-    Parameters
-    ----------
-    encode : callable
-        From a list of strings to a list of lists of int, without special tokens.
-    text : str
-        The beginning of all texts.
-
-    Attributes
-    ----------
-    ids : list of int
-        Its tokens.
+    `encode` goes from a list of strings to a list of lists of int, without special tokens.
     """
 
     def __init__(self, encode, text):
@@ -63,18 +53,7 @@ class AnchoredText:
                 self._kept = (skipped, tail[: skipped + MARGIN])
 
     def followed_by(self, texts):
-        """Tokens of this text and another after it.
-
-        Parameters
-        ----------
-        texts : list of str
-            What follows.
-
-        Returns
-        -------
-        rows : list of list of int
-            Tokens of the whole, one list for each.
-        """
+        """Tokens of this text and another after it, one list for each."""
         rows = self._encode([self._tail + text for text in texts])
         if self._kept is None:
             return rows
@@ -87,7 +66,7 @@ class AnchoredText:
 
 
 def tokenize_jointly(encode, anchor, first, queries, cue, continuations):
-    """Tokens of prompts and of the continuations after each.
+    """A TokenizedPrompt for each query, with the continuations after it.
 
     Parameters
     ----------
@@ -103,11 +82,6 @@ def tokenize_jointly(encode, anchor, first, queries, cue, continuations):
         What all queries end with.
     continuations : list of str
         What may follow, white space between included.
-
-    Returns
-    -------
-    prompts : list of TokenizedPrompt
-        In the order of the queries.
     """
     first = tuple(first)
     known = _after_cue(encode, cue, continuations)
@@ -125,17 +99,7 @@ def tokenize_jointly(encode, anchor, first, queries, cue, continuations):
 
 
 def encoder_of(backend):
-    """The function from strings to tokens that this module works with.
-
-    Parameters
-    ----------
-    backend : tokenizers.Tokenizer
-        That neither pads nor truncates.
-
-    Returns
-    -------
-    encode : callable
-    """
+    """The function from strings to lists of tokens of a tokenizer of `tokenizers` that neither pads nor truncates."""
 
     def encode(texts):
         return [encoding.ids for encoding in backend.encode_batch(texts, add_special_tokens=False)]

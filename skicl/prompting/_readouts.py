@@ -6,8 +6,6 @@ Shapes: A anchors (labelled training rows), Q queries, D features of a state, V 
 import numpy as np
 from scipy.special import log_softmax
 
-from skicl._validation._wording import did_you_mean
-
 READOUTS = ("label_words", "hidden_centroid", "knn")
 # Neighbours that vote, and anchors at most.
 NEIGHBORS = 3
@@ -97,23 +95,3 @@ def neighbor_scores(anchors, codes, vocabulary, n_classes):
     nearest = np.argsort(divergence, axis=1, kind="stable")[:, :NEIGHBORS]
     votes = np.stack([(codes[nearest] == label).sum(axis=1) for label in range(n_classes)], axis=1)
     return np.log((votes + 1 / n_classes) / (nearest.shape[1] + 1))
-
-
-def check_readout(readout):
-    """Refuse a parameter that names no readout.
-
-    Parameters
-    ----------
-    readout : object
-        What the user gave.
-
-    Raises
-    ------
-    ValueError
-        If it is none of ``READOUTS``.
-    """
-    if not (isinstance(readout, str) and readout in READOUTS):
-        raise ValueError(
-            f"`readout` must be one of {', '.join(map(repr, READOUTS))}, got {readout!r}."
-            + did_you_mean(readout, READOUTS)
-        )
