@@ -52,7 +52,7 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
 
 
 def states_of(network: Any, layers: tuple[int, ...], n_layers: int, **inputs: Any) -> "torch.Tensor":
-    """States (B, T, D) of all tokens in float32, the mean over some layers of a network without a head; no gradients."""
+    """States (B, T, D) of all tokens in float32, the mean over some layers of a network without a head."""
     import torch
 
     with torch.inference_mode():

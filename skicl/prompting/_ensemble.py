@@ -22,43 +22,42 @@ COMBINED = ("mean", "vote", "max")
 class PromptEnsemble(BaseEstimator):
     """Ask the same question with several prompts and combine the answers.
 
-        Parameters
-        ----------
-        n_members : int, default=5
-            How many prompts.
-        vary : sequence of {"demonstrations", "order", "template", "words"}, default=("demonstrations",)
-            What differs between them: which demonstrations (the seed of the selector), their order, the template, the
-            label words.
-        templates : list of (str or PromptTemplate) or None, default=None
-            The templates to take in turn, if these vary.
-        words : list of dict or None, default=None
-            Label words to take in turn, if these vary; each as in :class:`Verbalizer`.
-        combine : {"mean", "vote", "max"}, default="mean"
-            The mean of the probabilities; the share of members that find a class most probable (smoothed by one vote,
-            divided among the classes); the largest probability of each class, normalised, so that the most confident
-            member decides [1]_.
-        random_state : int, default=0
-            Seed of the first member; the others have the following ones.
+    Parameters
+    ----------
+    n_members : int, default=5
+        How many prompts.
+    vary : sequence of {"demonstrations", "order", "template", "words"}, default=("demonstrations",)
+        What differs between them: which demonstrations (the seed of the selector), their order, the template, the
+        label words.
+    templates : list of (str or PromptTemplate) or None, default=None
+        The templates to take in turn, if these vary.
+    words : list of dict or None, default=None
+        Label words to take in turn, if these vary; each as in :class:`Verbalizer`.
+    combine : {"mean", "vote", "max"}, default="mean"
+        The mean of the probabilities; the share of members that find a class most probable (smoothed by one vote,
+        divided among the classes); the largest probability of each class, normalised, so that the most confident
+        member decides [1]_.
+    random_state : int, default=0
+        Seed of the first member; the others have the following ones.
 
-        See Also
-        --------
-        skicl.ICLClassifier : Takes it as ``ensemble``.
+    See Also
+    --------
+    skicl.ICLClassifier : Takes it as ``ensemble``.
 
-        References
-        ----------
-        .. [1] Li, Zhou, Glavaš, Korhonen and Vulić (2025), "Large Language Models are Miscalibrated In-Context Learners",
-           Findings of ACL, arXiv:2312.13772.
+    References
+    ----------
+    .. [1] Li, Zhou, Glavaš, Korhonen and Vulić (2025), "Large Language Models are Miscalibrated In-Context Learners",
+       Findings of ACL, arXiv:2312.13772.
 
-        Examples
-        --------
-        >>> import numpy as np
-    from numpy.typing import ArrayLike
-        >>> from skicl.prompting import PromptEnsemble
-        >>> answers = np.log([[[0.9, 0.1]], [[0.4, 0.6]], [[0.4, 0.6]]])
-        >>> np.exp(PromptEnsemble(3).combined(answers)).round(3)
-        array([[0.567, 0.433]])
-        >>> np.exp(PromptEnsemble(3, combine="vote").combined(answers)).round(3)
-        array([[0.375, 0.625]])
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skicl.prompting import PromptEnsemble
+    >>> answers = np.log([[[0.9, 0.1]], [[0.4, 0.6]], [[0.4, 0.6]]])
+    >>> np.exp(PromptEnsemble(3).combined(answers)).round(3)
+    array([[0.567, 0.433]])
+    >>> np.exp(PromptEnsemble(3, combine="vote").combined(answers)).round(3)
+    array([[0.375, 0.625]])
     """
 
     def __init__(

@@ -68,7 +68,7 @@ def encoder(model, **options):
 
 def left_out_with(one, texts, labels):
     """For every text the texts that are left out when it is read, its own included."""
-    rows = one._choose(one._load(torch.device("cpu")).model, texts, list(map(str, labels)), 2)
+    rows = one._choose(one._load(torch.device("cpu")).model, texts, list(map(str, labels)))
     return [{one.demonstrations_[i][0] for i in row.withheld} for row in rows]
 
 
