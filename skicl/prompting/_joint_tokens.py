@@ -66,22 +66,10 @@ class AnchoredText:
 
 
 def tokenize_jointly(encode, anchor, first, queries, cue, continuations):
-    """A TokenizedPrompt for each query, with the continuations after it.
+    """A TokenizedPrompt for each query after the anchor, with the tokens of all continuations after it.
 
-    Parameters
-    ----------
-    encode : callable
-        From a list of strings to a list of lists of int, without special tokens.
-    anchor : AnchoredText
-        What all prompts begin with.
-    first : list of int
-        Tokens before every text.
-    queries : list of str
-        The rest of each prompt.
-    cue : str
-        What all queries end with.
-    continuations : list of str
-        What may follow, white space between included.
+    `encode` is as in :class:`AnchoredText`, `first` are tokens before every text, `cue` is what all queries end with,
+    and continuations bring the white space between.
     """
     first = tuple(first)
     known = _after_cue(encode, cue, continuations)
@@ -118,18 +106,20 @@ def _after_cue(encode, cue, continuations):
 
 def _known_split(row, alone, sure, continuations):
     """The split read off the cue, if the prompt ends as the cue does, from a sure token on."""
-    left = len(alone) - sure
+    n_unsure = len(alone) - sure
     same = _common_end(row, alone)
-    return TokenizedPrompt(tuple(row[: len(row) - left]), continuations) if same > left else None
+    return TokenizedPrompt(tuple(row[: len(row) - n_unsure]), continuations) if same > n_unsure else None
 
 
 def _split(row, joint):
+    """The split at the last boundary that a prompt alone has with every continuation."""
     sure = shared_beginning(joint, row)
-    return TokenizedPrompt(tuple(row[:sure]), tuple(tuple(one[sure:]) for one in joint))
+    return TokenizedPrompt(tuple(row[:sure]), tuple(tuple(whole[sure:]) for whole in joint))
 
 
-def _common_end(one, other):
+def _common_end(tokens, others):
+    """With how many equal tokens two lists end."""
     count = 0
-    while count < min(len(one), len(other)) and one[-1 - count] == other[-1 - count]:
+    while count < min(len(tokens), len(others)) and tokens[-1 - count] == others[-1 - count]:
         count += 1
     return count
