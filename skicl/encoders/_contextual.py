@@ -241,7 +241,7 @@ class ContextualEncoder(BaseEncoder):
         # scikit-learn would copy bare weights with every clone; their handle is shared instead.
         super().__setattr__(name, live_handle(value) if name == "model" else value)
 
-    def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Take labelled texts as the demonstrations that later texts are read after.
 
         Parameters
@@ -272,7 +272,7 @@ class ContextualEncoder(BaseEncoder):
         self._learn(X, y, then_encode=False)
         return self
 
-    def fit_transform(self, X: Any, y: ArrayLike | None = None) -> np.ndarray:
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> np.ndarray:
         """Fit, and encode each text after *other* demonstrations: it never sees its own label.
 
         Parameters
@@ -299,7 +299,7 @@ class ContextualEncoder(BaseEncoder):
         """
         return self._learn(X, y, then_encode=True)
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Encode texts after all demonstrations.
 
         Parameters

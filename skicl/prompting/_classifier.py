@@ -149,15 +149,15 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
     results are the same.
 
     If the weights of the model have changed since ``fit``, by training or in its files, prompts are read anew; where
-    a calibration or ``normalize="pmi"`` was estimated with the old ones, predictions are refused. NaN is an error but
-    for rows that the verbalizer abstains from.
+    a calibration or ``normalize="pmi"`` was estimated with the old ones, predictions are refused. Probabilities
+    that are NaN are an error, except for rows that the verbalizer abstains from.
 
     A pickle holds the labelled rows and no weights. A model in memory cannot be pickled. With ``n_jobs``, threads
     share one model and take turns; every process loads its own. On one device ``n_jobs=1`` is as fast: rows are
     batched.
 
-    Voting, stacking and bagging of scikit-learn number the classes before their members see them: there, give the
-    words as a list, or they are numbers. So does ``cross_val_predict`` with probabilities.
+    Voting, stacking and bagging of scikit-learn number the classes before their members see them: give the words
+    as a list there, or prompts show numbers. So does ``cross_val_predict`` with probabilities.
 
     Whatever stops ``fit`` before its end, an error or an interrupt, leaves the classifier as it was before the call.
 
@@ -222,7 +222,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         # scikit-learn would copy bare weights with every clone; their handle is shared instead.
         super().__setattr__(name, live_handle(value) if name == "model" else value)
 
-    def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike | None, y: ArrayLike | None = None) -> Self:
         """Choose demonstrations, and let the model read what all prompts share.
 
         Parameters
@@ -296,7 +296,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         exchange_fitted(self, fitted | vars(columns))
         return self
 
-    def predict_log_proba(self, X: Any) -> np.ndarray:
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Logarithms of the probabilities of the classes.
 
         Parameters
@@ -316,7 +316,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         log_proba = [np.where(low[:, None], np.nan, scores) for scores, low in zip(log_proba, abstains.T)]
         return np.stack([scores[:, 1] for scores in log_proba], axis=1) if learnt.multilabel else log_proba[0]
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probabilities of the classes.
 
         Parameters
@@ -331,7 +331,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         """
         return np.exp(self.predict_log_proba(X))
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Log-odds of the classes.
 
         Parameters
@@ -351,7 +351,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         odds = [scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores for scores in log_proba]
         return np.stack(odds, axis=1) if learnt.multilabel else odds[0]
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of every row.
 
         Parameters
@@ -370,7 +370,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         best = [scores.argmax(axis=1) for scores in log_proba]
         return np.stack(best, axis=1) if learnt.multilabel else learnt.classes[best[0]]
 
-    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of rows whose label is predicted; for multi-label, whose labels are all predicted.
 
         Parameters
@@ -391,7 +391,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             return super().score(X, y, sample_weight)
         return accuracy(self, X, y, sample_weight)
 
-    def label_mass(self, X: Any) -> np.ndarray:
+    def label_mass(self, X: ArrayLike) -> np.ndarray:
         """How much probability the model puts on any label word.
 
         A low mass says that the model would rather say something else: the prompt or the words may not suit it.

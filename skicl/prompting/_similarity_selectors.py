@@ -25,7 +25,7 @@ _TIE = 1e-9
 
 
 class NearestDemonstrations(BaseSelector):
-    """Choose for every query the labelled rows that are most like it.
+    """Choose for every query the labelled rows that are most similar to it.
 
     Every query then has a prompt of its own, which is read from its beginning: with k demonstrations some k times the
     work of a fixed choice.
@@ -49,7 +49,7 @@ class NearestDemonstrations(BaseSelector):
 
     See Also
     --------
-    DiverseDemonstrations : Avoids demonstrations that are like each other.
+    DiverseDemonstrations : Avoids demonstrations that are similar to each other.
 
     References
     ----------
@@ -119,7 +119,7 @@ class NearestDemonstrations(BaseSelector):
 
 
 class DiverseDemonstrations(BaseSelector):
-    """Choose for every query labelled rows that are like it and unlike each other: maximal marginal relevance.
+    """Choose for every query labelled rows that are similar to it and not to each other: maximal marginal relevance.
 
     Parameters
     ----------
@@ -205,10 +205,10 @@ class DiverseDemonstrations(BaseSelector):
 
 
 class VoteKDemonstrations(FixedSelector):
-    """Choose labelled rows that stand for many others, each for other ones: vote-k.
+    """Choose labelled rows that represent many others, each of them different ones: vote-k.
 
-    Every row votes for those that it is among the nearest neighbours of; the votes of rows that the chosen ones
-    already stand for count less. The choice is the same for all queries.
+    Every row votes for its nearest neighbours; votes of rows that are already represented by chosen ones count less.
+    The choice is the same for all queries.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ class VoteKDemonstrations(FixedSelector):
     n_neighbors : int, default=10
         Rows that each row votes for.
     rho : float, default=10.0
-        A vote of a row that m chosen rows already stand for weighs rho to the power of -m.
+        The vote of a row that m chosen rows already represent weighs rho to the power of -m.
     random_state : int, RandomState instance or None, default=0
         Chooses among rows with equally many votes, and the order of the prompt.
 
@@ -313,13 +313,14 @@ def vote_k(similarity, k, n_neighbors, rho, random):
     votes = np.zeros((n_rows, n_rows), bool)  # of the row, for the column
     nearest = np.argsort(-others, axis=1, kind="stable")[:, : min(n_neighbors, n_rows - 1)]
     np.put_along_axis(votes, nearest, True, axis=1)
-    n_standing, available, chosen = np.zeros(n_rows), np.ones(n_rows, bool), []
+    # For how many of the chosen rows each row has voted.
+    n_chosen_near, available, chosen = np.zeros(n_rows), np.ones(n_rows, bool), []
     for _ in range(min(k, n_rows)):
-        score = np.where(available, votes.T @ (available * rho**-n_standing), -1.0)
+        score = np.where(available, votes.T @ (available * rho**-n_chosen_near), -1.0)
         best = int(random.choice(np.flatnonzero(score >= score.max() * (1 - 1e-12))))
         chosen.append(best)
         available[best] = False
-        n_standing += votes[:, best]
+        n_chosen_near += votes[:, best]
     return random.permutation(np.array(chosen, dtype=np.int64))
 
 
