@@ -20,7 +20,13 @@ from skicl._models._files import (
 from skicl._models._in_memory import LiveModel, own_memory, shared_from_folder
 from skicl._models._precision import resolve_dtype
 from skicl._models._quiet_loading import quiet_loading
-from skicl._models._reading_on import find_past_name, keeps_chosen_logits, reason_against, warn_of_reading_again
+from skicl._models._reading_on import (
+    find_past_name,
+    keeps_chosen_logits,
+    reason_against,
+    trial_of_reading_on,
+    warn_of_reading_again,
+)
 from skicl._storage._tensors import check_sealed_folder
 
 # Tokenizers of models without a limit report this or more.
@@ -32,6 +38,9 @@ _INSTEAD = (
 )
 # States of two texts with the same beginning count as equal below this fraction of their size.
 _SAME_STATE = 1e-5
+# How far states may differ that are read on from keys and values, as a fraction of their size: in float32, in the
+# shorter formats.
+_ROUNDING = (1e-4, 5e-2)
 
 
 class LanguageModel:
@@ -54,11 +63,8 @@ class LanguageModel:
         As given, for its names of special tokens.
     backend : tokenizers.Tokenizer
         A copy that neither pads nor truncates. It is only read, so threads may use it at the same time.
-    prompt : object or None
-        What :func:`~skicl.encoders._prompt_reading.read_prompt` read last; it belongs to this network.
-    shares_past, shares_prefix : bool or None
-        What :func:`~skicl.encoders._prompt_reading.shares_past` and
-        :func:`~skicl.prompting._reading.shares_prefix` found out; None before.
+    last_prefix : tuple or None
+        What :func:`~skicl._models._prefix.last_prefix` read last, and what it was read with.
     """
 
     def __init__(self, network, tokenizer):
@@ -71,9 +77,8 @@ class LanguageModel:
         self.backend = deepcopy(tokenizer.backend_tokenizer)
         self.backend.no_padding()
         self.backend.no_truncation()
-        self.prompt = None
-        self.shares_past = self.shares_prefix = None
-        self._found, self._warned = {}, False
+        self.last_prefix = None
+        self._found, self._shares_prefix, self._warned = {}, {}, False
 
     @cached_property
     def n_layers(self):
@@ -134,33 +139,28 @@ class LanguageModel:
         """Whether `network`, which has a head, returns logits only where it is asked for them."""
         return self._find(keeps_chosen_logits, network)
 
+    def shares_prefix(self, network):
+        """Whether `network` reads on from keys and values of a prefix, or of its beginning; if not, one warning.
+
+        Layers that look back a window only are no obstacle: all keys are kept, and the network masks them. Recurrent
+        and mixed networks are: their state at the end of a prefix cannot be taken back.
+        """
+        kind = type(network)  # a head may be put on later
+        if kind not in self._shares_prefix:
+            difference = trial_of_reading_on(network, self.some_tokens(5), lambda: self.past_name(network))
+            allowed = _ROUNDING[network.dtype.itemsize < 4]
+            self._shares_prefix[kind] = self.reads_on(network, difference, allowed)
+        return self._shares_prefix[kind]
+
     def _find(self, trial, network):
-        key = trial, type(network)  # a head may be put on later
+        """What a trial says about `network`, found out once."""
+        key = trial, type(network)
         if key not in self._found:
             self._found[key] = trial(network, self.some_tokens(3))
         return self._found[key]
 
     def reads_on(self, network, difference, allowed):
-        """Whether a network reads on from keys and values as if it read everything at once; if not, one warning.
-
-        Parameters
-        ----------
-        network : transformers.PreTrainedModel
-            The one that `difference` tries out.
-        difference : callable
-            Without arguments. It reads on, and returns how far the results are from those of reading all at once.
-        allowed : float
-            Most that rounding may make of it.
-
-        Returns
-        -------
-        bool
-
-        Warns
-        -----
-        UserWarning
-            If it does not, once for this model.
-        """
+        """Whether a trial of `network`, as :func:`reason_against` takes it, goes well; if not, one warning."""
         reason = reason_against(difference, allowed)
         if reason is not None and not self._warned:
             warn_of_reading_again(network, reason)

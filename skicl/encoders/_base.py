@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
 from skicl._models._in_memory import CHANGING, LoadedModel
-from skicl._models._precision import check_dtype
+from skicl._models._precision import NOT_FINITE, check_dtype
 from skicl._progress import progress_bar
 from skicl._validation._environment import resolve_device, warn_user
 from skicl._validation._finite import check_finite
@@ -30,10 +30,6 @@ SMALLEST_BATCH = 16
 LEAST_SIZE_IN_BATCH = 0.9
 # So often a call begins anew whose model is changed by others while it encodes.
 _TRIES = 3
-NOT_FINITE = (
-    "The weights of the model may be damaged or have diverged in training, or numbers became too large for float16: "
-    "load the model again from a sound copy, and use dtype='float32' or 'bfloat16'."
-)
 
 
 class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
