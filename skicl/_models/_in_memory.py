@@ -13,6 +13,11 @@ from skicl._process_lock import ProcessLock
 _SET_BY_EVERY_CALL = {"padding": None, "truncation": None}
 # So often something is tried that others may undo meanwhile.
 _TRIES = 5
+# What to say where the results of a model are NaN or infinite.
+NOT_FINITE = (
+    "The weights of the model may be damaged or have diverged in training, or numbers became too large for float16: "
+    "load the model again from a sound copy, and use dtype='float32' or 'bfloat16'."
+)
 
 _LOADED = {}
 # Held while a model is looked up and loaded, so that no thread loads what another is loading.
@@ -144,6 +149,12 @@ def shared_from_folder(key, find, open_folder, state):
             return known
     folder = Path(find())
     return _shared(key, lambda: open_folder(folder), lambda: state(folder), folder)
+
+
+def version_of(model):
+    """What tells the files of a loaded model from others, on every machine; None where nothing does."""
+    version = getattr(model, "version", None)
+    return version if isinstance(version, str) else None
 
 
 def own_memory(module):

@@ -2,8 +2,9 @@
 
 import logging
 import re
-import warnings
 from contextlib import contextmanager
+
+from skicl._validation._environment import warn_user
 
 # A line of the report of transformers, "embeddings.word_embeddings.weight | MISSING | ". The weights of a pooler
 # are often absent and never used, since pooling is done outside of the network.
@@ -56,10 +57,9 @@ def quiet_loading(name):
             transformers_logging.enable_progress_bar()
         (enable_progress_bars if hub_bars else disable_progress_bars)()
     if missing := missing_weights(collector.messages):
-        warnings.warn(
+        warn_user(
             f"The files of the model {name!r} lack {len(missing)} weights, which are random numbers now, first "
-            f"{missing[0]!r}: its vectors may be meaningless. Check that the model was saved completely.",
-            stacklevel=2,
+            f"{missing[0]!r}: its vectors may be meaningless. Check that the model was saved completely."
         )
 
 

@@ -1,17 +1,17 @@
 """Recordings as vectors by speech encoders, as a scikit-learn transformer."""
 
-import warnings
-from numbers import Real
-
 import numpy as np
 
 from skicl._models._in_memory import weights_digest
-from skicl._models._processor_models import check_model, live_handle, load_tower
+from skicl._models._processor_models import load_processor_model, processor_kind
 from skicl._models._states import check_layers
-from skicl._validation._wording import did_you_mean
+from skicl._validation._environment import warn_user
+from skicl._validation._scalars import check_choice, check_flag, check_number
 from skicl.encoders._audio_items import check_rate, content_of_recording, read_recordings, waveform
 from skicl.encoders._audio_networks import POOLINGS, AudioModel
 from skicl.encoders._base import BaseEncoder
+
+AUDIO_MODEL = processor_kind(AudioModel)
 
 
 class AudioEncoder(BaseEncoder):
@@ -149,25 +149,16 @@ class AudioEncoder(BaseEncoder):
 
     def __setattr__(self, name, value):
         # scikit-learn would copy a bare network with every clone; its handle is shared instead.
-        super().__setattr__(name, live_handle(value, AudioModel) if name == "model" else value)
+        super().__setattr__(name, AUDIO_MODEL.live_handle(value) if name == "model" else value)
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_model(self.model, self.revision, self.dtype)
+        AUDIO_MODEL.check_parameters(self.model, self.revision, self.dtype)
         check_rate(self.sampling_rate)
         check_layers(self.layers)
-        if not (isinstance(self.pooling, str) and self.pooling in POOLINGS):
-            raise ValueError(
-                f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}."
-                + did_you_mean(self.pooling, POOLINGS)
-            )
-        if not isinstance(self.normalize, bool | np.bool_):
-            raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
-        seconds = self.max_seconds
-        if seconds is not None and not (
-            isinstance(seconds, Real) and not isinstance(seconds, bool | np.bool_) and 0 < seconds < np.inf
-        ):
-            raise ValueError(f"`max_seconds` must be a positive number or None, got {seconds!r}.")
+        check_choice(self.pooling, "pooling", POOLINGS)
+        check_flag(self.normalize, "normalize", exact=True)
+        check_number(self.max_seconds, "max_seconds", above=0, optional=True)
 
     def _read(self, X):
         return read_recordings(X, self.sampling_rate)
@@ -179,7 +170,9 @@ class AudioEncoder(BaseEncoder):
         return item.seconds
 
     def _load(self, device):
-        loaded = load_tower(AudioModel, self.model, self.revision, device, self.dtype, stay=self.device is None)
+        loaded = load_processor_model(
+            AUDIO_MODEL, self.model, self.revision, device, self.dtype, stay=self.device is None
+        )
         loaded.model.resolve(self.layers)
         most = loaded.model.most_seconds
         if self.max_seconds is not None and most is not None and self.max_seconds > most:
@@ -194,10 +187,9 @@ class AudioEncoder(BaseEncoder):
         limit = self._limit(model)
         cut = 0 if limit is None else sum(item.seconds > limit for item in items)
         if cut:
-            warnings.warn(
+            warn_user(
                 f"{cut} of {len(items)} recordings are longer than {limit:g} seconds and were truncated. Split them, "
-                "or raise `max_seconds` if the model allows it.",
-                stacklevel=4,
+                "or raise `max_seconds` if the model allows it."
             )
 
     def _fingerprint(self, model):

@@ -5,13 +5,14 @@ import warnings
 from collections.abc import Mapping
 from io import BytesIO
 from math import ceil, gcd
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from skicl._validation._environment import import_optional
+from skicl._validation._scalars import check_integer
 from skicl._validation._texts import is_missing, list_items
 from skicl._validation._wording import position_of
 
@@ -232,29 +233,13 @@ def _checked(source, sampling_rate, where):
 
 
 def check_rate(sampling_rate, where=None):
-    """Refuse what is no number of samples per second.
-
-    Parameters
-    ----------
-    sampling_rate : object
-        What the user gave.
-    where : str or None, default=None
-        The place of an array that needs the rate; without one None is allowed.
-
-    Raises
-    ------
-    ValueError
-        If it is no positive integer.
-    """
-    if sampling_rate is None:
-        if where is not None:
-            raise ValueError(
-                f"`sampling_rate` is None, and `X` has an array at {where}: give the samples per second of your "
-                "arrays, for example sampling_rate=16000. Only files say it themselves."
-            )
-        return
-    if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, Integral) or sampling_rate < 1:
-        raise ValueError(f"`sampling_rate` must be a positive integer (Hz) or None, got {sampling_rate!r}.")
+    """Refuse what is no number of samples per second; None is allowed unless an array at `where` needs the rate."""
+    if sampling_rate is None and where is not None:
+        raise ValueError(
+            f"`sampling_rate` is None, and `X` has an array at {where}: give the samples per second of your "
+            "arrays, for example sampling_rate=16000. Only files say it themselves."
+        )
+    check_integer(sampling_rate, "sampling_rate", optional=True)
 
 
 def _check_array(array, where):

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
-from skicl._models._in_memory import CHANGING, LoadedModel
+from skicl._models._in_memory import CHANGING, NOT_FINITE, LoadedModel, version_of
 from skicl._models._precision import check_dtype
 from skicl._progress import progress_bar
 from skicl._validation._environment import resolve_device, warn_user
@@ -30,10 +30,6 @@ SMALLEST_BATCH = 16
 LEAST_SIZE_IN_BATCH = 0.9
 # So often a call begins anew whose model is changed by others while it encodes.
 _TRIES = 3
-NOT_FINITE = (
-    "The weights of the model may be damaged or have diverged in training, or numbers became too large for float16: "
-    "load the model again from a sound copy, and use dtype='float32' or 'bfloat16'."
-)
 
 
 class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
@@ -325,22 +321,6 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def version_of(model):
-    """What tells the files of a loaded model from others, on every machine; None where nothing does.
-
-    Parameters
-    ----------
-    model : LoadedModel or object
-        As ``_load`` returned it.
-
-    Returns
-    -------
-    version : str or None
-    """
-    version = getattr(model, "version", None)
-    return version if isinstance(version, str) else None
 
 
 def distinct_digests(digests):

@@ -6,14 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from skicl._models._in_memory import weights_digest
-from skicl._models._processor_models import check_model, live_handle, load_tower
+from skicl._models._processor_models import load_processor_model, processor_kind
 from skicl._models._states import check_layers
-from skicl._validation._wording import did_you_mean
+from skicl._validation._scalars import check_choice, check_flag
 from skicl.encoders._base import BaseEncoder
 from skicl.encoders._image_items import content_of_image, read_images, rgb_pixels
 from skicl.encoders._image_networks import POOLINGS, ImageModel
 
 _MOST_READERS = 16
+IMAGE_MODEL = processor_kind(ImageModel)
 
 
 class ImageEncoder(BaseEncoder):
@@ -138,19 +139,14 @@ class ImageEncoder(BaseEncoder):
 
     def __setattr__(self, name, value):
         # scikit-learn would copy a bare network with every clone; its handle is shared instead.
-        super().__setattr__(name, live_handle(value, ImageModel) if name == "model" else value)
+        super().__setattr__(name, IMAGE_MODEL.live_handle(value) if name == "model" else value)
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_model(self.model, self.revision, self.dtype)
+        IMAGE_MODEL.check_parameters(self.model, self.revision, self.dtype)
         check_layers(self.layers)
-        if not (isinstance(self.pooling, str) and self.pooling in POOLINGS):
-            raise ValueError(
-                f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}."
-                + did_you_mean(self.pooling, POOLINGS)
-            )
-        if not isinstance(self.normalize, bool | np.bool_):
-            raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
+        check_choice(self.pooling, "pooling", POOLINGS)
+        check_flag(self.normalize, "normalize", exact=True)
 
     def _read(self, X):
         return read_images(X)
@@ -162,7 +158,9 @@ class ImageEncoder(BaseEncoder):
         return 1  # the processor makes all images equally large, so batches keep the order of the input
 
     def _load(self, device):
-        loaded = load_tower(ImageModel, self.model, self.revision, device, self.dtype, stay=self.device is None)
+        loaded = load_processor_model(
+            IMAGE_MODEL, self.model, self.revision, device, self.dtype, stay=self.device is None
+        )
         loaded.model.resolve(self.layers, self.pooling)
         return loaded
 

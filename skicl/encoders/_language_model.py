@@ -1,20 +1,15 @@
 """Pooled hidden states of any causal or masked language model of transformers."""
 
-import warnings
-from collections import Counter
-
 import numpy as np
 
 from skicl._models._in_memory import weights_digest
 from skicl._models._language_model import check_model, live_handle, load_language_model
 from skicl._models._states import check_layers, check_pooling, padded, pool, resolve_layers, states_of
-from skicl._validation._scalars import check_integer
+from skicl._models._token_counts import count_longer, cut_message
+from skicl._validation._environment import warn_user
+from skicl._validation._scalars import check_flag, check_integer
 from skicl._validation._texts import read_unicode
 from skicl.encoders._base import BaseEncoder
-
-# Long texts tokenized at once to be counted, and the tokens that a tokenizer may put before a text.
-_COUNTED_AT_ONCE = 1024
-_ADDED_TOKENS = 16
 
 
 class LanguageModelEncoder(BaseEncoder):
@@ -162,8 +157,7 @@ class LanguageModelEncoder(BaseEncoder):
         check_layers(self.layers)
         check_pooling(self.pooling)
         check_integer(self.max_length, "max_length", optional=True)
-        if not isinstance(self.normalize, bool | np.bool_):
-            raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
+        check_flag(self.normalize, "normalize", exact=True)
         if not (self.prompt is None or isinstance(self.prompt, str)):
             raise TypeError(f"`prompt` must be a string or None, got {self.prompt!r}.")
 
@@ -193,7 +187,7 @@ class LanguageModelEncoder(BaseEncoder):
     def _inspect(self, model, items):
         limit = longest_text(model.model, self.max_length)
         if cut := count_cut(model.model, items, self.prompt, limit):
-            warnings.warn(cut_message(cut, len(items), limit), stacklevel=4)
+            warn_user(cut_message(cut, len(items), limit))
 
 
 def longest_text(model, max_length):
@@ -331,57 +325,9 @@ def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
 
 
 def count_cut(model, texts, prompt, limit):
-    """Count the texts of more tokens than allowed.
+    """Number of texts of more than `limit` tokens after the prompt; None means no limit."""
 
-    A token stands for at least one byte, so only texts with more bytes than the limit are tokenized.
+    def count_tokens(portion):
+        return [len(encoding.ids) for encoding in model.backend.encode_batch(portion)]
 
-    Parameters
-    ----------
-    model : LanguageModel
-        The model.
-    texts : list of str
-        The texts.
-    prompt : str or None
-        What stands before every text.
-    limit : int or None
-        Most tokens of a text. None means no limit.
-
-    Returns
-    -------
-    count : int
-        Number of texts, each occurrence counted.
-    """
-    if limit is None:
-        return 0
-    prompt = prompt or ""
-    room = limit - _ADDED_TOKENS - len(prompt.encode())
-    suspects = Counter(text for text in texts if 4 * len(text) > room and len(text.encode()) > room)
-    distinct, cut = list(suspects), 0
-    for start in range(0, len(distinct), _COUNTED_AT_ONCE):
-        some = distinct[start : start + _COUNTED_AT_ONCE]
-        encodings = model.backend.encode_batch([prompt + text for text in some])
-        cut += sum(suspects[text] for text, encoding in zip(some, encodings) if len(encoding.ids) > limit)
-    return cut
-
-
-def cut_message(cut, n_texts, limit):
-    """What to say about texts that were cut off.
-
-    Parameters
-    ----------
-    cut : int
-        How many they are.
-    n_texts : int
-        Of how many.
-    limit : int
-        Most tokens of a text.
-
-    Returns
-    -------
-    message : str
-        For a ``UserWarning``.
-    """
-    return (
-        f"{cut} of {n_texts} texts are longer than {limit} tokens and were truncated. Raise `max_length` if the model "
-        "allows it, or split the texts."
-    )
+    return count_longer(texts, limit, count_tokens, prompt)

@@ -1,10 +1,9 @@
 """Low-rank adapters by peft: their settings, and how they are put into a private copy of a network."""
 
-from numbers import Integral, Real
-
 from sklearn.base import BaseEstimator
 
 from skicl._validation._environment import import_optional
+from skicl._validation._scalars import check_integer, check_number, check_share
 
 
 class LoRASettings(BaseEstimator):
@@ -64,12 +63,9 @@ def check_lora(lora):
         return
     if not isinstance(lora, LoRASettings):
         raise TypeError(f"`lora` must be None or LoRASettings, got {type(lora).__name__}.")
-    if isinstance(lora.rank, bool) or not isinstance(lora.rank, Integral) or lora.rank < 1:
-        raise ValueError(f"`rank` of `lora` must be an integer of at least 1, got {lora.rank!r}.")
-    if not isinstance(lora.alpha, Real) or not 0 < lora.alpha < float("inf"):
-        raise ValueError(f"`alpha` of `lora` must be a positive number, got {lora.alpha!r}.")
-    if not isinstance(lora.dropout, Real) or not 0 <= lora.dropout < 1:
-        raise ValueError(f"`dropout` of `lora` must be a number from 0 to below 1, got {lora.dropout!r}.")
+    check_integer(lora.rank, "lora.rank")
+    check_number(lora.alpha, "lora.alpha", above=0)
+    check_share(lora.dropout, "lora.dropout", open_low=False)
     names = lora.target_modules
     listed = isinstance(names, list | tuple) and len(names) > 0 and all(isinstance(name, str) for name in names)
     if names is not None and not listed:

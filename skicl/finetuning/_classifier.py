@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import FittedState, check_loaded, exchange_fitted
+from skicl._models._in_memory import NOT_FINITE
 from skicl._validation._finite import check_finite
 from skicl._validation._labels import accuracy, check_one_label_a_row, read_all_labels
-from skicl._validation._scalars import check_integer
+from skicl._validation._scalars import check_choice, check_flag, check_integer, check_number, check_share, is_number
 from skicl._validation._texts import read_unicode
 from skicl._validation._wording import did_you_mean
-from skicl.encoders._base import NOT_FINITE
 from skicl.finetuning._adapters import LoRASettings, check_lora, require_peft
 from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, check_unchanged, fit_task, restored_encoder
 from skicl.finetuning._training import Course
@@ -334,30 +333,22 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
 
     def _checked(self):
         """The encoder, resolved; bad parameters are refused."""
-        if not (isinstance(self.method, str) and self.method in METHODS):
-            raise ValueError(
-                f"`method` must be one of {', '.join(map(repr, METHODS))}, got {self.method!r}."
-                + did_you_mean(self.method, METHODS)
-            )
-        rate, fraction = self.learning_rate, self.validation_fraction
-        if rate is not None and not (_is_number(rate) and 0 < rate < np.inf):
-            raise ValueError(f"`learning_rate` must be a positive number or None, got {rate!r}.")
+        check_choice(self.method, "method", METHODS)
+        check_number(self.learning_rate, "learning_rate", above=0, optional=True)
         check_integer(self.epochs, "epochs", optional=True)
         check_integer(self.batch_size, "batch_size")
         check_integer(self.patience, "patience")
-        if not (_is_number(fraction) and 0 <= fraction < 1):
-            raise ValueError(f"`validation_fraction` must be a number from 0 to below 1, got {fraction!r}.")
+        check_share(self.validation_fraction, "validation_fraction", open_low=False)
         known = self.class_weight is None or isinstance(self.class_weight, Mapping)
         if not known and not (isinstance(self.class_weight, str) and self.class_weight == "balanced"):
             raise ValueError(
                 f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}."
                 + did_you_mean(self.class_weight, ["balanced"])
             )
-        if not isinstance(self.verbose, bool | np.bool_ | Integral):
-            raise ValueError(f"`verbose` must be True or False, got {self.verbose!r}.")
+        check_flag(self.verbose, "verbose")
         if isinstance(self.class_weight, Mapping):
             for name, weight in self.class_weight.items():
-                if not (_is_number(weight) and 0 < weight < np.inf):
+                if not (is_number(weight) and weight > 0):
                     raise ValueError(f"`class_weight` must hold positive numbers, got {weight!r} for {name!r}.")
         check_lora(self.lora)
         if self.method == "lora":
@@ -508,7 +499,3 @@ def _restored(learnt):
     """The tuned encoder of a classifier that was loaded, fitted."""
     encoder = restored_encoder(learnt.method, learnt.encoder, learnt.lora, learnt.changes, learnt.base_digest)
     return encoder.fit(["a"])
-
-
-def _is_number(value):
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)

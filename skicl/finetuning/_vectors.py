@@ -14,8 +14,7 @@ from skicl._models._precision import dtype_name
 from skicl._models._states import padded, pool, resolve_layers, states_with_gradient
 from skicl._validation._environment import resolve_device
 from skicl._validation._wording import refuse_misspelt_auto
-from skicl.encoders._language_model import LanguageModelEncoder
-from skicl.encoders._sentence import SentenceEncoder
+from skicl.encoders import LanguageModelEncoder, SentenceEncoder
 from skicl.finetuning._private_copy import private_copy
 
 

@@ -6,7 +6,6 @@ import time
 from contextlib import closing, suppress
 from hashlib import blake2b
 from itertools import count
-from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -14,6 +13,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from skicl._process_lock import ProcessLock
+from skicl._validation._scalars import is_integer
 from skicl.encoders._cache._memory_store import MemoryStore
 
 LEAST_BYTES = 2**20
@@ -226,7 +226,7 @@ def resolve_cache(cache):
         return cache
     if isinstance(cache, bool | np.bool_):
         return EmbeddingCache.shared() if cache else None
-    if isinstance(cache, Integral):
+    if is_integer(cache):
         return EmbeddingCache.shared(_checked_bytes(int(cache), None, parameter="cache"))
     if isinstance(cache, str | os.PathLike) and os.fspath(cache):
         return EmbeddingCache(cache)
@@ -440,6 +440,6 @@ def _absolute(folder):
 def _checked_bytes(value, default, parameter="max_bytes"):
     if value is None and default is not None:
         return default
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < LEAST_BYTES:
+    if not is_integer(value) or value < LEAST_BYTES:
         raise ValueError(f"`{parameter}` must be a number of bytes, at least {LEAST_BYTES} (1 MiB), got {value!r}.")
     return int(value)

@@ -4,12 +4,12 @@ import os
 import sqlite3
 import threading
 import time
-import warnings
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 
 import numpy as np
 
+from skicl._validation._environment import warn_user
 from skicl.encoders._cache._key_locks import Claims
 
 FILE = "embeddings.sqlite3"
@@ -105,10 +105,9 @@ class FolderStore:
                         blocks.add(number // ROWS_OF_A_BLOCK)
             self._note_use(connection, blocks)
             if damaged:
-                warnings.warn(
+                warn_user(
                     f"{len(damaged)} entries of the cache in {str(self.folder)!r} are damaged. Their items are encoded "
-                    "again.",
-                    stacklevel=2,
+                    "again."
                 )
                 connection.executemany("DELETE FROM vectors WHERE key = ?", damaged)
         return found
@@ -197,10 +196,9 @@ class FolderStore:
                 self._discard(error)
             elif not self._warned:
                 self._warned = True  # once: the next batch would fail in the same way
-                warnings.warn(
+                warn_user(
                     f"The cache in {str(self.folder)!r} could not be used ({error}). What it lacks is encoded and not "
-                    "kept. Make room, or choose another folder.",
-                    stacklevel=2,
+                    "kept. Make room, or choose another folder."
                 )
         else:
             self._warned = self._warned and what != "write to"
@@ -210,10 +208,9 @@ class FolderStore:
         taken = set()
         try:
             if self.claims.take([_CLAIM_OF_THE_FILE], taken) and not self._is_sound():
-                warnings.warn(
+                warn_user(
                     f"The file of the cache in {str(self.folder)!r} is damaged ({error}). It is given up, and its "
-                    "items are encoded again.",
-                    stacklevel=2,
+                    "items are encoded again."
                 )
                 for name in (FILE, f"{FILE}-journal"):
                     with suppress(OSError):
