@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cached_property
 from itertools import cycle, islice
@@ -52,7 +53,7 @@ class LanguageModel:
         :func:`~skicl.prompting._reading.shares_prefix` found out; None before.
     """
 
-    def __init__(self, network, tokenizer):
+    def __init__(self, network: Any, tokenizer: Any) -> None:
         _check_parts(network, tokenizer)
         if hasattr(network, "get_base_model"):  # adapters of peft
             network = network.get_base_model()
@@ -64,93 +65,82 @@ class LanguageModel:
         self.backend.no_truncation()
         self.prompt = None
         self.shares_past = self.shares_prefix = None
-        self._found, self._warned = {}, False
+        self._found: dict[tuple, Any] = {}
+        self._warned = False
 
     @cached_property
-    def n_layers(self):
+    def n_layers(self) -> int:
         """Number of blocks of the network."""
         return self.network.config.get_text_config().num_hidden_layers
 
     @cached_property
-    def positions(self):
+    def positions(self) -> int | None:
         """Most tokens that the network has positions for; None if any number."""
         most = getattr(self.network.config.get_text_config(), "max_position_embeddings", None)
         table = getattr(getattr(self.network, "embeddings", None), "position_embeddings", None)
-        if most is not None and getattr(table, "padding_idx", None) is not None:
-            most -= table.padding_idx + 1  # RoBERTa starts to count after the padding
+        padding = getattr(table, "padding_idx", None)
+        if most is not None and padding is not None:
+            most -= padding + 1  # RoBERTa starts to count after the padding
         return most
 
     @cached_property
-    def limit(self):
+    def limit(self) -> int | None:
         """Most tokens that the model was made for; None if any number."""
         declared = getattr(self.tokenizer, "model_max_length", None) or NO_LIMIT
         least = min(declared, self.positions or NO_LIMIT)
         return None if least >= NO_LIMIT else int(least)
 
     @cached_property
-    def first_tokens(self):
+    def first_tokens(self) -> list[int]:
         """Tokens that the tokenizer puts before every text."""
         return self._around[0]
 
     @cached_property
-    def n_added(self):
+    def n_added(self) -> int:
         """Number of tokens that the tokenizer puts around every text."""
         return sum(map(len, self._around))
 
     @cached_property
-    def _around(self):
+    def _around(self) -> tuple[list[int], list[int]]:
+        """Tokens that the tokenizer puts before and behind every text."""
         encoding = self.backend.encode("a")
         inner = [i for i, special in enumerate(encoding.special_tokens_mask) if not special]
         return (encoding.ids[: inner[0]], encoding.ids[inner[-1] + 1 :]) if inner else (encoding.ids, [])
 
     @cached_property
-    def neutral_token(self):
+    def neutral_token(self) -> int:
         """The token that stands for an empty text, and for padding."""
         names = ("bos_token_id", "eos_token_id", "pad_token_id")
         known = [getattr(self.tokenizer, name, None) for name in names]
         return next((token for token in known if token is not None), 0)
 
-    def some_tokens(self, n_tokens):
+    def some_tokens(self, n_tokens: int) -> list[int]:
         """So many tokens without a special meaning, for trials: different ones, as far as there are."""
         special = set(self.tokenizer.all_special_ids)
         n_known = self.network.get_input_embeddings().weight.shape[0]
-        some = [i for i in range(min(n_known, n_tokens + len(special))) if i not in special]
-        return list(islice(cycle(some or [self.neutral_token]), n_tokens))
+        plain = [i for i in range(min(n_known, n_tokens + len(special))) if i not in special]
+        return list(islice(cycle(plain or [self.neutral_token]), n_tokens))
 
-    def past_name(self, network):
+    def past_name(self, network: Any) -> str:
         """The name of the argument under which `network`, which is `whole` or below it, takes keys and values."""
         return self._find(find_past_name, network)
 
-    def keeps_chosen_logits(self, network):
+    def keeps_chosen_logits(self, network: Any) -> bool:
         """Whether `network`, which has a head, returns logits only where it is asked for them."""
         return self._find(keeps_chosen_logits, network)
 
-    def _find(self, trial, network):
+    def _find(self, trial: Callable[..., Any], network: Any) -> Any:
+        """What a trial of three tokens finds out about a network, remembered."""
         key = trial, type(network)  # a head may be put on later
         if key not in self._found:
             self._found[key] = trial(network, self.some_tokens(3))
         return self._found[key]
 
-    def reads_on(self, network, difference, allowed):
-        """Whether a network reads on from keys and values as if it read everything at once; if not, one warning.
+    def reads_on(self, network: Any, difference: Callable[[], float], allowed: float) -> bool:
+        """Whether `network` reads on from keys and values as if it read all at once; if not, one warning says so.
 
-        Parameters
-        ----------
-        network : transformers.PreTrainedModel
-            The one that `difference` tries out.
-        difference : callable
-            Without arguments. It reads on, and returns how far the results are from those of reading all at once.
-        allowed : float
-            Most that rounding may make of it.
-
-        Returns
-        -------
-        bool
-
-        Warns
-        -----
-        UserWarning
-            If it does not, once for this model.
+        ``difference()`` reads on, and returns how far the results are from those of reading all at once; `allowed` is
+        the most that rounding may make of it.
         """
         reason = reason_against(difference, allowed)
         if reason is not None and not self._warned:
@@ -159,13 +149,13 @@ class LanguageModel:
         return reason is None
 
     @cached_property
-    def causal(self):
+    def causal(self) -> bool:
         """Whether a token sees only what stands before it: found out by a trial of three tokens."""
-        first, second, one, other = self.some_tokens(4)
-        ids = torch.tensor([[first, second, one], [first, second, other]], device=self.network.device)
+        first, second, third, other = self.some_tokens(4)
+        ids = torch.tensor([[first, second, third], [first, second, other]], device=self.network.device)
         with torch.inference_mode():
-            found = self.network(input_ids=ids, attention_mask=torch.ones_like(ids), return_dict=True)
-        states = found.last_hidden_state[:, :2].float()
+            output = self.network(input_ids=ids, attention_mask=torch.ones_like(ids), return_dict=True)
+        states = output.last_hidden_state[:, :2].float()
         return bool((states[0] - states[1]).abs().max() <= _SAME_STATE * states.abs().max())
 
 
@@ -231,6 +221,7 @@ def open_language_model(
 
 
 def _read_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> LanguageModel:
+    """The language model in a folder, without its head."""
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
@@ -263,7 +254,7 @@ def _check_parts(network: Any, tokenizer: Any) -> None:
 
 LANGUAGE_MODEL = ModelKind(
     name="language model",
-    in_memory="a pair (network, tokenizer) of transformers",
+    in_memory="a pair (network, tokenizer)",
     in_folder="with a language model and its tokenizer, both written by save_pretrained of transformers",
     is_live=lambda value: is_pair(value) and callable(value[1]),
     wrap=lambda pair: LanguageModel(*pair),

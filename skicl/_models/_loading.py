@@ -32,6 +32,7 @@ class ModelKind:
     network_of: Callable[[Any], torch.nn.Module]  # What is moved to a device.
     read: Callable[[Path, torch.device, torch.dtype], Any]  # From a folder, an object that fits.
     check: Callable[[Any], None] = lambda model: None  # Refuses networks that cannot be used.
+    by_name: str = "a model of transformers"  # What a name or path should denote, for messages.
     variable: str = "network"  # What messages call the network.
     full_name: Callable[[str], str] = str  # The name on the hub.
     passed_on: tuple[type[Exception], ...] = (MemoryError,)  # Errors of `read` that explain themselves.
@@ -43,7 +44,9 @@ class ModelKind:
     def check_parameters(self, model: Any, revision: Any, dtype: Any) -> None:
         """Refuse what is neither the name nor the path of a model, nor a model in memory, and options without use."""
         if not isinstance(model, str | os.PathLike | LiveModel):
-            raise TypeError(f"`model` must be the name or the path of a model or {self.in_memory}, got {model!r}.")
+            raise TypeError(
+                f"`model` must be the name or the path of {self.by_name} or {self.in_memory}, got {model!r}."
+            )
         if not (revision is None or isinstance(revision, str)):
             raise TypeError(f"`revision` must be a string or None, got {revision!r}.")
         if revision is not None and not isinstance(model, str):
@@ -77,9 +80,9 @@ class ModelKind:
         if folder is not None:
             if revision is not None:
                 raise ValueError(f"`revision` applies to models of the hub only, and {model!r} is a folder.")
-            key = (self.name, str(folder), None, str(device), str(dtype))
+            folder_key = (self.name, str(folder), None, str(device), str(dtype))
             return shared_from_folder(
-                key, lambda: folder, lambda place: open_folder(place, device, dtype), folder_version
+                folder_key, lambda: folder, lambda place: open_folder(place, device, dtype), folder_version
             )
         name = self.full_name(str(model))
         key = (self.name, name, revision, str(device), str(dtype))

@@ -3,6 +3,7 @@
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from skicl._models._loading import ModelKind, is_pair
 _INSTEAD = "No extra of skicl holds a model of this kind. Or pass a pair (network, processor) in memory."
 
 
-def processor_kind(model_class: type) -> ModelKind:
+def processor_kind(model_class: Any) -> ModelKind:
     """How models of a class that is made from a network and a processor are checked and loaded.
 
     The class has a static method ``open(folder, dtype)``, which reads both parts, and a method ``check``, which refuses
@@ -26,7 +27,7 @@ def processor_kind(model_class: type) -> ModelKind:
 
     return ModelKind(
         name=model_class.__name__,
-        in_memory="a pair (network, processor) of transformers",
+        in_memory="a pair (network, processor)",
         in_folder="with a network and its processor, both written by save_pretrained of transformers",
         is_live=is_pair,
         wrap=lambda pair: model_class(*pair),

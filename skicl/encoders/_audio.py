@@ -1,5 +1,7 @@
 """Recordings as vectors by speech encoders, as a scikit-learn transformer."""
 
+from typing import Any
+
 import numpy as np
 
 from skicl._models._in_memory import weights_digest
@@ -120,20 +122,20 @@ class AudioEncoder(BaseEncoder):
 
     def __init__(
         self,
-        model="openai/whisper-base",
+        model: Any = "openai/whisper-base",
         *,
-        sampling_rate=None,
-        revision=None,
-        layers=-1,
-        pooling="mean",
-        max_seconds=None,
-        normalize=False,
-        batch_size=8,
-        device=None,
-        dtype=None,
-        cache=None,
-        verbose=False,
-    ):
+        sampling_rate: int | None = None,
+        revision: str | None = None,
+        layers: Any = -1,
+        pooling: str = "mean",
+        max_seconds: float | None = None,
+        normalize: bool = False,
+        batch_size: int = 8,
+        device: Any = None,
+        dtype: Any = None,
+        cache: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.sampling_rate = sampling_rate
         self.revision = revision
@@ -193,30 +195,30 @@ class AudioEncoder(BaseEncoder):
             )
 
     def _fingerprint(self, model):
-        tower = model.model
-        weights = weights_digest(model, tower.network, tower.processor)
-        layers = str(tower.resolve(self.layers))
+        audio_model = model.model
+        weights = weights_digest(model, audio_model.network, audio_model.processor)
+        layers = str(audio_model.resolve(self.layers))
         limit = self._limit(model)
         return "audio", weights, layers, self.pooling, None if limit is None else float(limit), int(self.normalize)
 
     def _prepare(self, model, batch):
-        tower, limit = model.model, self._limit(model)
-        return [tower.features(waveform(item, tower.rate, limit)) for item in batch]
+        audio_model, limit = model.model, self._limit(model)
+        return [audio_model.features(waveform(item, audio_model.rate, limit)) for item in batch]
 
     def _encode(self, model, batch):
         import torch
 
-        tower = model.model
+        audio_model = model.model
         together = {}
         for i, (features, _) in enumerate(batch):
-            together.setdefault(0 if tower.pads_exactly else len(features), []).append(i)
-        found = [None] * len(batch)
+            together.setdefault(0 if audio_model.pads_exactly else len(features), []).append(i)
+        rows = [None] * len(batch)
         with model.lock:
             for positions in together.values():
                 features, n_frames = zip(*[batch[i] for i in positions])
-                vectors = tower.vectors(features, n_frames, tower.resolve(self.layers), self.pooling)
+                vectors = audio_model.vectors(features, n_frames, audio_model.resolve(self.layers), self.pooling)
                 if self.normalize:
                     vectors = torch.nn.functional.normalize(vectors, dim=1)
                 for i, vector in zip(positions, vectors.cpu().numpy()):
-                    found[i] = vector
-        return np.stack(found)
+                    rows[i] = vector
+        return np.stack(rows)

@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -114,18 +115,18 @@ class ImageEncoder(BaseEncoder):
 
     def __init__(
         self,
-        model="facebook/dinov2-small",
+        model: Any = "facebook/dinov2-small",
         *,
-        revision=None,
-        layers=-1,
-        pooling="auto",
-        normalize=False,
-        batch_size=32,
-        device=None,
-        dtype=None,
-        cache=None,
-        verbose=False,
-    ):
+        revision: str | None = None,
+        layers: Any = -1,
+        pooling: str = "auto",
+        normalize: bool = False,
+        batch_size: int = 32,
+        device: Any = None,
+        dtype: Any = None,
+        cache: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.revision = revision
         self.layers = layers
@@ -165,9 +166,9 @@ class ImageEncoder(BaseEncoder):
         return loaded
 
     def _fingerprint(self, model):
-        tower = model.model
-        layers, pooling = tower.resolve(self.layers, self.pooling)
-        weights = weights_digest(model, tower.network, tower.processor)
+        image_model = model.model
+        layers, pooling = image_model.resolve(self.layers, self.pooling)
+        weights = weights_digest(model, image_model.network, image_model.processor)
         return "image", weights, str(layers), pooling, int(self.normalize)
 
     def _prepare(self, model, batch):
@@ -191,7 +192,7 @@ class ImageEncoder(BaseEncoder):
         by_shape = {}
         for i, pixels in enumerate(batch):
             by_shape.setdefault(pixels.shape, []).append(i)
-        found = [None] * len(batch)
+        rows = [None] * len(batch)
         with model.lock:
             for positions in by_shape.values():
                 pixels = torch.stack([batch[i] for i in positions])
@@ -199,8 +200,8 @@ class ImageEncoder(BaseEncoder):
                 if self.normalize:
                     vectors = torch.nn.functional.normalize(vectors, dim=1)
                 for i, vector in zip(positions, vectors.cpu().numpy()):
-                    found[i] = vector
-        return np.stack(found)
+                    rows[i] = vector
+        return np.stack(rows)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,5 +1,7 @@
 """Pooled hidden states of any causal or masked language model of transformers."""
 
+from typing import Any
+
 import numpy as np
 
 from skicl._models._in_memory import weights_digest
@@ -120,20 +122,20 @@ class LanguageModelEncoder(BaseEncoder):
 
     def __init__(
         self,
-        model,
+        model: Any,
         *,
-        layers=-1,
-        pooling="mean",
-        revision=None,
-        prompt=None,
-        normalize=False,
-        max_length=None,
-        batch_size=32,
-        device=None,
-        dtype=None,
-        cache=None,
-        verbose=False,
-    ):
+        layers: Any = -1,
+        pooling: str = "mean",
+        revision: str | None = None,
+        prompt: str | None = None,
+        normalize: bool = False,
+        max_length: int | None = None,
+        batch_size: int = 32,
+        device: Any = None,
+        dtype: Any = None,
+        cache: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.layers = layers
         self.pooling = pooling
@@ -191,24 +193,9 @@ class LanguageModelEncoder(BaseEncoder):
 
 
 def longest_text(model, max_length):
-    """Most tokens of a text, special ones included.
+    """Most tokens of a text, special ones included, from the parameter `max_length`; None means no limit.
 
-    Parameters
-    ----------
-    model : LanguageModel
-        The model.
-    max_length : int or None
-        What the user gave.
-
-    Returns
-    -------
-    limit : int or None
-        None means no limit.
-
-    Raises
-    ------
-    ValueError
-        If the model has fewer positions than `max_length`, or the special tokens alone exceed it.
+    A ValueError if the model has fewer positions than `max_length`, or the special tokens alone exceed it.
     """
     if max_length is None:
         return model.limit
@@ -220,24 +207,10 @@ def longest_text(model, max_length):
 
 
 def text_tokens(model, texts, prompt, limit):
-    """Tokens of texts, and which of them count.
+    """For each text its tokens (list of int) and which of them count (list of bool), at most `limit` of them.
 
-    Parameters
-    ----------
-    model : LanguageModel
-        The model.
-    texts : list of str
-        The texts.
-    prompt : str or None
-        What stands before every text.
-    limit : int or None
-        Most tokens of a text.
-
-    Returns
-    -------
-    rows : list of pairs (ids, counted)
-        Lists of int and of bool. What every text begins with does not count in a causal model, unless there is
-        nothing else.
+    What every text begins with, special tokens and the prompt, does not count in a causal model, unless there is
+    nothing else.
     """
     prompt = prompt or ""
     rows = []
@@ -260,24 +233,7 @@ def text_tokens(model, texts, prompt, limit):
 
 
 def encode_tokens(loaded, rows, layers, pooling):
-    """Vectors of texts that stand alone.
-
-    Parameters
-    ----------
-    loaded : LoadedModel
-        Of a :class:`~skicl._models._language_model.LanguageModel`.
-    rows : list of pairs (ids, counted)
-        As :func:`text_tokens` returns them.
-    layers : int, float or list of these
-        Which layers to take.
-    pooling : str
-        How to pool.
-
-    Returns
-    -------
-    vectors : ndarray of shape (n_rows, n_features), dtype float32
-        In the order of the rows.
-    """
+    """Vectors (n_rows, n_features), float32, of texts that stand alone, from the rows of :func:`text_tokens`."""
     with loaded.lock:
         model = loaded.model
         device = model.network.device
@@ -290,26 +246,7 @@ def encode_tokens(loaded, rows, layers, pooling):
 
 
 def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
-    """All that the vector of a text that stands alone depends on.
-
-    Parameters
-    ----------
-    loaded : LoadedModel
-        Of a :class:`~skicl._models._language_model.LanguageModel`.
-    layers : int, float or list of these
-        Which layers are taken.
-    pooling : str
-        How they are pooled.
-    prompt : str or None
-        What stands before every text.
-    max_length : int or None
-        What the user gave.
-
-    Returns
-    -------
-    fingerprint : tuple of str, int and None
-        Equal for equal vectors.
-    """
+    """All that the vector of a text that stands alone depends on, as a tuple of str, int and None."""
     model = loaded.model
     digest = weights_digest(loaded, model.network, model.backend)
     numbers = resolve_layers(layers, model.n_layers)

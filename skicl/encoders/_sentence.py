@@ -2,6 +2,7 @@
 
 import os
 from contextlib import contextmanager
+from typing import Any
 
 from skicl._models._files import DEFAULT_MODEL, find_model, full_name
 from skicl._models._in_memory import LiveModel, weights_digest
@@ -102,19 +103,19 @@ class SentenceEncoder(BaseEncoder):
 
     def __init__(
         self,
-        model=DEFAULT_MODEL,
+        model: Any = DEFAULT_MODEL,
         *,
-        revision=None,
-        prompt=None,
-        truncate_dim=None,
-        normalize=False,
-        batch_size=64,
-        device=None,
-        max_length=None,
-        dtype=None,
-        cache=None,
-        verbose=False,
-    ):
+        revision: str | None = None,
+        prompt: str | None = None,
+        truncate_dim: int | None = None,
+        normalize: bool = False,
+        batch_size: int = 64,
+        device: Any = None,
+        max_length: int | None = None,
+        dtype: Any = None,
+        cache: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.revision = revision
         self.prompt = prompt
@@ -235,6 +236,7 @@ class SentenceEncoder(BaseEncoder):
                     model.model.max_seq_length = limit
 
     def _check_max_length(self, model):
+        """Refuse a `max_length` that is impossible with a SentenceTransformer."""
         network = model.transformers_model
         if network is None or not callable(model.tokenizer):
             raise ValueError("`max_length` has no meaning for this model, which has no limit. Set it to None.")
@@ -281,6 +283,7 @@ def open_model(folder, device, dtype, *, name=None):
 
 
 def _read_folder(folder, device, dtype):
+    """The SentenceTransformer in a folder."""
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype})
@@ -288,6 +291,7 @@ def _read_folder(folder, device, dtype):
 
 
 def _is_live(model):
+    """Whether a value is a model in memory: it encodes, and is not in a handle."""
     return not isinstance(model, str | os.PathLike | LiveModel) and callable(getattr(model, "encode", None))
 
 
@@ -306,6 +310,7 @@ SENTENCE_MODEL = ModelKind(
     fits=_is_sentence_transformer,
     network_of=lambda model: model,
     read=_read_folder,
+    by_name="a model",
     variable="model",
     full_name=full_name,
 )

@@ -19,6 +19,7 @@ def kind(**options):
     defaults = {
         "name": "linear",
         "in_memory": "a linear layer",
+        "by_name": "a model",
         "in_folder": "with a linear layer",
         "is_live": lambda value: isinstance(value, torch.nn.Linear),
         "wrap": Wrapped,

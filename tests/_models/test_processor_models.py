@@ -43,7 +43,7 @@ def test_models_are_checked(pair):
     for fine in (("name", "main", "bfloat16"), (handle, None, None)):
         KIND.check_parameters(*fine)
     for wrong, error, message in [
-        ((3, None, None), TypeError, r"`model` must be .* a pair \(network, processor\) of transformers, got 3"),
+        ((3, None, None), TypeError, r"`model` must be .* a pair \(network, processor\), got 3"),
         (("name", 3, None), TypeError, "`revision` must be a string or None, got 3"),
         ((handle, "main", None), ValueError, "`revision` applies to models of the hub only"),
         ((handle, None, "float16"), ValueError, r"`dtype`='float16' does not apply .* network\.to\(dtype\)"),

@@ -371,7 +371,7 @@ def test_what_does_not_change_a_vector_does_not_change_its_key(folders, tmp_path
         ({"dtype": "int8"}, ValueError, "`dtype` must be None or one of"),
         ({"device": "gpu"}, ValueError, "`device`='gpu' is not a device"),
         ({"cache": 3.5}, TypeError, "`cache` must be"),
-        ({"model": 3}, TypeError, "`model` must be the name or the path of a model or a pair"),
+        ({"model": 3}, TypeError, "`model` must be the name or the path of a model of transformers or a pair"),
         ({"model": "./absent"}, ValueError, "`model`='./absent' does not exist"),
     ],
 )
