@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 _SET_BY_EVERY_CALL = {"padding": None, "truncation": None}
 # How often something is tried that others may undo meanwhile.
 _TRIES = 5
-# What to say where the results of a model are NaN or infinite.
-NOT_FINITE = (
-    "The weights of the model may be damaged or have diverged in training, or numbers became too large for float16: "
-    "load the model again from a sound copy, and use dtype='float32' or 'bfloat16'."
-)
 
 _LOADED: dict[tuple, Any] = {}
 # Held while a model is looked up and loaded, so that no thread loads what another is loading.

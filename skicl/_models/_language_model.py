@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from copy import deepcopy
 from functools import cached_property
 from itertools import cycle, islice
@@ -53,7 +52,7 @@ class LanguageModel:
         :func:`~skicl.prompting._reading.shares_prefix` found out; None before.
     """
 
-    def __init__(self, network: Any, tokenizer: Any) -> None:
+    def __init__(self, network, tokenizer):
         _check_parts(network, tokenizer)
         if hasattr(network, "get_base_model"):  # adapters of peft
             network = network.get_base_model()
@@ -65,8 +64,7 @@ class LanguageModel:
         self.backend.no_truncation()
         self.prompt = None
         self.shares_past = self.shares_prefix = None
-        self._found: dict[tuple, Any] = {}
-        self._warned = False
+        self._found, self._warned = {}, False
 
     @cached_property
     def n_layers(self) -> int:
@@ -129,18 +127,32 @@ class LanguageModel:
         """Whether `network`, which has a head, returns logits only where it is asked for them."""
         return self._find(keeps_chosen_logits, network)
 
-    def _find(self, trial: Callable[..., Any], network: Any) -> Any:
-        """What a trial of three tokens finds out about a network, remembered."""
+    def _find(self, trial, network):
         key = trial, type(network)  # a head may be put on later
         if key not in self._found:
             self._found[key] = trial(network, self.some_tokens(3))
         return self._found[key]
 
-    def reads_on(self, network: Any, difference: Callable[[], float], allowed: float) -> bool:
-        """Whether `network` reads on from keys and values as if it read all at once; if not, one warning says so.
+    def reads_on(self, network, difference, allowed):
+        """Whether a network reads on from keys and values as if it read everything at once; if not, one warning.
 
-        ``difference()`` reads on, and returns how far the results are from those of reading all at once; `allowed` is
-        the most that rounding may make of it.
+        Parameters
+        ----------
+        network : transformers.PreTrainedModel
+            The one that `difference` tries out.
+        difference : callable
+            Without arguments. It reads on, and returns how far the results are from those of reading all at once.
+        allowed : float
+            Most that rounding may make of it.
+
+        Returns
+        -------
+        bool
+
+        Warns
+        -----
+        UserWarning
+            If it does not, once for this model.
         """
         reason = reason_against(difference, allowed)
         if reason is not None and not self._warned:

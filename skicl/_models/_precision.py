@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("float32", "bfloat16", "float16")
+# The end of a message about results of a network that are NaN or infinite.
+NOT_FINITE = (
+    "The weights of the model may be damaged or have diverged in training, or numbers became too large for float16: "
+    "load the model again from a sound copy, and use dtype='float32' or 'bfloat16'."
+)
 
 
 def check_dtype(dtype: Any, *, parameter: str = "dtype") -> None:

@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
-from skicl._models._in_memory import CHANGING, NOT_FINITE, LoadedModel, version_of
-from skicl._models._precision import check_dtype
+from skicl._models._in_memory import CHANGING, LoadedModel, version_of
+from skicl._models._precision import NOT_FINITE, check_dtype
 from skicl._progress import progress_bar
 from skicl._validation._environment import resolve_device, warn_user
 from skicl._validation._finite import check_finite

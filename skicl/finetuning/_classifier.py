@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import FittedState, check_loaded, exchange_fitted
-from skicl._models._in_memory import NOT_FINITE
+from skicl._models._precision import NOT_FINITE
 from skicl._validation._finite import check_finite
 from skicl._validation._labels import accuracy, check_one_label_a_row, read_all_labels
 from skicl._validation._scalars import check_choice, check_flag, check_integer, check_number, check_share, is_number
