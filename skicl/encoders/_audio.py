@@ -89,7 +89,7 @@ class AudioEncoder(BaseEncoder):
     proportion to its length, and are much faster on short ones.
 
     The base models of wav2vec 2.0 and HuBERT normalise over time in their first layer, so that zeros appended to a
-    recording would change its vector; data2vec and WavLM do not stand them either. With these, only recordings of
+    recording would change its vector; data2vec and WavLM do not tolerate them either. With these, only recordings of
     equal length are computed together. Whisper and the large models of wav2vec 2.0 and HuBERT have no such limit.
 
     Integer samples are divided by the largest of their range. Floats beyond 32 are refused: they are integers that

@@ -159,8 +159,8 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         -----
         UserWarning
             If items are too long for the model and were truncated; the message counts them. If the files of the model
-            have changed since ``fit``: the vectors are those of the new files, which what was fitted on the old ones
-            does not know.
+            have changed since ``fit``: the vectors come from the new files, and what was fitted on the old vectors does
+            not match them.
         """
         check_is_fitted(self, "n_features_out_")
         items, model = self._begin(X)

@@ -87,6 +87,7 @@ def _rgb(image):
     if image.mode.startswith("I;16"):
         from PIL import Image
 
+        # 65535, the largest of 16 bits, becomes 255.
         return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"its mode is {image.mode!r}, numbers without a defined range; convert it to 8 bits first.")

@@ -46,7 +46,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
 
     Takes what a :class:`~skicl.SentenceEncoder` or a :class:`~skicl.encoders.LanguageModelEncoder` takes: sentence
     encoders, masked and causal language models of transformers, with their pooling. This is what in-context learning
-    is compared with; it needs minutes where :class:`~skicl.TartClassifier` needs seconds.
+    should be compared with; it needs minutes where :class:`~skicl.TartClassifier` needs seconds.
 
     The weights of the model are shared with all encoders of the process and are never changed: what is trained is a
     copy. A pickle holds only what was learnt, and the name of the model.
@@ -76,7 +76,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
     patience : int, default=3
         Training stops when the loss of the held-out rows has not fallen for so many epochs; what was best is kept.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as in scikit-learn; classes that a dict does not name have 1.
+        Weights of the classes, as in scikit-learn; classes missing from a dict have weight 1.
     lora : LoRASettings or None, default=None
         Size and place of the adapters. None means the defaults of :class:`~skicl.finetuning.LoRASettings`; give
         ``LoRASettings()`` to search a grid over ``lora__rank``.

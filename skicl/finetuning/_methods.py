@@ -295,7 +295,7 @@ def _check_base(base, expected):
     number_format, checksum = _digest(base)
     if number_format == expected[0] and checksum != expected[1]:
         raise ValueError(
-            "`encoder` has other weights than when this classifier was fitted, so what was learnt does not fit to "
+            "`encoder` has other weights than when this classifier was fitted, so what was learnt does not match "
             "them. Restore the model, or fit again."
         )
 

@@ -62,7 +62,7 @@ class FolderStore:
 
     def find(self, keys):
         """The vectors (n_features,) that are here and undamaged, by key; the arrays cannot be changed."""
-        found, damaged, blocks = {}, [], set()
+        vectors, damaged, blocks = {}, [], set()
         with self._working("read from"), self._connected() as connection:
             for start in range(0, len(keys), KEYS_OF_A_QUERY):
                 asked = keys[start : start + KEYS_OF_A_QUERY]
@@ -73,7 +73,7 @@ class FolderStore:
                     if vector is None:
                         damaged.append((key,))
                     else:
-                        found[key] = vector
+                        vectors[key] = vector
                         blocks.add(number // ROWS_OF_A_BLOCK)
             self._note_use(connection, blocks)
             if damaged:
@@ -82,7 +82,7 @@ class FolderStore:
                     "again."
                 )
                 connection.executemany("DELETE FROM vectors WHERE key = ?", damaged)
-        return found
+        return vectors
 
     def put(self, keys, vectors):
         """Keep vectors (n_keys, n_features), float32, which are copied, and give up others where room is short."""

@@ -26,10 +26,10 @@ class MemoryStore:
     def find(self, keys):
         """The vectors (n_features,) that are here, by key; the arrays are not to be changed."""
         with self._mutex:
-            found = {key: self._vectors[key] for key in keys if key in self._vectors}
-            for key in found:
+            vectors = {key: self._vectors[key] for key in keys if key in self._vectors}
+            for key in vectors:
                 self._vectors.move_to_end(key)
-            return found
+            return vectors
 
     def put(self, keys, vectors):
         """Keep vectors (n_keys, n_features), which are copied, and give up others where room is short."""
