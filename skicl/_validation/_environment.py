@@ -6,8 +6,8 @@ from importlib import import_module
 
 from skicl._validation._wording import did_you_mean
 
-# Packages whose frames are not the user's.
-_LIBRARIES = {"skicl", "sklearn", "joblib"}
+# Packages whose frames are not the user's; contextlib calls what stands behind a `with`.
+_LIBRARIES = {"skicl", "sklearn", "joblib", "contextlib"}
 _FALLBACK = "Use device=None to take the best device present, or device='cpu'."
 
 

@@ -94,9 +94,9 @@ def check_choice(value, parameter, choices):
     )
 
 
-def check_flag(value, parameter):
-    """Refuse anything but True and False, and the integers that scikit-learn takes for them (``verbose=1``)."""
-    if not isinstance(value, bool | np.bool_ | Integral):
+def check_flag(value, parameter, *, exact=False):
+    """Refuse anything but True and False, and unless `exact` the integers that stand for them (``verbose=1``)."""
+    if not isinstance(value, bool | np.bool_ | Integral) or (exact and not isinstance(value, bool | np.bool_)):
         raise ValueError(f"`{parameter}` must be True or False, got {value!r}.")
 
 

@@ -75,3 +75,6 @@ def test_flags():
     for value in ("yes", None, 1.0):
         with pytest.raises(ValueError, match="`verbose` must be True or False, got"):
             check_flag(value, "verbose")
+    check_flag(np.True_, "normalize", exact=True)
+    with pytest.raises(ValueError, match="`normalize` must be True or False, got 1"):
+        check_flag(1, "normalize", exact=True)
