@@ -71,29 +71,13 @@ def resolve_device(device=None):
     return resolved
 
 
-def import_optional(module, *, extra):
-    """Import a module that an extra of the package installs.
+def import_optional(module, *, extra=None, needed="here", instead=""):
+    """Import a module that an extra of skicl installs, or (without one) the user; the error holds the install line.
 
-    Parameters
-    ----------
-    module : str
-        The dotted name of the module.
-    extra : str
-        The extra of skicl that brings the module.
+    It also says where the module is `needed` (``"for `as_frame=True`"``), and what can be done `instead`.
 
-    Returns
-    -------
-    module : module
-        The imported module.
+    An error inside an installed module is passed on as it is.
 
-    Raises
-    ------
-    ImportError
-        If the module is not installed; the message holds the install line. An error inside an installed module
-        is passed on as it is.
-
-    Examples
-    --------
     >>> from skicl._validation._environment import import_optional
     >>> import_optional("json", extra="offline").dumps([1])
     '[1]'
@@ -101,11 +85,13 @@ def import_optional(module, *, extra):
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        root = module.partition(".")[0]
-        if error.name is None or error.name.partition(".")[0] != root:
+        package = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
             raise
+        install = package if extra is None else f'"skicl[{extra}]"'
         raise ImportError(
-            f'The package {root!r} is needed here and is not installed. Install it with: pip install "skicl[{extra}]"'
+            f"The package {package!r} is needed {needed} and is not installed. Install it with: pip install {install}"
+            + (f". {instead}" if instead else "")
         ) from error
 
 

@@ -1,10 +1,10 @@
 """Estimators against each other: mean ranks, wins, paired tests, and one sentence of advice."""
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
+from skicl._validation._scalars import check_share
 from skicl.evaluation._advice import advise
 from skicl.evaluation._comparison import arrange, as_frame, mean_ranks, records_of
 from skicl.evaluation._paired import holm, paired, rank_test, unit_of
@@ -134,8 +134,7 @@ def compare(results, *, score="accuracy", k=None, alpha=0.05):
     >>> row["wins"], row["losses"], round(row["p_value"], 4)
     (8, 0, 0.0078)
     """
-    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < 1:
-        raise ValueError(f"`alpha` must be a number between 0 and 1, got {alpha!r}.")
+    check_share(alpha, "alpha")
     records = records_of(results)
     cells = arrange(records, score)
     if k is not None and k not in cells.sizes:

@@ -7,14 +7,15 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.utils import check_random_state
 
+from skicl._resampling import check_bootstrap, nested_counts
+from skicl._validation._environment import import_optional
 from skicl._validation._wording import did_you_mean
-from skicl.evaluation._contexts import check_count
 from skicl.evaluation._scores import is_loss
 
 _FIELDS = ("estimator", "dataset", "k", "repeat")  # where the score of a record stands
 
 
-def mean_scores(records, score="accuracy", *, n_draws=1000, level=0.95, random_state=0):
+def mean_scores(records, score="accuracy", *, n_bootstrap=1000, confidence_level=0.95, random_state=0):
     """Mean of a score over data sets and repeats, for each estimator and size of the context.
 
     Only like is compared with like: at each size the mean is over all data sets and repeats that any
@@ -29,9 +30,9 @@ def mean_scores(records, score="accuracy", *, n_draws=1000, level=0.95, random_s
         scores.
     score : str, default="accuracy"
         Field of the records to average.
-    n_draws : int, default=1000
+    n_bootstrap : int, default=1000
         Number of draws of the bootstrap.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Share of the draws between the ends of an interval.
     random_state : int, RandomState instance or None, default=0
         Seed of the draws.
@@ -69,11 +70,12 @@ def mean_scores(records, score="accuracy", *, n_draws=1000, level=0.95, random_s
     lr 8 3 0.70
     lr None 3 0.70
     """
+    check_bootstrap(n_bootstrap, confidence_level)
     cells = arrange(records, score)
-    return _summary(cells, cells.values, _draws(cells, n_draws, random_state), level)
+    return _summary(cells, cells.values, _counts(cells, n_bootstrap, random_state), confidence_level)
 
 
-def mean_ranks(records, score="accuracy", *, n_draws=1000, level=0.95, random_state=0):
+def mean_ranks(records, score="accuracy", *, n_bootstrap=1000, confidence_level=0.95, random_state=0):
     """Mean rank of each estimator among the others on the same context, with a bootstrap interval.
 
     For every data set, size and repeat the estimators are ranked by their score: 1 is the best, ties share
@@ -87,9 +89,9 @@ def mean_ranks(records, score="accuracy", *, n_draws=1000, level=0.95, random_st
     score : str, default="accuracy"
         Field to rank by. Of "log_loss", "brier", "ece" and of seconds the smallest is the best, of every other field
         the largest.
-    n_draws : int, default=1000
+    n_bootstrap : int, default=1000
         Number of draws of the bootstrap.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Share of the draws between the ends of an interval.
     random_state : int, RandomState instance or None, default=0
         Seed of the draws.
@@ -122,16 +124,26 @@ def mean_ranks(records, score="accuracy", *, n_draws=1000, level=0.95, random_st
     >>> [(row["estimator"], row["mean"]) for row in mean_ranks(records, "log_loss") if row["k"] == 8]
     [('lr', 1.5), ('knn', 3.0), ('lda', 1.5)]
     """
+    check_bootstrap(n_bootstrap, confidence_level)
     cells = arrange(records, score)
     ranks = np.full(cells.values.shape, np.nan)
     signed = cells.values if is_loss(score) else -cells.values
     for size in range(len(cells.sizes)):
         there = ~np.isnan(signed[:, :, size]).all(axis=(1, 2))
         ranks[there, :, size] = rankdata(signed[there, :, size], axis=0, nan_policy="omit")
-    return _summary(cells, ranks, _draws(cells, n_draws, random_state), level)
+    return _summary(cells, ranks, _counts(cells, n_bootstrap, random_state), confidence_level)
 
 
-def mean_differences(records, reference, score="accuracy", *, relative=False, n_draws=1000, level=0.95, random_state=0):
+def mean_differences(
+    records,
+    reference,
+    score="accuracy",
+    *,
+    relative=False,
+    n_bootstrap=1000,
+    confidence_level=0.95,
+    random_state=0,
+):
     """Mean difference of each estimator to a reference on the same contexts, with a bootstrap interval.
 
     How hard a data set is moves all estimators alike and cancels out: these intervals are much narrower than
@@ -148,9 +160,9 @@ def mean_differences(records, reference, score="accuracy", *, relative=False, n_
     relative : bool, default=False
         Divide the mean by that of the reference, instead of subtracting it. The mean over the sizes is then the
         ratio of the means over the sizes.
-    n_draws : int, default=1000
+    n_bootstrap : int, default=1000
         Number of draws of the bootstrap.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Share of the draws between the ends of an interval.
     random_state : int, RandomState instance or None, default=0
         Seed of the draws.
@@ -183,6 +195,7 @@ def mean_differences(records, reference, score="accuracy", *, relative=False, n_
     >>> print(row["estimator"], f"{row['mean']:.2f}, from {row['low']:.2f} to {row['high']:.2f}")
     knn 0.20, from 0.20 to 0.20
     """
+    check_bootstrap(n_bootstrap, confidence_level)
     cells = arrange(records, score)
     if reference not in cells.estimators:
         raise ValueError(
@@ -190,10 +203,10 @@ def mean_differences(records, reference, score="accuracy", *, relative=False, n_
             + did_you_mean(reference, cells.estimators)
         )
     at = cells.estimators.index(reference)
-    draws = _draws(cells, n_draws, random_state)
+    draws = _counts(cells, n_bootstrap, random_state)
     if relative:
-        return _summary(cells, cells.values, draws, level, divide_by=at)
-    return _summary(cells, cells.values - cells.values[at], draws, level)
+        return _summary(cells, cells.values, draws, confidence_level, divide_by=at)
+    return _summary(cells, cells.values - cells.values[at], draws, confidence_level)
 
 
 class Cells(NamedTuple):
@@ -247,13 +260,9 @@ def as_frame(rows):
     ImportError
         If pandas is not installed.
     """
-    try:
-        import pandas
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "pandas is needed for a frame and is not installed. Install it with: pip install pandas; the rows "
-            "themselves, a list of dicts, need nothing."
-        ) from error
+    pandas = import_optional(
+        "pandas", needed="for a frame", instead="The rows themselves, a list of dicts, need nothing."
+    )
     return pandas.DataFrame(rows)
 
 
@@ -294,23 +303,15 @@ def arrange(records, score):
     return Cells(estimators, datasets, sizes, np.where(incomplete, np.nan, values))
 
 
-def _draws(cells, n_draws, random_state):
-    """How often each data set and repeat is drawn, (n_draws, S, R); the first row is the data as they are."""
-    check_count("n_draws", n_draws)
-    rng = check_random_state(random_state)
+def _counts(cells, n_bootstrap, random_state):
+    """How often each data set and repeat is drawn, (1 + n_bootstrap, S, R); the first row is the data as they are."""
     n_sets, n_repeats = cells.values.shape[1], cells.values.shape[3]
-    sets = rng.randint(n_sets, size=(n_draws, n_sets, 1))
-    repeats = rng.randint(n_repeats, size=(n_draws, n_sets, n_repeats))
-    counts = np.zeros((n_draws + 1, n_sets, n_repeats))
-    counts[0] = 1
-    np.add.at(counts, (np.arange(1, n_draws + 1)[:, None, None], sets, repeats), 1)
-    return counts
+    drawn = nested_counts(n_sets, n_repeats, n_bootstrap, check_random_state(random_state))
+    return np.concatenate([np.ones((1, n_sets, n_repeats)), drawn])
 
 
-def _summary(cells, values, counts, level, divide_by=None):
+def _summary(cells, values, counts, confidence_level, divide_by=None):
     """Records of the means of values (E, S, K, R) and of their intervals."""
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
-        raise ValueError(f"`level` must be a number between 0 and 1, got {level!r}.")
     there = ~np.isnan(values)
     total = np.einsum("dsr,eskr->dek", counts, np.where(there, values, 0.0))
     weight = np.einsum("dsr,eskr->dek", counts, there.astype(float))
@@ -325,7 +326,7 @@ def _summary(cells, values, counts, level, divide_by=None):
     for e, estimator in enumerate(cells.estimators):
         for size, k in enumerate([*cells.sizes, None]):
             if not np.isnan(means[0, e, size]):
-                low, high = np.nanquantile(means[1:, e, size], [(1 - level) / 2, (1 + level) / 2])
+                low, high = np.nanquantile(means[1:, e, size], [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
                 interval = {"mean": float(means[0, e, size]), "low": float(low), "high": float(high)}
                 summary.append({"estimator": estimator, "k": k, "n_datasets": int(n_datasets[e, size]), **interval})
     return summary

@@ -1,11 +1,10 @@
 """Which rows a few-shot experiment uses: contexts that grow, rows without a label, queries."""
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.utils import check_random_state
 
 from skicl._validation._labels import read_all_labels
+from skicl._validation._scalars import check_integer
 
 
 def nested_contexts(y, k, n_repeats=5, random_state=0, *, min_per_class=1, stratify=True):
@@ -54,8 +53,8 @@ def nested_contexts(y, k, n_repeats=5, random_state=0, *, min_per_class=1, strat
     >>> bool((contexts[0][4][:2] == contexts[0][2]).all())
     True
     """
-    check_count("n_repeats", n_repeats)
-    check_count("min_per_class", min_per_class)
+    check_integer(n_repeats, "n_repeats")
+    check_integer(min_per_class, "min_per_class")
     asked = np.atleast_1d(k)
     if asked.ndim != 1 or asked.size == 0 or asked.dtype.kind not in "iu" or asked.min() < 1:
         raise ValueError(f"`k` must be one or more sizes of at least 1, got {k!r}.")
@@ -141,24 +140,8 @@ def drawn_queries(n_test, n_queries, n_repeats, random_state):
     """
     if n_queries is None:
         return [np.arange(n_test)] * n_repeats
-    check_count("n_queries", n_queries)
+    check_integer(n_queries, "n_queries")
     seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)
     # The second number keeps the queries independent of the context, which uses the seed alone.
     drawn = [np.random.default_rng([seed, 1]).permutation(n_test)[:n_queries] for seed in seeds]
     return [np.sort(rows) for rows in drawn]
-
-
-def check_count(name, value, smallest=1):
-    """Refuse what is not a whole number of at least `smallest`.
-
-    Parameters
-    ----------
-    name : str
-        The parameter, for the message.
-    value : object
-        What was given.
-    smallest : int, default=1
-        Smallest valid value.
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < smallest:
-        raise ValueError(f"`{name}` must be an integer of at least {smallest}, got {value!r}.")

@@ -35,7 +35,7 @@ class FewShotCurveDisplay:
         ``low`` and ``high`` of the interval and ``n_datasets``, arrays of equal length. NaN ends are not drawn.
     reference : str or None, default=None
         The estimator to which the intervals are distances.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Share of the draws of the bootstrap between the ends of an interval.
 
     Attributes
@@ -66,10 +66,10 @@ class FewShotCurveDisplay:
     (['accuracy', 'neg_log_loss'], ['lr', 'nb'])
     """
 
-    def __init__(self, scores, *, reference=None, level=0.95):
+    def __init__(self, scores, *, reference=None, confidence_level=0.95):
         self.scores = scores
         self.reference = reference
-        self.level = level
+        self.confidence_level = confidence_level
 
     @classmethod
     def from_estimators(
@@ -149,8 +149,8 @@ class FewShotCurveDisplay:
         *,
         score=None,
         reference=None,
-        level=0.95,
-        n_draws=1000,
+        confidence_level=0.95,
+        n_bootstrap=1000,
         names=None,
         styles=None,
         bands=None,
@@ -166,9 +166,9 @@ class FewShotCurveDisplay:
             Fields to draw, each in axes of its own. None: accuracy and log-loss, as far as they were recorded.
         reference : str, default=None
             The estimator to which intervals are distances. None: intervals of the means.
-        level : float, default=0.95
+        confidence_level : float, default=0.95
             Share of the draws of the bootstrap between the ends of an interval.
-        n_draws : int, default=1000
+        n_bootstrap : int, default=1000
             Number of these draws.
         names : dict of {str: str}, default=None
             What to call the estimators. It also says which are drawn, and in which order of the legend. None: all, as
@@ -201,13 +201,15 @@ class FewShotCurveDisplay:
             if unknown:
                 raise ValueError(f"`{parameter}`: no record is of {unknown[0]!r}; there are {', '.join(known)}.")
         shown = list(known if names is None else names)
-        scores = {one: _lines(records, one, shown, reference, level, n_draws) for one in score}
+        scores = {one: _lines(records, one, shown, reference, confidence_level, n_bootstrap) for one in score}
         without = [one for one, lines in scores.items() if not lines]
         if without:
             raise ValueError(
                 f"`score`: nobody has {without[0]!r} on all contexts of a size, so there is no line to draw."
             )
-        return cls(scores, reference=reference, level=level).plot(ax=ax, names=names, styles=styles, bands=bands)
+        return cls(scores, reference=reference, confidence_level=confidence_level).plot(
+            ax=ax, names=names, styles=styles, bands=bands
+        )
 
     def plot(self, ax=None, *, names=None, styles=None, bands=None):
         """Draw the curves over a logarithmic axis of the number of labelled rows.
@@ -246,7 +248,12 @@ class FewShotCurveDisplay:
         }
         if self.reference is not None:
             called = (names or {}).get(self.reference, self.reference)
-            _note(self.axes_[0], 0.03, "bottom", f"bands: {self.level:.0%} interval of the\ndistance to {called}")
+            _note(
+                self.axes_[0],
+                0.03,
+                "bottom",
+                f"bands: {self.confidence_level:.0%} interval of the\ndistance to {called}",
+            )
         handles = list(self.lines_[next(iter(self.scores))].values())
         if n_scores == 1:
             self.axes_[0].legend(handles=handles, frameon=False)
@@ -304,13 +311,15 @@ def _spread_out(sizes, apart=1.25):
     return shown
 
 
-def _lines(records, score, estimators, reference, level, n_draws):
+def _lines(records, score, estimators, reference, confidence_level, n_bootstrap):
     """Sizes, means and intervals of each estimator; losses as they are."""
     sign = -1 if score.startswith("neg_") else 1
-    means = _by_estimator(mean_scores(records, score, n_draws=n_draws, level=level))
+    means = _by_estimator(mean_scores(records, score, n_bootstrap=n_bootstrap, confidence_level=confidence_level))
     distances = None
     if reference is not None:
-        distances = _by_estimator(mean_differences(records, reference, score, n_draws=n_draws, level=level))
+        distances = _by_estimator(
+            mean_differences(records, reference, score, n_bootstrap=n_bootstrap, confidence_level=confidence_level)
+        )
     lines = {}
     for key in (key for key in estimators if key in means):
         rows = means[key]

@@ -1,15 +1,16 @@
 """Few-shot learning curves of classifiers: the same nested contexts for all, resumable."""
 
 from collections.abc import Mapping
-from numbers import Integral, Real
 from time import perf_counter
 
 import numpy as np
 from sklearn.base import clone
 
+from skicl._progress import progress_bar
 from skicl._validation._labels import read_all_labels
 from skicl._validation._rows import count_rows, take_rows
-from skicl.evaluation._contexts import check_count, drawn_queries, nested_contexts, orders_of_rows
+from skicl._validation._scalars import check_integer, check_share, is_integer
+from skicl.evaluation._contexts import drawn_queries, nested_contexts, orders_of_rows
 from skicl.evaluation._curve import FewShotCurve
 from skicl.evaluation._results import ResultsFile
 from skicl.evaluation._rows import EncodedRows, check_encoder, describe_encoder, fingerprint
@@ -157,7 +158,7 @@ def few_shot_curve(
     recorded = _recorded(file, dataset, task)
     source = _Source(X, y, X if X_test is None else X_test, y if y_test is None else y_test, encoder, raw)
     records = []
-    with _bar(plan.n_contexts * len(estimators), verbose) as bar:
+    with progress_bar(plan.n_contexts * len(estimators), "few_shot_curve", verbose, unit="fit", unasked=False) as bar:
         for size, repeat, rows, others, queries in plan:
             for name, estimator in estimators.items():
                 if (name, size, repeat) not in recorded:
@@ -183,10 +184,10 @@ class _Plan:
 
     def __init__(self, y, y_test, k, n_repeats, test_size, min_per_class, stratify, n_queries, n_unlabelled, seed):
         n_kept = 0 if y_test is not None else int(np.ceil(test_size * len(y)))
-        check_count("n_repeats", n_repeats)
+        check_integer(n_repeats, "n_repeats")
         self.orders = orders_of_rows(y, n_repeats, seed, stratify)
         self.limit = len(y) - n_kept
-        sizes = [size for size in np.atleast_1d(k).tolist() if not _is_count(size) or size <= self.limit]
+        sizes = [size for size in np.atleast_1d(k).tolist() if not is_integer(size) or size <= self.limit]
         if not sizes:
             raise ValueError(
                 f"`k`: no size fits, {len(y)} rows leave {self.limit} for contexts if a share of {test_size} is kept "
@@ -262,12 +263,6 @@ def _task(X, y, X_test, y_test, plan, random_state, encoder):
     return fingerprint(*parts, settings, *([marks] if marks else []))
 
 
-def _bar(total, verbose):
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, desc="few_shot_curve", unit="fit", disable=not verbose)
-
-
 def _recorded(file, dataset, task):
     """Records of this data set in the file, by estimator, size and repeat."""
     same = [record for record in file.records if record["dataset"] == dataset]
@@ -278,10 +273,6 @@ def _recorded(file, dataset, task):
             "another file."
         )
     return {(record["estimator"], record["k"], record["repeat"]): record for record in same}
-
-
-def _is_count(size):
-    return isinstance(size, Integral) and not isinstance(size, bool)
 
 
 def _check_estimators(estimators, raw):
@@ -314,12 +305,10 @@ def _checked_classes(name, y):
 def _check_settings(random_state, n_unlabelled, test_size, n_queries, dataset):
     if not isinstance(dataset, str):
         raise TypeError(f"`dataset` must be a str, under which records are found again, got {dataset!r}.")
-    check_count("n_unlabelled", n_unlabelled, smallest=0)
-    if n_queries is not None:
-        check_count("n_queries", n_queries)
-    if not isinstance(test_size, Real) or not 0 < test_size < 1:
-        raise ValueError(f"`test_size` must be a share between 0 and 1, got {test_size!r}.")
-    if isinstance(random_state, bool) or not isinstance(random_state, Integral):
+    check_integer(n_unlabelled, "n_unlabelled", least=0)
+    check_integer(n_queries, "n_queries", optional=True)
+    check_share(test_size, "test_size")
+    if not is_integer(random_state):
         raise ValueError(f"`random_state` must be an integer, so that a run can continue, got {random_state!r}.")
 
 

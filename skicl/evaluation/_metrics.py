@@ -1,12 +1,12 @@
 """Metrics of multi-class probabilities: expected calibration error and Brier score."""
 
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_array
 
 from skicl._validation._labels import read_all_labels
+from skicl._validation._scalars import check_integer
 from skicl._validation._wording import did_you_mean
 
 _SUM_TOLERANCE = 1e-3  # float16 and float32 softmaxes over hundreds of classes stay well within it
@@ -132,8 +132,7 @@ def confidence_bins(y_true, y_prob, *, n_bins, strategy, labels):
     ConfidenceBins
         Of each bin that holds a row.
     """
-    if isinstance(n_bins, bool) or not isinstance(n_bins, Integral) or n_bins < 1:
-        raise ValueError(f"`n_bins` must be an integer of at least 1, got {n_bins!r}.")
+    check_integer(n_bins, "n_bins")
     if strategy not in ("uniform", "quantile"):
         raise ValueError(
             f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}."

@@ -47,7 +47,7 @@ def test_bounds_are_allowed_or_not(kind):
         ({"above": 2}, "above 2"),
         ({"below": 2}, "below 2"),
         ({"least": 3, "below": 5}, "of at least 3 and below 5"),
-        ({"above": 0, "most": 1}, "above 0 and of at most 1"),
+        ({"above": 0, "most": 1}, "above 0 and at most 1"),
     ]:
         with pytest.raises(ValueError, match=f"`rate` must be a number {words}, got"):
             check_number(value, "rate", **bounds)

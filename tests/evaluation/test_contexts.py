@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skicl.evaluation import nested_contexts
-from skicl.evaluation._contexts import check_count, drawn_queries, orders_of_rows
+from skicl.evaluation._contexts import drawn_queries, orders_of_rows
 
 
 class TestNestedContexts:
@@ -127,6 +127,7 @@ class TestOrdersAndQueries:
 
     @pytest.mark.parametrize("value", [True, 1.0, "1", -1, None])
     def test_counts_are_whole_numbers(self, value):
-        with pytest.raises(ValueError, match="`n_rows` must be an integer of at least 0, got"):
-            check_count("n_rows", value, smallest=0)
-        check_count("n_rows", np.int64(0), smallest=0)
+        for name in ("n_repeats", "min_per_class"):
+            with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1, got"):
+                nested_contexts(["a", "b"], 2, **{"n_repeats": 1, name: value})
+        nested_contexts(["a", "b"], 2, np.int64(1))

@@ -464,7 +464,7 @@ class TestQueriesOutOfTheSameRows:
         with pytest.raises(ValueError, match="`X_test` and `y_test` belong together"):
             few_shot_curve(estimators, X, y, X_test=X_test)
         for wrong in (0, 1, "half"):
-            with pytest.raises(ValueError, match="`test_size` must be a share between 0 and 1"):
+            with pytest.raises(ValueError, match="`test_size` must be a number above 0 and below 1"):
                 few_shot_curve(estimators, X, y, test_size=wrong)
 
 

@@ -157,7 +157,7 @@ class ImplicitPatternDisplay:
         return cls.from_results(study, kind=kind, ax=ax)
 
     @classmethod
-    def from_results(cls, results, *, kind="scatter", level=0.95, n_draws=1000, names=None, ax=None):
+    def from_results(cls, results, *, kind="scatter", confidence_level=0.95, n_bootstrap=1000, names=None, ax=None):
         """Draw what :func:`implicit_pattern_study` returned.
 
         Parameters
@@ -166,9 +166,9 @@ class ImplicitPatternDisplay:
             Study, or its records with those of its curves, of one or more tasks.
         kind : {"scatter", "curves"}, default="scatter"
             What is drawn.
-        level : float, default=0.95
+        confidence_level : float, default=0.95
             Share of the draws of the bootstrap between the ends of an interval.
-        n_draws : int, default=1000
+        n_bootstrap : int, default=1000
             Number of these draws.
         names : dict of {str: str}, default=None
             What to call the estimators; also which are drawn, and in which order. None: all, as they are recorded.
@@ -187,9 +187,9 @@ class ImplicitPatternDisplay:
         _check_kind(kind)
         study = results if isinstance(results, ImplicitPatternStudy) else ImplicitPatternStudy(results)
         if kind == "curves":
-            rows = study.curve_summary(level=level, n_draws=n_draws)
+            rows = study.curve_summary(confidence_level=confidence_level, n_bootstrap=n_bootstrap)
         else:
-            rows = study.summary(level=level, n_draws=n_draws)
+            rows = study.summary(confidence_level=confidence_level, n_bootstrap=n_bootstrap)
         if not rows:
             raise ValueError(f"`results` holds nothing to draw with `kind`={kind!r}; it has {study!r}.")
         known = {row["estimator"] for row in rows}

@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
+from skicl._validation._scalars import is_number
+
 # As in the log-loss of few_shot_curve: certain and wrong costs a finite amount.
 _SMALLEST = 1e-15
 
@@ -98,7 +100,7 @@ def _read_curve(name, curve):
             f"`curves`: {name!r} needs a pair of a parameter and a list of its values, such as "
             f"('epochs', [1, 2, 4]), got {curve!r}."
         )
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+    if not all(map(is_number, values)):
         raise ValueError(f"`curves`: the values of {curve[0]!r} for {name!r} must be numbers, got {values!r}.")
     return curve[0], tuple(values)
 

@@ -1,12 +1,10 @@
 """What an implicit-pattern study returns: its records, means with bootstrap intervals, and the points of its curves."""
 
-from numbers import Real
-
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skicl._resampling import check_bootstrap, interval, resampled_shares
 from skicl.evaluation._comparison import as_frame
-from skicl.evaluation._contexts import check_count
 
 MEASURES = ("accuracy_pattern", "accuracy_conflict", "accuracy_neutral", "shortcut_rate")
 LOSSES = ("train_log_loss", "validation_log_loss")
@@ -74,7 +72,7 @@ class ImplicitPatternStudy:
         """
         return as_frame([*self.records, *self.curves])
 
-    def summary(self, *, level=0.95, n_draws=1000, random_state=0):
+    def summary(self, *, confidence_level=0.95, n_bootstrap=1000, random_state=0):
         """Means over repeats, with bootstrap intervals.
 
         Each draw of the bootstrap draws repeats, and within each the test problems. All estimators meet the same
@@ -83,9 +81,9 @@ class ImplicitPatternStudy:
 
         Parameters
         ----------
-        level : float, default=0.95
+        confidence_level : float, default=0.95
             Share of the draws between the ends of an interval.
-        n_draws : int, default=1000
+        n_bootstrap : int, default=1000
             Number of draws.
         random_state : int, RandomState instance or None, default=0
             Of the draws.
@@ -101,16 +99,18 @@ class ImplicitPatternStudy:
         ValueError
             If a parameter is not valid.
         """
-        return _summarised(self.records, ("dataset", "k", "estimator"), MEASURES, level, n_draws, random_state)
+        return _summarised(
+            self.records, ("dataset", "k", "estimator"), MEASURES, confidence_level, n_bootstrap, random_state
+        )
 
-    def curve_summary(self, *, level=0.95, n_draws=1000, random_state=0):
+    def curve_summary(self, *, confidence_level=0.95, n_bootstrap=1000, random_state=0):
         """Points of the curves: means over repeats, with bootstrap intervals.
 
         Parameters
         ----------
-        level : float, default=0.95
+        confidence_level : float, default=0.95
             Share of the draws between the ends of an interval.
-        n_draws : int, default=1000
+        n_bootstrap : int, default=1000
             Number of draws.
         random_state : int, RandomState instance or None, default=0
             Of the draws.
@@ -127,7 +127,7 @@ class ImplicitPatternStudy:
             If a parameter is not valid.
         """
         place = ("dataset", "k", "estimator", "curve", "value")
-        return _summarised(self.curves, place, (*MEASURES, *LOSSES), level, n_draws, random_state)
+        return _summarised(self.curves, place, (*MEASURES, *LOSSES), confidence_level, n_bootstrap, random_state)
 
     def __len__(self):
         return len(self.records)
@@ -149,11 +149,9 @@ class ImplicitPatternStudy:
         )
 
 
-def _summarised(records, place, measures, level, n_draws, random_state):
+def _summarised(records, place, measures, confidence_level, n_bootstrap, random_state):
     """Rows for every place and measure."""
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
-        raise ValueError(f"`level` must be a number between 0 and 1, got {level!r}.")
-    check_count("n_draws", n_draws)
+    check_bootstrap(n_bootstrap, confidence_level)
     rng = check_random_state(random_state)
     groups = {}
     for record in records:
@@ -163,20 +161,8 @@ def _summarised(records, place, measures, level, n_draws, random_state):
         n_items = np.array([record["n_queries"] for record in group])
         for measure in measures:
             values = np.array([record[measure] for record in group], dtype=float)
-            means = _bootstrap(values, n_items if measure in MEASURES else None, n_draws, rng)
-            low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+            means = resampled_shares(values, n_items if measure in MEASURES else None, n_bootstrap, rng)
+            low, high = interval(means, confidence_level)
             numbers = {"mean": float(values.mean()), "low": float(low), "high": float(high), "n_repeats": len(group)}
             rows.append(dict(zip(place, at)) | {"measure": measure} | numbers)
     return rows
-
-
-def _bootstrap(values, n_items, n_draws, rng):
-    """Means (n_draws,) of redrawn repeats; shares are redrawn too.
-
-    Of n items of which a share is right, n draws with replacement hold a binomial number of right ones: this is the
-    bootstrap over items, without the items.
-    """
-    drawn = rng.randint(len(values), size=(n_draws, len(values)))
-    if n_items is None:
-        return values[drawn].mean(axis=1)
-    return (rng.binomial(n_items[drawn], values[drawn]) / n_items[drawn]).mean(axis=1)

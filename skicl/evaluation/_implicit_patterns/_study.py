@@ -1,11 +1,9 @@
 """implicit_pattern_study: who takes the shortcut, on the same problems, with settings chosen before the test."""
 
-from numbers import Integral
-
 import numpy as np
 
-from skicl._validation._wording import did_you_mean
-from skicl.evaluation._contexts import check_count
+from skicl._progress import progress_bar
+from skicl._validation._scalars import check_choice, check_integer, is_integer
 from skicl.evaluation._implicit_patterns._learners import answers, choose, fitted, read_learners, scores_of_tests
 from skicl.evaluation._implicit_patterns._results import ImplicitPatternStudy
 from skicl.evaluation._implicit_patterns._splits import VARIANTS, draw_splits, is_template
@@ -143,7 +141,13 @@ def implicit_pattern_study(
     digest = fingerprint(first.train.texts, first.validation.texts, *(part.texts for part in first.tests.values()))
     recorded = _recorded(file, task, digest, n_train)
     records = []
-    with _bar(n_repeats * sum(learner.n_fits for learner in learners), verbose) as bar:
+    with progress_bar(
+        n_repeats * sum(learner.n_fits for learner in learners),
+        "implicit_pattern_study",
+        verbose,
+        unit="fit",
+        unasked=False,
+    ) as bar:
         for repeat, seed in enumerate(seeds):
             run = _Repeat(recipe, repeat, seed, {"dataset": task, "task": digest, "k": n_train}, file, recorded, bar)
             for learner in learners:
@@ -233,12 +237,6 @@ class _Repeat:
         self.recorded[key] = record
 
 
-def _bar(total, verbose):
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, desc="implicit_pattern_study", unit="fit", disable=not verbose)
-
-
 def _recorded(file, task, digest, n_train):
     """Records of this task and number of problems in the file, by estimator, repeat and place on a curve."""
     same = [record for record in file.records if (record["dataset"], record["k"]) == (task, n_train)]
@@ -255,13 +253,9 @@ def _recorded(file, task, digest, n_train):
 
 def _check(train_variant, template, random_state, **counts):
     for name, count in counts.items():
-        check_count(name, count)
-    if train_variant not in VARIANTS:
-        raise ValueError(
-            f"`train_variant` must be one of {', '.join(map(repr, VARIANTS))}, got {train_variant!r}."
-            + did_you_mean(train_variant, VARIANTS)
-        )
-    if isinstance(random_state, bool) or not isinstance(random_state, Integral) or random_state < 0:
+        check_integer(count, name)
+    check_choice(train_variant, "train_variant", VARIANTS)
+    if not is_integer(random_state) or random_state < 0:
         raise ValueError(
             f"`random_state` must be an integer, not below 0, so that a run can continue, got {random_state!r}."
         )

@@ -267,7 +267,7 @@ def test_as_frame():
 
 def test_as_frame_without_pandas_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"`as_frame=True` needs pandas.*pip install pandas"):
+    with pytest.raises(ImportError, match=r"'pandas' is needed for `as_frame=True`.*pip install pandas"):
         make_implicit_pattern("parity", 5, as_frame=True)
 
 
