@@ -71,7 +71,15 @@ CODE_LINES_OF_A_FILE = 350
 CODE_LINES_OF_A_FUNCTION = 60
 
 # Tests of the project as a whole; every other test file is named after the module that it tests.
-WHOLE_PROJECT = {"test_deprecations", "test_docs", "test_import", "test_packaging", "test_public_api", "test_structure"}
+WHOLE_PROJECT = {
+    "test_contributing",
+    "test_deprecations",
+    "test_docs",
+    "test_import",
+    "test_packaging",
+    "test_public_api",
+    "test_structure",
+}
 WHOLE_PROJECT |= {"test_mixed_modality", "test_public_sets", "test_text_classifiers", "test_text_transformers"}
 # Folders of tests that mirror no package: of the examples, and one file for each kind of fault, over all estimators.
 NO_MIRRORS = {"batteries", "examples"}
