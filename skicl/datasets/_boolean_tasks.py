@@ -26,8 +26,16 @@ CELLS_AT_A_TIME = 2**22
 
 
 def make_boolean_function(
-    kind, n_tasks=100, n_points=64, n_features=6, *, n_literals=3, n_terms=2, balanced=True, random_state=None
-):
+    kind: str,
+    n_tasks: int = 100,
+    n_points: int = 64,
+    n_features: int = 6,
+    *,
+    n_literals: int = 3,
+    n_terms: int = 2,
+    balanced: bool = True,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Generate tasks of learning a Boolean function of bits from examples.
 
     The function classes are those of Bhattamishra et al. [1]_. They range from what a few well-chosen examples

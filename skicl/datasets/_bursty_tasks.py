@@ -11,20 +11,20 @@ CONDITIONS = ("train", "novel", "absent", "swapped")
 
 
 def make_bursty_classification(
-    n_tasks=100,
-    n_pairs=8,
-    n_features=32,
+    n_tasks: int = 100,
+    n_pairs: int = 8,
+    n_features: int = 32,
     *,
-    n_classes=64,
-    n_labels=16,
-    burstiness=2,
-    p_bursty=1.0,
-    zipf=0.0,
-    noise=0.5,
-    condition="train",
-    like=None,
-    random_state=None,
-):
+    n_classes: int = 64,
+    n_labels: int = 16,
+    burstiness: int = 2,
+    p_bursty: float = 1.0,
+    zipf: float = 0.0,
+    noise: float = 0.5,
+    condition: str = "train",
+    like: Bunch | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Generate sequences of labelled items whose last item can be labelled from context or from memory.
 
     Every class has a mean and a label for good. In a bursty sequence the last item, the query, belongs to a class that

@@ -1,6 +1,6 @@
 """make_graph_traces: walks on a graph whose nodes go by words that have nothing to do with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,15 @@ WORDS = (
 ).split()
 
 
-def make_graph_traces(n_tasks=100, n_points=200, *, graph="grid", size=4, words=None, random_state=None):
+def make_graph_traces(
+    n_tasks: int = 100,
+    n_points: int = 200,
+    *,
+    graph: str = "grid",
+    size: int = 4,
+    words: Sequence | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Generate random walks on a graph, written as sequences of words.
 
     In every task the nodes of the graph get words at random, and a walk is written down. Nothing but the sequence

@@ -14,16 +14,16 @@ NEGLIGIBLE = 1e-10
 
 
 def make_linear_tasks(
-    n_tasks=100,
-    n_points=41,
-    n_features=8,
+    n_tasks: int = 100,
+    n_points: int = 41,
+    n_features: int = 8,
     *,
-    noise=0.1,
-    weight_scale=1.0,
-    n_distinct=None,
-    condition_number=1.0,
-    random_state=None,
-):
+    noise: float = 0.1,
+    weight_scale: float = 1.0,
+    n_distinct: int | None = None,
+    condition_number: float = 1.0,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Generate tasks of linear regression, each with weights of its own.
 
     In every task ``y = X @ w + noise * e``, with Gaussian rows, weights and noise. The first points serve as the

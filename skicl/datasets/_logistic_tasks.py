@@ -14,7 +14,14 @@ from skicl.datasets._logistic_posterior import posterior_draws
 TRIPLES_AT_A_TIME = 4_000_000
 
 
-def make_logistic_tasks(n_tasks=100, n_points=64, n_features=8, *, scale=10.0, random_state=None):
+def make_logistic_tasks(
+    n_tasks: int = 100,
+    n_points: int = 64,
+    n_features: int = 8,
+    *,
+    scale: float = 10.0,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Generate tasks of logistic regression, each with weights of its own.
 
     In every task rows and weights are standard normal, and the label is 1 with the probability

@@ -3,6 +3,7 @@
 import csv
 import io
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -15,7 +16,7 @@ _TEXT_COLUMN = "message"
 _LABEL_COLUMN = "label"
 
 
-def load_support_messages(*, return_X_y=False, as_frame=False):
+def load_support_messages(*, return_X_y: bool = False, as_frame: bool = False) -> Bunch | tuple:
     """Load the support messages: short customer messages in eight intents.
 
     The messages were written for this project. They are addressed to one imaginary online shop for coffee and
@@ -87,9 +88,9 @@ def load_support_messages(*, return_X_y=False, as_frame=False):
     """
     _check_bool(return_X_y, "return_X_y")
     _check_bool(as_frame, "as_frame")
-    pandas = (
-        import_optional("pandas", needed="for `as_frame=True`", instead="Or use as_frame=False.") if as_frame else None
-    )
+    pandas: Any = None
+    if as_frame:
+        pandas = import_optional("pandas", needed="for `as_frame=True`", instead="Or use as_frame=False.")
 
     rows = list(csv.DictReader(io.StringIO(_read(_DATA_FILE))))
     data = np.array([row[_TEXT_COLUMN] for row in rows], dtype=object)

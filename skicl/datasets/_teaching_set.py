@@ -1,5 +1,7 @@
 """teaching_set: the fewest labelled points that leave one conjunction, or one disjunction, and no other."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -8,7 +10,9 @@ from skicl._validation._scalars import check_choice
 KINDS = ("conjunction", "disjunction")
 
 
-def teaching_set(kind, function, *, random_state=None):
+def teaching_set(
+    kind: str, function: Any, *, random_state: int | np.random.RandomState | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Make the fewest labelled points that tell a conjunction, or a disjunction, from all others.
 
     Random points leave many functions possible for a long time; a teacher who knows the function needs few [1]_. A

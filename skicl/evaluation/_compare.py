@@ -1,6 +1,7 @@
 """Estimators against each other: mean ranks, wins, paired tests, and one sentence of advice."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Comparison:
     pairs: list
     advice: str
 
-    def frame(self):
+    def frame(self) -> Any:
         """The pairs as a frame, one row each.
 
         Returns
@@ -72,7 +73,7 @@ class Comparison:
         return "\n".join([f"Comparison by {self.score}{size} over {self.unit}", *ranks, self.advice])
 
 
-def compare(results, *, score="accuracy", k=None, alpha=0.05):
+def compare(results: Any, *, score: str = "accuracy", k: int | None = None, alpha: float = 0.05) -> Comparison:
     """Compare estimators on the same contexts: ranks, wins, paired tests, advice.
 
     With several data sets these are the units: a data set counts once, with its mean over repeats and sizes, and the

@@ -1,7 +1,7 @@
 """Estimators side by side over many data sets: means, mean ranks and mean differences, with bootstrap intervals."""
 
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
@@ -15,7 +15,14 @@ from skicl.evaluation._scores import is_loss
 _FIELDS = ("estimator", "dataset", "k", "repeat")  # where the score of a record stands
 
 
-def mean_scores(records, score="accuracy", *, n_bootstrap=1000, confidence_level=0.95, random_state=0):
+def mean_scores(
+    records: Any,
+    score: str = "accuracy",
+    *,
+    n_bootstrap: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> list[dict]:
     """Mean of a score over data sets and repeats, for each estimator and size of the context.
 
     Only like is compared with like: at each size the mean is over all data sets and repeats that any
@@ -75,7 +82,14 @@ def mean_scores(records, score="accuracy", *, n_bootstrap=1000, confidence_level
     return _summary(cells, cells.values, _counts(cells, n_bootstrap, random_state), confidence_level)
 
 
-def mean_ranks(records, score="accuracy", *, n_bootstrap=1000, confidence_level=0.95, random_state=0):
+def mean_ranks(
+    records: Any,
+    score: str = "accuracy",
+    *,
+    n_bootstrap: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> list[dict]:
     """Mean rank of each estimator among the others on the same context, with a bootstrap interval.
 
     For every data set, size and repeat the estimators are ranked by their score: 1 is the best, ties share
@@ -135,15 +149,15 @@ def mean_ranks(records, score="accuracy", *, n_bootstrap=1000, confidence_level=
 
 
 def mean_differences(
-    records,
-    reference,
-    score="accuracy",
+    records: Any,
+    reference: str,
+    score: str = "accuracy",
     *,
-    relative=False,
-    n_bootstrap=1000,
-    confidence_level=0.95,
-    random_state=0,
-):
+    relative: bool = False,
+    n_bootstrap: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> list[dict]:
     """Mean difference of each estimator to a reference on the same contexts, with a bootstrap interval.
 
     How hard a data set is moves all estimators alike and cancels out: these intervals are much narrower than

@@ -1,5 +1,8 @@
 """Picture of a comparison: mean ranks with their intervals, and who wins against whom."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 
 from skicl.evaluation._compare import compare
@@ -44,11 +47,20 @@ class ComparisonDisplay:
     ['lr', 'knn']
     """
 
-    def __init__(self, comparison):
+    def __init__(self, comparison: Any) -> None:
         self.comparison = comparison
 
     @classmethod
-    def from_results(cls, results, *, score="accuracy", k=None, alpha=0.05, names=None, ax=None):
+    def from_results(
+        cls,
+        results: Any,
+        *,
+        score: str = "accuracy",
+        k: int | None = None,
+        alpha: float = 0.05,
+        names: dict | None = None,
+        ax: Sequence | None = None,
+    ) -> Self:
         """Compare estimators and draw the comparison.
 
         Parameters
@@ -77,7 +89,7 @@ class ComparisonDisplay:
         """
         return cls(compare(results, score=score, k=k, alpha=alpha)).plot(ax=ax, names=names, alpha=alpha)
 
-    def plot(self, ax=None, *, names=None, alpha=0.05):
+    def plot(self, ax: Sequence | None = None, *, names: dict | None = None, alpha: float = 0.05) -> Self:
         """Draw ranks and wins.
 
         Parameters

@@ -1,13 +1,24 @@
 """Which rows a few-shot experiment uses: contexts that grow, rows without a label, queries."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from skicl._validation._labels import read_all_labels
 from skicl._validation._scalars import check_integer
 
 
-def nested_contexts(y, k, n_repeats=5, random_state=0, *, min_per_class=1, stratify=True):
+def nested_contexts(
+    y: ArrayLike,
+    k: int | Sequence,
+    n_repeats: int = 5,
+    random_state: int | np.random.RandomState | None = 0,
+    *,
+    min_per_class: int = 1,
+    stratify: bool = True,
+) -> list[dict]:
     """Rows to label for few-shot experiments: contexts that grow by adding rows, for several repeats.
 
     Each repeat puts the rows of `y` in one order: first one row of each class, the classes in random

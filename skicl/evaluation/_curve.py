@@ -1,5 +1,8 @@
 """What a few-shot experiment returns: its records, as a list, as a frame, and in one sentence."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from skicl.evaluation._compare import compare
 from skicl.evaluation._comparison import as_frame
 
@@ -32,10 +35,10 @@ class FewShotCurve:
     ['a', 'b']
     """
 
-    def __init__(self, records):
+    def __init__(self, records: Sequence) -> None:
         self.records = list(records)
 
-    def frame(self):
+    def frame(self) -> Any:
         """All records as a tidy frame, one row each.
 
         Returns
@@ -49,7 +52,7 @@ class FewShotCurve:
         """
         return as_frame(self.records)
 
-    def advice(self, score="accuracy"):
+    def advice(self, score: str = "accuracy") -> str:
         """One sentence on which estimator to take, from how many labels.
 
         Parameters

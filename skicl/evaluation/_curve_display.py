@@ -1,6 +1,10 @@
 """Picture of few-shot learning curves: scores against the number of labelled rows."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skicl.evaluation._comparison import mean_differences, mean_scores, records_of
 from skicl.evaluation._few_shot import few_shot_curve
@@ -66,7 +70,7 @@ class FewShotCurveDisplay:
     (['accuracy', 'neg_log_loss'], ['lr', 'nb'])
     """
 
-    def __init__(self, scores, *, reference=None, confidence_level=0.95):
+    def __init__(self, scores: dict, *, reference: str | None = None, confidence_level: float = 0.95) -> None:
         self.scores = scores
         self.reference = reference
         self.confidence_level = confidence_level
@@ -74,20 +78,20 @@ class FewShotCurveDisplay:
     @classmethod
     def from_estimators(
         cls,
-        estimators,
-        X,
-        y,
+        estimators: dict,
+        X: Any,
+        y: ArrayLike,
         *,
-        k=(4, 8, 16, 32, 64, 128, 256),
-        n_repeats=5,
-        X_test=None,
-        y_test=None,
-        scoring=("accuracy", "neg_log_loss"),
-        encoder=None,
-        random_state=0,
-        reference=None,
-        ax=None,
-    ):
+        k: int | Sequence = (4, 8, 16, 32, 64, 128, 256),
+        n_repeats: int = 5,
+        X_test: Any = None,
+        y_test: ArrayLike | None = None,
+        scoring: Sequence | dict = ("accuracy", "neg_log_loss"),
+        encoder: Any = None,
+        random_state: int = 0,
+        reference: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Run :func:`few_shot_curve` and draw what it returns.
 
         Parameters
@@ -145,17 +149,17 @@ class FewShotCurveDisplay:
     @classmethod
     def from_results(
         cls,
-        results,
+        results: Any,
         *,
-        score=None,
-        reference=None,
-        confidence_level=0.95,
-        n_bootstrap=1000,
-        names=None,
-        styles=None,
-        bands=None,
-        ax=None,
-    ):
+        score: str | Sequence | None = None,
+        reference: str | None = None,
+        confidence_level: float = 0.95,
+        n_bootstrap: int = 1000,
+        names: dict | None = None,
+        styles: dict | None = None,
+        bands: Sequence | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw what :func:`few_shot_curve` returned.
 
         Parameters
@@ -211,7 +215,9 @@ class FewShotCurveDisplay:
             ax=ax, names=names, styles=styles, bands=bands
         )
 
-    def plot(self, ax=None, *, names=None, styles=None, bands=None):
+    def plot(
+        self, ax: Any = None, *, names: dict | None = None, styles: dict | None = None, bands: Sequence | None = None
+    ) -> Self:
         """Draw the curves over a logarithmic axis of the number of labelled rows.
 
         The axis of a loss ends above the better half of the lines, so that a few very large losses do not flatten all

@@ -1,7 +1,9 @@
 """Few-shot learning curves of classifiers: the same nested contexts for all, resumable."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -20,27 +22,27 @@ _COLUMNS = ("dataset", "task", "estimator", "k", "repeat", "n_classes", "n_queri
 
 
 def few_shot_curve(
-    estimators,
-    X,
-    y,
+    estimators: dict,
+    X: Any,
+    y: Any,
     *,
-    k=(4, 8, 16, 32, 64, 128, 256),
-    n_repeats=5,
-    X_test=None,
-    y_test=None,
-    test_size=0.5,
-    scoring=("accuracy", "neg_log_loss", "ece"),
-    encoder=None,
-    raw=(),
-    stratify=True,
-    min_per_class=1,
-    n_queries=None,
-    n_unlabelled=0,
-    random_state=0,
-    results_file=None,
-    dataset="",
-    verbose=False,
-):
+    k: int | Sequence = (4, 8, 16, 32, 64, 128, 256),
+    n_repeats: int = 5,
+    X_test: Any = None,
+    y_test: Any = None,
+    test_size: float = 0.5,
+    scoring: Sequence | dict = ("accuracy", "neg_log_loss", "ece"),
+    encoder: Any = None,
+    raw: Sequence = (),
+    stratify: bool = True,
+    min_per_class: int = 1,
+    n_queries: int | None = None,
+    n_unlabelled: int = 0,
+    random_state: int = 0,
+    results_file: str | PathLike | None = None,
+    dataset: str = "",
+    verbose: bool = False,
+) -> FewShotCurve:
     """Fit classifiers on nested few-shot contexts and score their probabilities on the same queries.
 
     Every estimator is cloned and fitted on every context of :func:`nested_contexts`, and scored on rows outside of

@@ -1,8 +1,9 @@
 """Metrics of multi-class probabilities: expected calibration error and Brier score."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from skicl._validation._labels import read_all_labels
@@ -17,13 +18,22 @@ class ConfidenceBins(NamedTuple):
 
     low: np.ndarray
     high: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # a field may hide tuple.count
     confidence: np.ndarray
     accuracy: np.ndarray
     variance: np.ndarray  # of hit minus confidence in a bin, divided by n - 1; nan in bins of one row
 
 
-def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform", norm="l1", debias=False, labels=None):
+def expected_calibration_error(
+    y_true: ArrayLike,
+    y_prob: Any,
+    *,
+    n_bins: int = 15,
+    strategy: str = "uniform",
+    norm: str = "l1",
+    debias: bool = False,
+    labels: ArrayLike | None = None,
+) -> float:
     """Expected calibration error of the predicted class (top-label ECE).
 
     The confidence of a row is its largest probability, and the row is correct if the class of that
@@ -160,7 +170,7 @@ def confidence_bins(y_true, y_prob, *, n_bins, strategy, labels):
     return ConfidenceBins(edges[filled], edges[filled + 1], n, mean_confidence, accuracy, variance)
 
 
-def brier_score(y_true, y_prob, *, labels=None):
+def brier_score(y_true: ArrayLike, y_prob: Any, *, labels: ArrayLike | None = None) -> float:
     """Brier score of multi-class probabilities.
 
     The mean over the rows of the squared distance between the row of probabilities and the one-hot

@@ -1,6 +1,9 @@
 """Picture of how well confidence agrees with accuracy."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted
 
@@ -64,7 +67,16 @@ class ReliabilityDisplay:
     0.32, and 0.00 by chance
     """
 
-    def __init__(self, *, confidence, accuracy, count, low, high, estimator_name=None):
+    def __init__(
+        self,
+        *,
+        confidence: np.ndarray,
+        accuracy: np.ndarray,
+        count: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+        estimator_name: str | None = None,
+    ) -> None:
         self.confidence = confidence
         self.accuracy = accuracy
         self.count = count
@@ -73,7 +85,7 @@ class ReliabilityDisplay:
         self.estimator_name = estimator_name
 
     @property
-    def error(self):
+    def error(self) -> float:
         """Expected calibration error of these bins.
 
         Returns
@@ -83,7 +95,7 @@ class ReliabilityDisplay:
         return float(np.average(np.abs(self.accuracy - self.confidence), weights=self.count))
 
     @property
-    def error_by_chance(self):
+    def error_by_chance(self) -> float:
         """About the mean of `error` if the probabilities were perfect.
 
         Returns
@@ -96,7 +108,17 @@ class ReliabilityDisplay:
         return float(np.average(spread, weights=self.count))
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, n_bins=10, strategy="uniform", name=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        n_bins: int = 10,
+        strategy: str = "uniform",
+        name: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Compute the probabilities of a fitted classifier and draw their reliability.
 
         Parameters
@@ -137,7 +159,17 @@ class ReliabilityDisplay:
         return cls.from_predictions(y, estimator.predict_proba(X), n_bins=n_bins, strategy=strategy, ax=ax, **options)
 
     @classmethod
-    def from_predictions(cls, y_true, y_prob, *, labels=None, n_bins=10, strategy="uniform", name=None, ax=None):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_prob: Any,
+        *,
+        labels: ArrayLike | None = None,
+        n_bins: int = 10,
+        strategy: str = "uniform",
+        name: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw the reliability of probabilities.
 
         Parameters
@@ -177,7 +209,7 @@ class ReliabilityDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, ax=None, *, name=None):
+    def plot(self, ax: Any = None, *, name: str | None = None) -> Self:
         """Draw the bins, their intervals and counts, and the diagonal.
 
         Several classifiers can be drawn into the same axes; bars show the counts of the first.

@@ -1,6 +1,10 @@
 """Picture of one prediction: the rows of the context that moved it most, for or against a class."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._validation._scalars import check_integer
@@ -58,7 +62,16 @@ class ContextInfluenceDisplay:
     (15, 5)
     """
 
-    def __init__(self, influence, *, rows, target, probability, row_names=None, row_labels=None):
+    def __init__(
+        self,
+        influence: np.ndarray,
+        *,
+        rows: np.ndarray,
+        target: Any,
+        probability: float,
+        row_names: Sequence | None = None,
+        row_labels: Sequence | None = None,
+    ) -> None:
         self.influence = influence
         self.rows = rows
         self.target = target
@@ -68,8 +81,17 @@ class ContextInfluenceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, classifier, X, *, target=None, rows=None, row_names=None, row_labels=None, n_rows=10, ax=None
-    ):
+        cls,
+        classifier: Any,
+        X: Any,
+        *,
+        target: Any = None,
+        rows: ArrayLike | None = None,
+        row_names: Sequence | None = None,
+        row_labels: Sequence | None = None,
+        n_rows: int = 10,
+        ax: Any = None,
+    ) -> Self:
         """Compute the influence of the context on one prediction and draw it.
 
         Parameters
@@ -131,7 +153,7 @@ class ContextInfluenceDisplay:
         )
         return display.plot(ax=ax, n_rows=n_rows)
 
-    def plot(self, ax=None, *, n_rows=10):
+    def plot(self, ax: Any = None, *, n_rows: int = 10) -> Self:
         """Draw the rows of the largest influence, the strongest support on top.
 
         Parameters

@@ -1,6 +1,7 @@
 """make_implicit_pattern: problems with a shortcut that is right, wrong, or not there."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -32,16 +33,16 @@ MOST_REPETITIONS = 1000
 
 
 def make_implicit_pattern(
-    task,
-    n_samples=100,
+    task: str,
+    n_samples: int = 100,
     *,
-    variant="pattern",
-    difficulty=2,
-    n_answers=None,
-    proportions=None,
-    random_state=None,
-    as_frame=False,
-):
+    variant: str = "pattern",
+    difficulty: int = 2,
+    n_answers: int | None = None,
+    proportions: dict | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    as_frame: bool = False,
+) -> Bunch:
     """Generate problems with an implicit pattern: a shortcut that nobody mentions and that spares the long way.
 
     Every problem can be solved by going through it. In the variant "pattern" there is also a shortcut, and it is
@@ -138,9 +139,9 @@ def make_implicit_pattern(
     ['conflict', 'neutral', 'pattern']
     """
     n_answers, shares = _check(task, n_samples, variant, difficulty, n_answers, proportions, as_frame)
-    pandas = (
-        import_optional("pandas", needed="for `as_frame=True`", instead="Or use as_frame=False.") if as_frame else None
-    )
+    pandas: Any = None
+    if as_frame:
+        pandas = import_optional("pandas", needed="for `as_frame=True`", instead="Or use as_frame=False.")
     # With the same numbers for all variants, a test item would be a training item with another end.
     chosen, draws = TASKS[task], Draws(random_state, sorted(TASKS).index(task), (*VARIANTS, "mixed").index(variant))
     answers = chosen.answers(n_answers)

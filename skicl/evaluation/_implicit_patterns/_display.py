@@ -1,5 +1,7 @@
 """Pictures of an implicit-pattern study: clean against misleading problems, and what learning longer changes."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from skicl.evaluation._implicit_patterns._results import LOSSES, MEASURES, ImplicitPatternStudy
@@ -69,7 +71,7 @@ class ImplicitPatternDisplay:
     [('parity', 50, 'letters')]
     """
 
-    def __init__(self, rows, *, kind="scatter", chance=None):
+    def __init__(self, rows: list[dict], *, kind: str = "scatter", chance: dict | None = None) -> None:
         self.rows = rows
         self.kind = kind
         self.chance = chance
@@ -77,22 +79,22 @@ class ImplicitPatternDisplay:
     @classmethod
     def from_estimators(
         cls,
-        estimators,
-        task,
+        estimators: dict,
+        task: str,
         *,
-        kind="scatter",
-        n_train=200,
-        n_validation=100,
-        n_test=200,
-        n_repeats=3,
-        train_variant="pattern",
-        difficulty=2,
-        n_answers=None,
-        template=None,
-        curves=None,
-        random_state=0,
-        ax=None,
-    ):
+        kind: str = "scatter",
+        n_train: int = 200,
+        n_validation: int = 100,
+        n_test: int = 200,
+        n_repeats: int = 3,
+        train_variant: str = "pattern",
+        difficulty: int = 2,
+        n_answers: int | None = None,
+        template: str | None = None,
+        curves: dict | None = None,
+        random_state: int = 0,
+        ax: Any = None,
+    ) -> Self:
         """Run :func:`implicit_pattern_study` and draw what it returns.
 
         Parameters
@@ -157,7 +159,16 @@ class ImplicitPatternDisplay:
         return cls.from_results(study, kind=kind, ax=ax)
 
     @classmethod
-    def from_results(cls, results, *, kind="scatter", confidence_level=0.95, n_bootstrap=1000, names=None, ax=None):
+    def from_results(
+        cls,
+        results: ImplicitPatternStudy | list[dict],
+        *,
+        kind: str = "scatter",
+        confidence_level: float = 0.95,
+        n_bootstrap: int = 1000,
+        names: dict | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw what :func:`implicit_pattern_study` returned.
 
         Parameters
@@ -199,7 +210,7 @@ class ImplicitPatternDisplay:
         chance = {record["dataset"]: 1 / record["n_classes"] for record in [*study.records, *study.curves]}
         return cls(rows, kind=kind, chance=chance).plot(ax=ax, names=names)
 
-    def plot(self, ax=None, *, names=None):
+    def plot(self, ax: Any = None, *, names: dict | None = None) -> Self:
         """Draw the picture.
 
         Parameters
@@ -234,15 +245,15 @@ class ImplicitPatternDisplay:
             raise ValueError(f"`ax` must be {shape[0] * shape[1]} axes for what there is to draw, got {len(axes)}.")
         self.axes_ = axes if self.kind == "scatter" else axes.reshape(shape)
         self.figure_ = axes[0].figure
-        self.points_ = {}
+        self.points_: dict = {}
         many_sizes = len({row["k"] for row in rows}) > 1
         for number, panel in enumerate(panels):
             chosen = [row for row in rows if tuple(row[name] for name in place) == panel]
-            size = f", {panel[1]} labelled" if many_sizes else ""
+            size_shown = f", {panel[1]} labelled" if many_sizes else ""
             if self.kind == "scatter":
-                self._draw_scatter(self.axes_[number], panel, chosen, names, f"{panel[0]}{size}")
+                self._draw_scatter(self.axes_[number], panel, chosen, names, f"{panel[0]}{size_shown}")
             else:
-                self._draw_curves(self.axes_[:, number], panel, chosen, f"{names[panel[2]]}: {panel[0]}{size}")
+                self._draw_curves(self.axes_[:, number], panel, chosen, f"{names[panel[2]]}: {panel[0]}{size_shown}")
         if self.kind == "scatter":
             self._legend_of_estimators(names)
         else:

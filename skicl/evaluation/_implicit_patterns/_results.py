@@ -1,5 +1,8 @@
 """What an implicit-pattern study returns: its records, means with bootstrap intervals, and the points of its curves."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -53,12 +56,12 @@ class ImplicitPatternStudy:
     shortcut_rate      0.8  (0.72 to 0.88)
     """
 
-    def __init__(self, records):
+    def __init__(self, records: Sequence) -> None:
         records = list(records)
         self.records = [record for record in records if not record["curve"]]
         self.curves = [record for record in records if record["curve"]]
 
-    def frame(self):
+    def frame(self) -> Any:
         """All records, those of the curves last, as a tidy frame.
 
         Returns
@@ -72,7 +75,13 @@ class ImplicitPatternStudy:
         """
         return as_frame([*self.records, *self.curves])
 
-    def summary(self, *, confidence_level=0.95, n_bootstrap=1000, random_state=0):
+    def summary(
+        self,
+        *,
+        confidence_level: float = 0.95,
+        n_bootstrap: int = 1000,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> list[dict]:
         """Means over repeats, with bootstrap intervals.
 
         Each draw of the bootstrap draws repeats, and within each the test problems. All estimators meet the same
@@ -103,7 +112,13 @@ class ImplicitPatternStudy:
             self.records, ("dataset", "k", "estimator"), MEASURES, confidence_level, n_bootstrap, random_state
         )
 
-    def curve_summary(self, *, confidence_level=0.95, n_bootstrap=1000, random_state=0):
+    def curve_summary(
+        self,
+        *,
+        confidence_level: float = 0.95,
+        n_bootstrap: int = 1000,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> list[dict]:
         """Points of the curves: means over repeats, with bootstrap intervals.
 
         Parameters

@@ -1,5 +1,7 @@
 """implicit_pattern_study: who takes the shortcut, on the same problems, with settings chosen before the test."""
 
+from os import PathLike
+
 import numpy as np
 
 from skicl._progress import progress_bar
@@ -18,22 +20,22 @@ _COLUMNS = (
 
 
 def implicit_pattern_study(
-    estimators,
-    task,
+    estimators: dict,
+    task: str,
     *,
-    n_train=200,
-    n_validation=100,
-    n_test=200,
-    n_repeats=3,
-    train_variant="pattern",
-    difficulty=2,
-    n_answers=None,
-    template=None,
-    curves=None,
-    random_state=0,
-    results_file=None,
-    verbose=False,
-):
+    n_train: int = 200,
+    n_validation: int = 100,
+    n_test: int = 200,
+    n_repeats: int = 3,
+    train_variant: str = "pattern",
+    difficulty: int = 2,
+    n_answers: int | None = None,
+    template: str | None = None,
+    curves: dict | None = None,
+    random_state: int = 0,
+    results_file: str | PathLike | None = None,
+    verbose: bool = False,
+) -> ImplicitPatternStudy:
     """Compare what classifiers learn from problems with a shortcut: the shortcut, the long way, or neither.
 
     Every estimator gets the same written problems of :func:`skicl.datasets.make_implicit_pattern`, the same labelled

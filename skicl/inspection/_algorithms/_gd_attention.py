@@ -1,5 +1,6 @@
 """gd_attention_weights: linear attention whose layers are steps of gradient descent, written down exactly."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class LinearAttentionStack:
     (2, 5, 4)
     """
 
-    def __init__(self, layers):
+    def __init__(self, layers: Sequence) -> None:
         self.layers = tuple(layers)
 
     def __call__(self, X_context, y_context, X_query):
@@ -78,7 +79,7 @@ class LinearAttentionStack:
         """
         return self.predict_all_layers(X_context, y_context, X_query)[-1]
 
-    def predict_all_layers(self, X_context, y_context, X_query):
+    def predict_all_layers(self, X_context: np.ndarray, y_context: np.ndarray, X_query: np.ndarray) -> np.ndarray:
         """Predict after every layer.
 
         Parameters
@@ -107,7 +108,7 @@ class LinearAttentionStack:
         return np.stack(found)
 
 
-def gd_attention_weights(n_features, n_steps, *, learning_rate):
+def gd_attention_weights(n_features: int, n_steps: int, *, learning_rate: float | Sequence) -> LinearAttentionStack:
     """Write down a stack of linear attention that performs gradient descent on the squared error.
 
     The construction of von Oswald et al. [1]_, Proposition 1, with initial weights of zero. Every layer subtracts from
@@ -157,6 +158,8 @@ def gd_attention_weights(n_features, n_steps, *, learning_rate):
     reads_row = np.diag([1.0] * n_features + [0.0])
     reads_target = np.diag([0.0] * n_features + [-1.0])
     return LinearAttentionStack(
-        LinearAttentionLayer(reads_row, reads_row, reads_target, rate * np.eye(n_features + 1))
-        for rate in np.broadcast_to(rates, n_steps)
+        [
+            LinearAttentionLayer(reads_row, reads_row, reads_target, rate * np.eye(n_features + 1))
+            for rate in np.broadcast_to(rates, n_steps)
+        ]
     )

@@ -1,7 +1,8 @@
 """algorithm_match: how far the predictions of a model are from those of known learning algorithms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -75,16 +76,16 @@ class AlgorithmMatch:
     metric: str
 
     @property
-    def distance(self):
+    def distance(self) -> Any:
         """Mean distances."""
         return self.per_task.mean(axis=2)
 
     @property
-    def closest(self):
+    def closest(self) -> list:
         """The closest reference at every length."""
         return [self.references[i] for i in self.distance.argmin(axis=0)]
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """Convert to a frame.
 
         Returns
@@ -123,16 +124,16 @@ class AlgorithmMatch:
 
 
 def algorithm_match(
-    model,
-    tasks,
+    model: Any,
+    tasks: Any,
     *,
-    n_ctx=None,
-    references=None,
-    metric="squared_difference",
-    n_bootstrap=1000,
-    confidence_level=0.95,
-    random_state=0,
-):
+    n_ctx: int | Sequence | None = None,
+    references: dict | None = None,
+    metric: str = "squared_difference",
+    n_bootstrap: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> AlgorithmMatch:
     """Compare the predictions of a model with those of known learning algorithms.
 
     Two learners that predict the same from every context run the same algorithm as far as anyone can tell from outside.

@@ -1,7 +1,9 @@
 """layerwise_algorithm_match: which number of steps of an iterative algorithm each layer of a model resembles."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -72,12 +74,12 @@ class LayerwiseAlgorithmMatch:
     noise_floor: dict[str, np.ndarray]
 
     @property
-    def distance(self):
+    def distance(self) -> dict:
         """Mean distances."""
         return {name: values.mean(axis=2) for name, values in self.per_task.items()}
 
     @property
-    def best_steps(self):
+    def best_steps(self) -> dict:
         """The number of steps nearest to each layer."""
         return {name: self.steps[name][values.argmin(axis=1)] for name, values in self.distance.items()}
 
@@ -95,17 +97,17 @@ class LayerwiseAlgorithmMatch:
 
 
 def layerwise_algorithm_match(
-    model,
-    tasks,
+    model: Any,
+    tasks: Any,
     *,
-    n_ctx,
-    gd_steps=GD_STEPS,
-    newton_steps=NEWTON_STEPS,
-    learning_rate=None,
-    n_bootstrap=1000,
-    confidence_level=0.95,
-    random_state=0,
-):
+    n_ctx: int,
+    gd_steps: Sequence = GD_STEPS,
+    newton_steps: Sequence = NEWTON_STEPS,
+    learning_rate: float | None = None,
+    n_bootstrap: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> LayerwiseAlgorithmMatch:
     """Compare every layer of a model with steps of gradient descent and of Newton's method.
 
     A model whose layers are steps of an algorithm is, after layer k, near to a number of steps that grows with k:

@@ -1,5 +1,8 @@
 """Picture of algorithm_match: distance to each reference predictor along the length of the context."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 
 from skicl.inspection._algorithms._match import AlgorithmMatch, algorithm_match
@@ -49,22 +52,22 @@ class AlgorithmMatchDisplay:
     ['ridge', 'gd_8']
     """
 
-    def __init__(self, match):
+    def __init__(self, match: AlgorithmMatch) -> None:
         self.match = match
 
     @classmethod
     def from_estimator(
         cls,
-        model,
-        tasks,
+        model: Any,
+        tasks: Any,
         *,
-        n_ctx=None,
-        metric="squared_difference",
-        random_state=0,
-        references=None,
-        floors=None,
-        ax=None,
-    ):
+        n_ctx: int | Sequence | None = None,
+        metric: str = "squared_difference",
+        random_state: int | np.random.RandomState | None = 0,
+        references: list[str] | None = None,
+        floors: list[str] | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Compare a model with the reference predictors and draw the distances.
 
         Parameters
@@ -93,7 +96,7 @@ class AlgorithmMatchDisplay:
         match = algorithm_match(model, tasks, n_ctx=n_ctx, metric=metric, random_state=random_state)
         return cls(match).plot(ax=ax, references=references, floors=floors)
 
-    def plot(self, ax=None, *, references=None, floors=None):
+    def plot(self, ax: Any = None, *, references: list[str] | None = None, floors: list[str] | None = None) -> Self:
         """Draw the distances, on a logarithmic scale.
 
         Parameters

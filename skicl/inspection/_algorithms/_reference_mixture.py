@@ -1,13 +1,18 @@
 """mixture_bayes_predictor: what an ideal learner predicts where tasks come from several families."""
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import softmax
 
 from skicl._validation._scalars import check_number
 from skicl._validation._task_arrays import as_batch
 
 
-def mixture_bayes_predictor(means, covariances, *, shares=None, noise=0.1):
+def mixture_bayes_predictor(
+    means: ArrayLike, covariances: ArrayLike, *, shares: ArrayLike | None = None, noise: float = 0.1
+) -> Callable:
     """Make the Bayes predictor of linear tasks whose weights come from a mixture of Gaussians.
 
     A learner who knows the families weighs them by how probable they make the context, and averages their predictions:

@@ -1,6 +1,9 @@
 """reference_predictors: known learning algorithms, to hold an in-context learner against."""
 
+from collections.abc import Sequence
 from functools import partial
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +15,14 @@ from skicl.inspection._algorithms import _reference_logistic as logistic
 TO_CONVERGENCE = 100
 
 
-def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_neighbors=3, penalty=None):
+def reference_predictors(
+    tasks: Any,
+    *,
+    gd_steps: Sequence = (1, 8, 64),
+    newton_steps: Sequence = (2, 4),
+    n_neighbors: int = 3,
+    penalty: float | None = None,
+) -> dict:
     """Make the predictors of known learning algorithms for a set of tasks.
 
     Every predictor is a function ``predict(X_context, y_context, X_query)`` of arrays of shape (n_tasks, n_context,
@@ -97,7 +107,8 @@ def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_n
     }
     if is_classification(tasks):
         fits = {name: partial(_as_probability, predict=predict) for name, predict in fits.items()}
-        source, scale = logistic, {"scale": tasks.get("scale", 1.0)}
+        source: ModuleType = logistic
+        scale = {"scale": tasks.get("scale", 1.0)}
         fits["logistic_regression"] = partial(logistic.newton, n_steps=TO_CONVERGENCE, **scale)
     else:
         source, scale = linear, {}

@@ -1,7 +1,9 @@
 """icl_regret: what a model loses against the Bayes predictor of its tasks, at every length of the context."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import xlogy
@@ -70,11 +72,11 @@ class ICLRegret:
     estimate: str
 
     @property
-    def regret(self):
+    def regret(self) -> Any:
         """Mean regrets."""
         return self.per_task.mean(axis=1)
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """Convert to a frame.
 
         Returns
@@ -104,8 +106,15 @@ class ICLRegret:
 
 
 def icl_regret(
-    model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=1000, confidence_level=0.95, random_state=0
-):
+    model: Any,
+    tasks: Any,
+    *,
+    n_ctx: int | Sequence | None = None,
+    estimate: str = "expected",
+    n_bootstrap: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> ICLRegret | dict:
     """Measure how many nats a model loses against the Bayes predictor.
 
     No learner has a smaller expected loss on tasks than the Bayes predictor that knows how they are made. What a model
@@ -209,8 +218,8 @@ def icl_regret(
     weights = resampling_weights(len(split.X), n_bootstrap, random)
     low, high = interval(per_task @ weights.T, confidence_level)
     found = {
-        name: ICLRegret(name, split.n_ctx, *of_model, floors, estimate)
-        for name, *of_model in zip(models, per_task, low, high)
+        name: ICLRegret(name, split.n_ctx, regret, low_end, high_end, floors, estimate)
+        for name, regret, low_end, high_end in zip(models, per_task, low, high)
     }
     return found if isinstance(model, dict) else found[name_of(model)]
 

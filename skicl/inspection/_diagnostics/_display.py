@@ -1,5 +1,10 @@
 """Picture of the diagnostics: every measure as a point with its interval, over its noise floor."""
 
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
 from skicl.inspection._diagnostics._icl_diagnostics import icl_diagnostics
 from skicl.inspection._diagnostics._report import ICLDiagnostics
 
@@ -42,28 +47,28 @@ class ICLDiagnosticsDisplay:
     True
     """
 
-    def __init__(self, report):
+    def __init__(self, report: ICLDiagnostics) -> None:
         self.report = report
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
         *,
-        X_query=None,
-        y_query=None,
-        n_context=None,
-        n_queries=100,
-        n_repeats=10,
-        templates=None,
-        template_parameter=None,
-        confidence_level=0.95,
-        n_bootstrap=1000,
-        random_state=0,
-        ax=None,
-    ):
+        X_query: Any = None,
+        y_query: ArrayLike | None = None,
+        n_context: int | None = None,
+        n_queries: int = 100,
+        n_repeats: int = 10,
+        templates: list | None = None,
+        template_parameter: str | None = None,
+        confidence_level: float = 0.95,
+        n_bootstrap: int = 1000,
+        random_state: int | np.random.RandomState | None = 0,
+        ax: Any = None,
+    ) -> Self:
         """Run the diagnostics and draw them.
 
         Parameters
@@ -123,7 +128,7 @@ class ICLDiagnosticsDisplay:
         )
         return cls(report).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the report.
 
         Parameters

@@ -1,6 +1,9 @@
 """icl_diagnostics: how an in-context estimator depends on what stands in its context, and on what should not matter."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_random_state
 
@@ -30,21 +33,21 @@ MOST_ROWS = 64
 
 
 def icl_diagnostics(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
     *,
-    X_query=None,
-    y_query=None,
-    n_context=None,
-    n_queries=100,
-    n_repeats=10,
-    templates=None,
-    template_parameter=None,
-    confidence_level=0.95,
-    n_bootstrap=1000,
-    random_state=0,
-):
+    X_query: Any = None,
+    y_query: ArrayLike | None = None,
+    n_context: int | None = None,
+    n_queries: int = 100,
+    n_repeats: int = 10,
+    templates: list | None = None,
+    template_parameter: str | None = None,
+    confidence_level: float = 0.95,
+    n_bootstrap: int = 1000,
+    random_state: int | np.random.RandomState | None = 0,
+) -> ICLDiagnostics:
     """Measure how an in-context estimator depends on its context, and on what should not matter.
 
     The estimator is cloned and fitted many times: on the same rows in other orders, on other rows, with some labels

@@ -1,6 +1,6 @@
 """The report of the diagnostics: measures with their intervals and noise floors, and what could not be measured."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from skicl._validation._environment import import_optional
 
@@ -76,7 +76,17 @@ class ICLDiagnostics:
     0.0
     """
 
-    def __init__(self, estimator_name, measures, notes, *, n_context, n_queries, n_classes, confidence_level):
+    def __init__(
+        self,
+        estimator_name: str,
+        measures: list[Measure],
+        notes: list[str],
+        *,
+        n_context: int,
+        n_queries: int,
+        n_classes: int,
+        confidence_level: float,
+    ) -> None:
         self.estimator_name = estimator_name
         self.measures = measures
         self.notes = notes
@@ -95,7 +105,7 @@ class ICLDiagnostics:
                 return measure
         raise KeyError(f"{name!r} was not measured; there are {[measure.name for measure in self.measures]}.")
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """The measures as a table.
 
         Returns

@@ -1,6 +1,8 @@
 """activation_patching: how much of a network's answer each head and each MLP carries."""
 
+from collections.abc import Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,16 @@ from skicl.reasoning import Reasoner
 _ROUNDING = 0.05
 
 
-def activation_patching(model, pairs, *, prefix="", method="exact", batch_size=16, min_difference=1e-3, modules=None):
+def activation_patching(
+    model: Any,
+    pairs: Any,
+    *,
+    prefix: str | Sequence = "",
+    method: str = "exact",
+    batch_size: int = 16,
+    min_difference: float = 0.001,
+    modules: Any = None,
+) -> Any:
     """Measure how much of the difference between two inputs each head and each MLP of a network carries.
 
     The network, a language model or a reasoner, reads the corrupt input, with the output of one component taken from
@@ -137,8 +148,8 @@ def activation_patching(model, pairs, *, prefix="", method="exact", batch_size=1
     with _opened_subject(model, pairs, prefix, modules) as subject, evaluating(subject.network):
         order = np.argsort(subject.lengths, kind="stable")
         for start in range(0, len(order), batch_size):
-            measures = subject.measures(order[start : start + batch_size])
-            found.append(effects_of_batch(subject.sites, subject.n_heads, *measures, method))
+            clean, corrupt = subject.measures(order[start : start + batch_size])
+            found.append(effects_of_batch(subject.sites, subject.n_heads, clean, corrupt, method))
     columns = [np.concatenate(parts)[np.argsort(order)] for parts in zip(*found)]
     patching = _check_differences(columns, min_difference, method)
     left = np.sqrt(((columns[2] - patching.differences) ** 2).mean() / (patching.differences**2).mean())

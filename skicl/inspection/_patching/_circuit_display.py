@@ -1,6 +1,7 @@
 """Picture of circuit shifts: bars with their intervals, and the floors that they must stand above."""
 
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 
@@ -47,11 +48,11 @@ class CircuitShiftDisplay:
     (2, 3)
     """
 
-    def __init__(self, shifts):
+    def __init__(self, shifts: dict) -> None:
         self.shifts = shifts
 
     @classmethod
-    def from_shifts(cls, shifts, *, axes=None):
+    def from_shifts(cls, shifts: CircuitShift | dict, *, axes: np.ndarray | None = None) -> Self:
         """Draw results of :func:`circuit_shift`.
 
         Parameters
@@ -74,7 +75,7 @@ class CircuitShiftDisplay:
         """
         return cls(_checked_shifts(shifts)).plot(axes=axes)
 
-    def plot(self, axes=None):
+    def plot(self, axes: np.ndarray | None = None) -> Self:
         """Draw a panel for each measure, heads above and MLPs below.
 
         Parameters
@@ -108,7 +109,8 @@ class CircuitShiftDisplay:
             _, axes = plt.subplots(2, 3, figsize=size, layout="constrained", sharex=True)
         self.axes_ = np.asarray(axes)
         self.figure_ = self.axes_[0, 0].figure
-        self.bars_, self.floors_ = {}, {}
+        self.bars_: dict = {}
+        self.floors_: dict = {}
         for row, kind in enumerate(KINDS):
             for column, measure in enumerate(MEASURES):
                 self._panel(self.axes_[row, column], shifts, row, column)

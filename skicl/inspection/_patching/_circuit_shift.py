@@ -71,8 +71,16 @@ class CircuitShift(NamedTuple):
 
 
 def circuit_shift(
-    base, other, *, nulls=None, share=0.8, size=None, n_bootstrap=500, confidence_level=0.95, random_state=None
-):
+    base: ActivationPatching,
+    other: ActivationPatching,
+    *,
+    nulls: Any = None,
+    share: float = 0.8,
+    size: int | None = None,
+    n_bootstrap: int = 500,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = None,
+) -> CircuitShift:
     """Compare the effects of heads and MLPs in two states of a network, against null controls.
 
     A state is a network with a prefix: the same network without and with demonstrations, or before and after
@@ -154,13 +162,13 @@ def circuit_shift(
     named = _check_states(base, other, nulls)
     check_circuit(share, size)
     check_bootstrap(n_bootstrap, confidence_level, least=2)
-    random_state = check_random_state(random_state)
+    random = check_random_state(random_state)
     states = [base, other, *(state for _, state in named)]
     everywhere = np.full((1, len(base.differences)), 1.0)
     exact = _shifts(states, everywhere, share, size)[0]  # states - 1 x kinds x measures
-    counts = random_state.multinomial(len(base.differences), everywhere[0] / everywhere.sum(), size=n_bootstrap)
+    counts = random.multinomial(len(base.differences), everywhere[0] / everywhere.sum(), size=n_bootstrap)
     resampled = _shifts(states, counts, share, size)
-    floor = np.quantile(_split_half(base, n_bootstrap, share, size, random_state), confidence_level, axis=0)
+    floor = np.quantile(_split_half(base, n_bootstrap, share, size, random), confidence_level, axis=0)
     excess = np.concatenate([exact[:1] - floor, exact[:1] - exact[1:]])
     spread = np.concatenate([resampled[:, :1], resampled[:, :1] - resampled[:, 1:]], axis=1).std(axis=0, ddof=1)
     z = norm.ppf((1 + confidence_level) / 2)

@@ -54,7 +54,15 @@ class ContextPairs(NamedTuple):
     corrupt_answers: Any
 
 
-def make_context_pairs(X, y, *, n_rows=32, change="labels", n_pairs=64, random_state=None):
+def make_context_pairs(
+    X: Any,
+    y: Any,
+    *,
+    n_rows: int = 32,
+    change: str = "labels",
+    n_pairs: int = 64,
+    random_state: int | np.random.RandomState | None = None,
+) -> ContextPairs:
     """Draw labelled contexts with a query, each in two versions that have different answers.
 
     Contexts hold equally many rows of every class. The query is another row, of one of two classes drawn for the pair.

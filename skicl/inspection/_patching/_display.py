@@ -1,5 +1,8 @@
 """Picture of activation patching: a map of layers and heads, and a column for the MLPs."""
 
+from collections.abc import Sequence
+from typing import Self
+
 import numpy as np
 
 from skicl.inspection._patching._result import ActivationPatching, check_circuit
@@ -45,14 +48,24 @@ class ActivationPatchingDisplay:
     2
     """
 
-    def __init__(self, heads, mlps, *, circuit=None, name=None):
+    def __init__(
+        self, heads: np.ndarray, mlps: np.ndarray, *, circuit: tuple | None = None, name: str | None = None
+    ) -> None:
         self.heads = heads
         self.mlps = mlps
         self.circuit = circuit
         self.name = name
 
     @classmethod
-    def from_patching(cls, patching, *, share=0.8, size=None, name=None, axes=None):
+    def from_patching(
+        cls,
+        patching: ActivationPatching,
+        *,
+        share: float = 0.8,
+        size: int | None = None,
+        name: str | None = None,
+        axes: Sequence | None = None,
+    ) -> Self:
         """Draw a result of :func:`activation_patching`.
 
         Parameters
@@ -85,7 +98,7 @@ class ActivationPatchingDisplay:
         circuit = patching.circuit(share=share, size=size)
         return cls(patching.heads, patching.mlps, circuit=circuit, name=name).plot(axes=axes)
 
-    def plot(self, axes=None, *, limit=None):
+    def plot(self, axes: Sequence | None = None, *, limit: float | None = None) -> Self:
         """Draw the map: red carries the answer, blue works against it.
 
         Parameters

@@ -1,7 +1,7 @@
 """Pairs of prompts for activation patching: equally long in tokens, with different answers."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -63,7 +63,15 @@ class Tokens(NamedTuple):
     answers: tuple
 
 
-def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=None, random_state=None):
+def make_patching_pairs(
+    X: Sequence,
+    y: Sequence,
+    tokenizer: Any,
+    *,
+    template: str = "{text}{label}",
+    n_pairs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> PatchingPairs:
     """Pair problems with different answers that are equally long in tokens and differ in as few tokens as possible.
 
     Parameters

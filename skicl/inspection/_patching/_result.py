@@ -65,7 +65,7 @@ class ActivationPatching(NamedTuple):
     completeness: float
     method: str
 
-    def circuit(self, *, share=0.8, size=None):
+    def circuit(self, *, share: float = 0.8, size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The components of the largest effects, heads and MLPs apart.
 
         Parameters
