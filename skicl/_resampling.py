@@ -23,6 +23,31 @@ def resampling_weights(n, n_bootstrap, random):
     return random.multinomial(n, np.full(n, 1 / n), size=n_bootstrap) / n
 
 
+def nested_counts(n_sets, n_repeats, n_bootstrap, random):
+    """How often each repeat of each set is drawn, (n_bootstrap, n_sets, n_repeats): first sets, then repeats in each.
+
+    A set that is drawn twice gets two draws of its repeats.
+    """
+    sets = random.randint(n_sets, size=(n_bootstrap, n_sets, 1))
+    repeats = random.randint(n_repeats, size=(n_bootstrap, n_sets, n_repeats))
+    counts = np.zeros((n_bootstrap, n_sets, n_repeats))
+    # add.at and not +=, which would count a cell that was drawn several times once.
+    np.add.at(counts, (np.arange(n_bootstrap)[:, None, None], sets, repeats), 1)
+    return counts
+
+
+def resampled_shares(shares, n_items, n_bootstrap, random):
+    """Means of shares (R,), fits drawn anew and then the n_items (R,) items of each: (n_bootstrap,).
+
+    Of n items of which a share is right, n draws with replacement hold a binomial number of right ones: this is the
+    bootstrap over items, without the items. With None for `n_items` only the fits are drawn, of values of any kind.
+    """
+    drawn = random.randint(len(shares), size=(n_bootstrap, len(shares)))
+    if n_items is None:
+        return shares[drawn].mean(axis=1)
+    return (random.binomial(n_items[drawn], shares[drawn]) / n_items[drawn]).mean(axis=1)
+
+
 def interval(samples, confidence_level):
     """Ends of the central interval of samples (..., n): two arrays (...)."""
     low, high = np.quantile(samples, [(1 - confidence_level) / 2, (1 + confidence_level) / 2], axis=-1)

@@ -48,7 +48,7 @@ def set_section(records, labels, name):
     """Markdown table of one set."""
     records = with_seconds(record for record in records if record["dataset"] == name)
     scores = ("accuracy", "log_loss", "ece", "seconds")
-    found = {score: _by_place(mean_scores(records, score, n_draws=1)) for score in scores}
+    found = {score: _by_place(mean_scores(records, score, n_bootstrap=1)) for score in scores}
     sizes = sorted({record["k"] for record in records})
     rows = []
     for key in _present(records, labels):
@@ -78,7 +78,7 @@ def mean_sections(records, labels, kinds):
 
 
 def _mean_section(records, labels):
-    n_sets = {row["k"]: row["n_datasets"] for row in mean_scores(records, n_draws=1)}
+    n_sets = {row["k"]: row["n_datasets"] for row in mean_scores(records, n_bootstrap=1)}
     counts = ", ".join(f"{n_sets[k]} at {k}" for k in sorted(filter(None, n_sets)))
     n_repeats = len({record["repeat"] for record in records})
     parts = [
@@ -116,7 +116,7 @@ def _half_sections(records, labels, title):
 
 
 def table_of_means(records, labels, score):
-    found = _by_place(mean_scores(records, score, n_draws=1))
+    found = _by_place(mean_scores(records, score, n_bootstrap=1))
     columns = _columns(found)
     shown = {place: _cell(row, score) for place, row in found.items()}
     best = SCORES[score][3]

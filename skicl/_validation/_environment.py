@@ -71,15 +71,15 @@ def resolve_device(device=None):
     return resolved
 
 
-def import_optional(module, *, extra):
-    """Import a module that an extra of the package installs.
+def import_optional(module, *, extra=None):
+    """Import a module of a package that may be missing.
 
     Parameters
     ----------
     module : str
         The dotted name of the module.
-    extra : str
-        The extra of skicl that brings the module.
+    extra : str, default=None
+        The extra of skicl that brings the module. None: there is none, and the package is installed by itself.
 
     Returns
     -------
@@ -104,8 +104,9 @@ def import_optional(module, *, extra):
         root = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != root:
             raise
+        install = root if extra is None else f'"skicl[{extra}]"'
         raise ImportError(
-            f'The package {root!r} is needed here and is not installed. Install it with: pip install "skicl[{extra}]"'
+            f"The package {root!r} is needed here and is not installed. Install it with: pip install {install}"
         ) from error
 
 

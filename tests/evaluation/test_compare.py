@@ -94,7 +94,7 @@ def test_it_can_be_read():
     ("options", "message"),
     [
         ({"k": 9}, "`k` must be None or one of the sizes 8, 16, got 9"),
-        ({"alpha": 5}, "`alpha` must be a number between 0 and 1, got 5"),
+        ({"alpha": 5}, "`alpha` must be a number above 0 and below 1, got 5"),
         ({"score": "auc"}, "`score` must be a number in every record, got 'auc'"),
     ],
 )

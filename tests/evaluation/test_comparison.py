@@ -43,7 +43,7 @@ class TestMeans:
     def test_order_of_records_does_not_matter_beyond_that_of_the_rows(self):
         records = made()
         shuffled = [records[i] for i in np.random.default_rng(1).permutation(len(records))]
-        a, b = by_place(mean_scores(records, n_draws=1)), by_place(mean_scores(shuffled, n_draws=1))
+        a, b = by_place(mean_scores(records, n_bootstrap=1)), by_place(mean_scores(shuffled, n_bootstrap=1))
         assert set(a) == set(b)
         for place, row in a.items():
             assert b[place]["mean"] == pytest.approx(row["mean"])
@@ -51,7 +51,7 @@ class TestMeans:
     @pytest.mark.parametrize("function", FUNCTIONS)
     def test_who_lacks_a_cell_of_a_size_is_left_out_there(self, function):
         records = [r for r in made() if (r["estimator"], r["dataset"], r["k"], r["repeat"]) != ("gp", "set 3", 16, 0)]
-        found = by_place(function(records, n_draws=20))
+        found = by_place(function(records, n_bootstrap=20))
         assert ("gp", 8) in found
         assert ("gp", 16) not in found
         assert ("gp", None) not in found
@@ -89,7 +89,7 @@ class TestRanks:
 
     def test_who_is_left_out_takes_no_rank(self):
         records = [r for r in made() if r["estimator"] != "gp" or r["k"] == 8]
-        found = by_place(mean_ranks(records, n_draws=1))
+        found = by_place(mean_ranks(records, n_bootstrap=1))
         assert sum(found[name, 8]["mean"] for name in ("tart", "lr", "gp")) == pytest.approx(1 + 2 + 3)
         assert sum(found[name, 16]["mean"] for name in ("tart", "lr")) == pytest.approx(1 + 2)
 
@@ -138,14 +138,14 @@ class TestIntervals:
         records = made(n_sets=30, n_repeats=2, sizes=(8,), estimators=("lr",))
         for record in records:
             record["accuracy"] = float(record["dataset"].split()[1])
-        row = mean_scores(records, n_draws=4000, level=0.9)[0]
+        row = mean_scores(records, n_bootstrap=4000, confidence_level=0.9)[0]
         spread = np.std(np.arange(30)) / np.sqrt(30)
         assert row["high"] - row["low"] == pytest.approx(2 * norm.ppf(0.95) * spread, rel=0.05)
         assert (row["high"] + row["low"]) / 2 == pytest.approx(row["mean"], abs=0.1 * spread)
 
     def test_of_drawn_repeats_too(self):
         records = made(n_sets=1, n_repeats=40, sizes=(8,), estimators=("lr",))
-        row = mean_scores(records, n_draws=4000)[0]
+        row = mean_scores(records, n_bootstrap=4000)[0]
         spread = np.std(values(records)) / np.sqrt(40)
         assert row["high"] - row["low"] == pytest.approx(2 * norm.ppf(0.975) * spread, rel=0.06)
 
@@ -161,7 +161,7 @@ class TestIntervals:
         other = function(records, random_state=1)
         assert [row["mean"] for row in other] == [row["mean"] for row in function(records)]
         assert other != function(records)
-        narrow, wide = (by_place(function(records, level=level))["tart", 8] for level in (0.5, 0.99))
+        narrow, wide = (by_place(function(records, confidence_level=level))["tart", 8] for level in (0.5, 0.99))
         assert wide["low"] < narrow["low"] < narrow["high"] < wide["high"]
 
 
@@ -170,9 +170,9 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("name", "value", "message"),
         [
-            ("n_draws", 0, "`n_draws` must be an integer of at least 1, got 0"),
-            ("level", 1, "`level` must be a number between 0 and 1, got 1"),
-            ("level", "95 %", "`level` must be a number between 0 and 1"),
+            ("n_bootstrap", 0, "`n_bootstrap` must be an integer of at least 1, got 0"),
+            ("confidence_level", 1, "`confidence_level` must be a number above 0 and below 1, got 1"),
+            ("confidence_level", "95 %", "`confidence_level` must be a number above 0 and below 1"),
             ("score", "auc", "`score` must be a number in every record, got 'auc'; a record has k, repeat, accuracy"),
             ("score", "dataset", "`score` must be a number in every record, got 'dataset'"),
         ],

@@ -273,7 +273,7 @@ class TestBenchmark:
     def test_every_default_competitor_runs_on_every_kind(self, data, tmp_path, capsys):
         options = arguments(data, "--methods", COMPETITORS, "--out", tmp_path / "r.csv", sets="agnews,stripes,tones")
         few_shot_text.main([*options, "--k", "16", "--seeds", "1"])
-        scores = mean_scores(tables.read_records(tmp_path / "r.csv"), n_draws=1)
+        scores = mean_scores(tables.read_records(tmp_path / "r.csv"), n_bootstrap=1)
         at_16 = {row["estimator"]: row for row in scores if row["k"] == 16}
         assert set(at_16) == set(COMPETITORS.split(","))
         assert min(row["mean"] for row in at_16.values()) > 0.7

@@ -25,7 +25,7 @@ def test_points_of_curves_are_kept_apart():
 
 
 def test_the_interval_of_one_repeat_is_that_of_its_items():
-    row, *_ = ImplicitPatternStudy([record(share=0.3, n=400)]).summary(n_draws=20000)
+    row, *_ = ImplicitPatternStudy([record(share=0.3, n=400)]).summary(n_bootstrap=20000)
     half = 1.96 * np.sqrt(0.3 * 0.7 / 400)
     assert (row["measure"], row["mean"], row["n_repeats"]) == ("accuracy_pattern", 0.3, 1)
     assert [row["low"], row["high"]] == pytest.approx([0.3 - half, 0.3 + half], abs=0.004)
@@ -34,7 +34,7 @@ def test_the_interval_of_one_repeat_is_that_of_its_items():
 def test_the_binomial_is_the_bootstrap_over_items():
     items = np.random.RandomState(0).rand(60) < 0.4
     means = items[np.random.RandomState(1).randint(60, size=(20000, 60))].mean(axis=1)
-    row, *_ = ImplicitPatternStudy([record(share=items.mean(), n=60)]).summary(level=0.8, n_draws=20000)
+    row, *_ = ImplicitPatternStudy([record(share=items.mean(), n=60)]).summary(confidence_level=0.8, n_bootstrap=20000)
     assert [row["low"], row["high"]] == pytest.approx(np.quantile(means, [0.1, 0.9]), abs=0.017)
 
 
@@ -62,7 +62,7 @@ def test_curves_have_their_losses():
     assert study.summary() == []
 
 
-@pytest.mark.parametrize("options", [{"level": 1}, {"level": True}, {"n_draws": 0}])
+@pytest.mark.parametrize("options", [{"confidence_level": 1}, {"confidence_level": True}, {"n_bootstrap": 0}])
 def test_bad_parameters_are_named(options):
     with pytest.raises(ValueError, match=f"`{next(iter(options))}`"):
         ImplicitPatternStudy([record()]).summary(**options)
