@@ -200,7 +200,7 @@ class TestFewShotCurve:
             ("scoring", "accuracy", "`scoring` must be a sequence"),
             ("scoring", [], "`scoring` must be a sequence"),
             ("random_state", None, "`random_state` must be an integer"),
-            ("n_queries", 0, "`n_queries` must be an integer of at least 1"),
+            ("n_queries", 0, "`n_queries` must be an integer of at least 1 or None"),
             ("n_repeats", 0, "`n_repeats` must be an integer of at least 1"),
             ("n_unlabelled", -1, "`n_unlabelled` must be an integer of at least 0"),
             ("n_unlabelled", 2.0, "`n_unlabelled` must be an integer of at least 0"),
@@ -250,7 +250,7 @@ class TestFewShotCurve:
 
     def test_parts_that_do_not_fit_are_refused(self, parts, estimators):
         X_train, y_train, X_test, y_test = parts
-        with pytest.raises(ValueError, match="`X` has 199 rows and `y` 200"):
+        with pytest.raises(ValueError, match="`X` has 199 rows and `y` has 200 labels"):
             scores(estimators, X_train[1:], y_train, X_test, y_test)
         with pytest.raises(ValueError, match="`y_test` holds the class 'new', which `y` does not hold"):
             scores(estimators, X_train, y_train, X_test, ["new"] * 100)
@@ -464,7 +464,7 @@ class TestQueriesOutOfTheSameRows:
         with pytest.raises(ValueError, match="`X_test` and `y_test` belong together"):
             few_shot_curve(estimators, X, y, X_test=X_test)
         for wrong in (0, 1, "half"):
-            with pytest.raises(ValueError, match="`test_size` must be a share between 0 and 1"):
+            with pytest.raises(ValueError, match="`test_size` must be a number above 0 and below 1"):
                 few_shot_curve(estimators, X, y, test_size=wrong)
 
 
