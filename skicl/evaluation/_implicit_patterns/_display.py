@@ -252,11 +252,11 @@ class ImplicitPatternDisplay:
         rows = [row for row in self.rows if row["estimator"] in names]
         scatter = self.kind == "scatter"
         fields = ("dataset", "k") if scatter else ("dataset", "k", "estimator", "curve")
-        panels = {}
+        panels: dict[tuple, list] = {}
         for row in rows:
             panels.setdefault(tuple(row[name] for name in fields), []).append(row)
         self._make_axes(ax, len(panels))
-        self.points_ = {}
+        self.points_: dict[tuple, Any] = {}
         several_sizes = len({row["k"] for row in rows}) > 1
         for number, (panel, of_panel) in enumerate(panels.items()):
             title = panel[0] + (f", {panel[1]} labelled" if several_sizes else "")
