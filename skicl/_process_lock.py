@@ -2,25 +2,17 @@
 
 import os
 import threading
+from typing import Any
 
 
 class ProcessLock:
-    """A reentrant lock for the threads of each process; a forked process begins with a free one.
+    """A reentrant lock for the threads of each process; a forked process begins with a free one."""
 
-    Examples
-    --------
-    >>> from skicl._process_lock import ProcessLock
-    >>> lock = ProcessLock()
-    >>> with lock.own():
-    ...     lock.interrupted
-    False
-    """
-
-    def __init__(self):
+    def __init__(self) -> None:
         self._locks = {os.getpid(): threading.RLock()}
-        self._interrupted_in = None
+        self._interrupted_in: int | None = None
 
-    def own(self):
+    def own(self) -> Any:
         """The lock of this process.
 
         A lock of Python itself, for ``with``: no interrupt can come between taking it and the block. In methods written
@@ -38,7 +30,7 @@ class ProcessLock:
         return self._locks.setdefault(process, threading.RLock())
 
     @property
-    def interrupted(self):
+    def interrupted(self) -> bool:
         """Whether another thread held it when this process was forked, and left its work half done here."""
         self.own()
         return self._interrupted_in == os.getpid()

@@ -28,7 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from skicl.evaluation import nested_contexts
 from skicl.pretraining import EmbeddingPrior, Schedule
-from skicl.pretraining._loop import State, task_loss, train_step
+from skicl.pretraining._loop import task_loss, train_step
+from skicl.pretraining._state import State
 from skicl.reasoning import EquivariantConfig, Evidence
 
 CONFIG = EquivariantConfig(n_landmarks=32)

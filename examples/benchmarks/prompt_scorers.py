@@ -124,9 +124,9 @@ def pairs(pair, task):
 def prompts(pair, task):
     """Every prompt once, and the labels after its keys and values; no prefix is shared."""
     from skicl._models._language_model import LanguageModel
+    from skicl._models._prefix import Prefix
     from skicl.prompting._joint_tokens import AnchoredText, encoder_of, tokenize_jointly
     from skicl.prompting._label_scoring import score_labels
-    from skicl.prompting._reading import Prefix
 
     model = LanguageModel(*pair)
     encode = encoder_of(model.backend)

@@ -1,43 +1,33 @@
 """The head of a causal language model, put on a network that encoders share, so that no model is in memory twice."""
 
 import json
+import os
+from pathlib import Path
+from typing import Any
 
-from skicl._models._in_memory import LiveModel, own_memory
+import torch
+
+from skicl._models._in_memory import LiveModel, LoadedModel, own_memory
 from skicl._models._language_model import load_language_model
 from skicl._models._quiet_loading import quiet_loading
 
-# So often both are loaded anew where the files change in between.
+# How often both are loaded anew where the files change in between.
 _TRIES = 5
 
 
-def load_causal_model(model, revision, device, dtype, *, stay=False):
+def load_causal_model(
+    model: str | os.PathLike | LiveModel,
+    revision: str | None,
+    device: torch.device,
+    dtype: str | torch.dtype | None,
+    *,
+    stay: bool = False,
+) -> LoadedModel:
     """A causal language model with its head, loaded once for all encoders and classifiers of this process.
 
-    Parameters
-    ----------
-    model : str, path or LiveModel
-        As checked by :func:`~skicl._models._language_model.check_model`.
-    revision : str or None
-        Branch, tag or commit on the hub.
-    device : torch.device
-        Where to put it.
-    dtype : str, torch.dtype or None
-        Number format of a model that is loaded here; None means the default of the device.
-    stay : bool, default=False
-        Leave a live model on the device where it is.
-
-    Returns
-    -------
-    loaded : LoadedModel
-        A :class:`~skicl._models._language_model.LanguageModel` and its lock. Its attribute ``whole`` is the network
-        with the head; what is below the head is the same object as ``network``.
-
-    Raises
-    ------
-    ConnectionError
-        If the model is not on this machine and the hub cannot be reached.
-    ValueError
-        If it is no causal language model.
+    The attribute ``whole`` of the LanguageModel is the network with the head; what is below the head is the same object
+    as ``network``. `stay` leaves a live model on its device. Raises ConnectionError without the model and the hub,
+    ValueError for what is no causal language model.
     """
     for _ in range(_TRIES):
         loaded = load_language_model(model, revision, device, dtype, stay=stay)
@@ -49,7 +39,7 @@ def load_causal_model(model, revision, device, dtype, *, stay=False):
                         f"`model` holds a network without a head ({type(whole).__name__}), which gives no "
                         "probabilities of tokens. Load it with AutoModelForCausalLM."
                     )
-                whole = put_head_on(loaded.model.network, loaded.folder, str(model))
+                whole = put_head_on(loaded.model.network, Path(loaded.folder or model), str(model))
                 if load_language_model(model, revision, device, dtype) is not loaded:
                     continue  # the files have changed: the head is not that of the body
                 loaded.model.whole = whole
@@ -57,7 +47,7 @@ def load_causal_model(model, revision, device, dtype, *, stay=False):
     raise OSError(f"The files of `model`={str(model)!r} changed while it was loaded. Wait until they are complete.")
 
 
-def _checked_causal(loaded):
+def _checked_causal(loaded: LoadedModel) -> LoadedModel:
     """The loaded model, if it is a causal one, with its head where its body is."""
     whole = loaded.model.whole
     if not loaded.model.causal:
@@ -73,29 +63,12 @@ def _checked_causal(loaded):
     return loaded
 
 
-def put_head_on(network, folder, name):
-    """A causal language model around a network, of which only the head is read from its files.
+def put_head_on(network: Any, folder: Path, name: str) -> Any:
+    """A causal language model around a network, of which only the head is read from the files of the same model.
 
-    Parameters
-    ----------
-    network : transformers.PreTrainedModel
-        Without a head, loaded from the same folder.
-    folder : Path
-        The complete model.
-    name : str
-        Its name, for messages.
-
-    Returns
-    -------
-    whole : transformers.PreTrainedModel
-        In evaluation mode; what is below the head is `network` itself.
-
-    Raises
-    ------
-    ValueError
-        If transformers has no causal language model of this kind.
+    In evaluation mode; what is below the head is `network` itself. `name` is for messages. A ValueError where
+    transformers has no causal language model of this kind.
     """
-    import torch
     from transformers import AutoModelForCausalLM
 
     try:
@@ -108,13 +81,13 @@ def put_head_on(network, folder, name):
         ) from error
     whole.tie_weights()
     missing = [key for key, value in whole.state_dict().items() if value.is_meta]
-    found = _read_tensors(folder, missing)
-    if len(found) < len(missing):  # weights in another format, or under other names
+    tensors = _read_tensors(folder, missing)
+    if len(tensors) < len(missing):  # weights in another format, or under other names
         with quiet_loading(name):
             whole = AutoModelForCausalLM.from_pretrained(str(folder), dtype=network.dtype, local_files_only=True)
         _replace_body(own_memory(whole), network)
     else:
-        for key, value in found.items():
+        for key, value in tensors.items():
             owner, _, last = key.rpartition(".")
             own = value.to(network.device, network.dtype, copy=True)  # not the memory map of the file
             parameter = torch.nn.Parameter(own, requires_grad=False)
@@ -122,13 +95,14 @@ def put_head_on(network, folder, name):
     return whole.to(network.device).eval()
 
 
-def _replace_body(whole, network):
+def _replace_body(whole: Any, network: Any) -> None:
+    """Put a network in the place of what is below the head."""
     if type(whole.base_model) is not type(network):
         raise TypeError(f"its body is a {type(whole.base_model).__name__}")
     setattr(whole, whole.base_model_prefix, network)
 
 
-def _read_tensors(folder, keys):
+def _read_tensors(folder: Path, keys: list[str]) -> dict[str, torch.Tensor]:
     """Those tensors of a model that its .safetensors files hold under these names."""
     from safetensors import safe_open
 
@@ -137,11 +111,11 @@ def _read_tensors(folder, keys):
         place = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
     else:
         place = {key: "model.safetensors" for key in keys}
-    found = {}
+    tensors = {}
     for key in keys:
         file = folder / place.get(key, "")
         if file.is_file():
-            with safe_open(file, framework="pt") as tensors:
-                if key in tensors.keys():
-                    found[key] = tensors.get_tensor(key)
-    return found
+            with safe_open(file, framework="pt") as content:
+                if key in content.keys():
+                    tensors[key] = content.get_tensor(key)
+    return tensors

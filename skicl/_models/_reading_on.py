@@ -5,7 +5,15 @@ name and no signature is trusted: a name is right if keys and values are in the 
 right if its results are those of reading everything at once.
 """
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from skicl._models._states import padded
 from skicl._validation._environment import warn_user
+
+if TYPE_CHECKING:
+    import torch
+    import transformers
 
 # Names of the argument, newest first: a network that knows the newest may complain about an older one.
 NAMES = ("cache", "past_key_values")
@@ -15,31 +23,16 @@ class CannotReadOnError(Exception):
     """A network does not take keys and values; the message says what it did instead."""
 
 
-def find_past_name(network, tokens):
-    """The name of the argument under which a network takes keys and values.
+def find_past_name(network: "transformers.PreTrainedModel", tokens: Sequence[int]) -> str:
+    """The one of `NAMES` under which a network, with its head or without, takes keys and values: it fills the cache.
 
-    Parameters
-    ----------
-    network : transformers.PreTrainedModel
-        With its head or without.
-    tokens : sequence of int
-        A few tokens to read.
-
-    Returns
-    -------
-    name : str
-        One of `NAMES`.
-
-    Raises
-    ------
-    CannotReadOnError
-        If it fills no cache under any of them.
+    Raises CannotReadOnError if it fills none under any of them.
     """
     import torch
     from transformers import DynamicCache
 
     ids = torch.tensor([list(tokens)], device=network.device)
-    found = []
+    complaints = []
     for name in NAMES:
         past = DynamicCache()
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": True, "return_dict": True}
@@ -49,28 +42,71 @@ def find_past_name(network, tokens):
         except (MemoryError, torch.cuda.OutOfMemoryError):  # says nothing of the network
             raise
         except Exception as error:
-            found.append(f"`{name}`: {type(error).__name__}: {error}")
+            complaints.append(f"`{name}`: {type(error).__name__}: {error}")
         else:
             if past.get_seq_length() == len(tokens):
                 return name
-            found.append(f"`{name}` is ignored")
-    raise CannotReadOnError(f"it does not take keys and values ({'; '.join(found)})")
+            complaints.append(f"`{name}` is ignored")
+    raise CannotReadOnError(f"it does not take keys and values ({'; '.join(complaints)})")
 
 
-def reason_against(difference, allowed):
-    """Why a network cannot read on, or None if it can.
+def cache_of(layers: list, n_tokens: int, n_rows: int) -> "transformers.DynamicCache":
+    """A cache with the keys and values of the first `n_tokens` tokens in every row: views, not copies.
 
-    Parameters
-    ----------
-    difference : callable
-        Without arguments. It reads on, and returns how far the results are from those of reading all at once.
-    allowed : float
-        Most that rounding may make of it.
+    `layers` has pairs of tensors of shape (1 or n_rows, H, at least n_tokens, K).
+    """
+    from transformers import DynamicCache
 
-    Returns
-    -------
-    reason : str or None
-        Half a sentence.
+    # Without a configuration the cache keeps all that sliding layers would forget: then any beginning can be reused.
+    cache = DynamicCache()
+    for number, pair in enumerate(layers):
+        kept = [part[:, :, :n_tokens] for part in pair]
+        kept = [part.expand(n_rows, -1, -1, -1) if part.shape[0] == 1 else part for part in kept]
+        cache.update(*kept, number)
+    return cache
+
+
+def layers_of(cache: Any) -> list:
+    """Keys and values of every layer, as :func:`cache_of` takes them."""
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def trial_of_reading_on(
+    network: "transformers.PreTrainedModel", tokens: Sequence[int], past_name: Callable[[], str]
+) -> Callable[[], float]:
+    """A trial with five tokens: three are read, and two rows of unequal length after the first two of these.
+
+    Called, it returns how far the last states are from those of reading everything at once, as a fraction of their
+    size.
+    """
+    import torch
+
+    prefix, row = list(tokens[:3]), list(tokens[3:5])
+
+    def last_states(rows: list, n_past: int = 0, past: dict[str, Any] | None = None) -> "torch.Tensor":
+        ids, mask = padded(rows, tokens[0], network.device)
+        mask = torch.cat([mask.new_ones(len(rows), n_past), mask], dim=1)
+        inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": past is not None, **(past or {})}
+        with torch.inference_mode():
+            return network(**inputs, output_hidden_states=True, return_dict=True).hidden_states[-1].float()
+
+    at_once = last_states([[*prefix[:2], *row]])[0, 2:]
+
+    def difference() -> float:
+        name, cache = past_name(), cache_of([], 0, 1)
+        last_states([prefix], past={name: cache})
+        whole, beginning = last_states([row, row[:1]], 2, {name: cache_of(layers_of(cache), 2, 2)})
+        distance = max((whole - at_once).abs().max(), (beginning[:1] - at_once[:1]).abs().max())
+        return float(distance / at_once.abs().max().clamp(min=1e-30))
+
+    return difference
+
+
+def reason_against(difference: Callable[[], float], allowed: float) -> str | None:
+    """Why a network cannot read on, as half a sentence; None if it can.
+
+    `difference` reads on, and returns how far the results are from those of reading all at once; rounding may make up
+    to `allowed` of it.
     """
     import torch
 
@@ -90,21 +126,8 @@ def reason_against(difference, allowed):
     )
 
 
-def warn_of_reading_again(network, reason):
-    """Say that every prompt is read from its beginning.
-
-    Parameters
-    ----------
-    network : transformers.PreTrainedModel
-        The network, which is named.
-    reason : str
-        As :func:`reason_against` returned it.
-
-    Warns
-    -----
-    UserWarning
-        Always.
-    """
+def warn_of_reading_again(network: "transformers.PreTrainedModel", reason: str) -> None:
+    """Say that every prompt is read from its beginning, and why."""
     warn_user(
         f"{type(network).__name__} reads every prompt from its beginning instead of reading once what prompts share: "
         f"{reason}. The results are the same, but take many times as long. Networks with a recurrent state cannot do "
@@ -112,20 +135,10 @@ def warn_of_reading_again(network, reason):
     )
 
 
-def keeps_chosen_logits(network, tokens):
-    """Whether a network with a head returns the logits of chosen positions only, if asked for them.
+def keeps_chosen_logits(network: "transformers.PreTrainedModel", tokens: Sequence[int]) -> bool:
+    """Whether a network with a head returns logits at chosen positions only, asked by ``logits_to_keep``.
 
-    Parameters
-    ----------
-    network : transformers.PreTrainedModel
-        With its head.
-    tokens : sequence of int
-        At least three tokens to read.
-
-    Returns
-    -------
-    bool
-        True if ``logits_to_keep`` does that, by what comes out.
+    Told by what comes out, with at least three tokens.
     """
     import torch
 

@@ -3,48 +3,32 @@
 Shapes: N words of 32 bits, W words of a row, R rows.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
 # Words of a row, and most words that are worked on at once: on a CPU what its cache holds.
 _WORDS = 2**14
 _AT_ONCE = {"cpu": 2**16, "cuda": 2**24}
 
 
-def weight_marks(network):
+def weight_marks(network: "torch.nn.Module") -> tuple:
     """Marks of all weights of a network, which depend on every bit and on where it stands.
 
-    Of the words of a tensor two sums are taken, weighted by random numbers of 64 bits that belong to the places,
-    modulo 2**64; of many such sums again [1]_. Two tensors that differ have equal marks with a probability of about
-    2**-66. No test of PyTorch is quicker and sound: the counters of versions miss changes through ``data``, numpy and
-    other processes. Takes about 40 ms for the 22 million weights of the default encoder on one core, where sha256 takes
-    45 with instructions of the processor for it and several times as long without; on a GPU nothing is copied to the
-    host.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        The network.
-
-    Returns
-    -------
-    marks : tuple of (str, str, tuple of int, int, int)
-        Name, number format, shape and two sums of each tensor.
-
-    References
-    ----------
-    .. [1] Lemire and Kaser (2014), "Strongly universal string hashing is fast", The Computer Journal: multilinear.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skicl._models._weight_marks import weight_marks
-    >>> network = torch.nn.Linear(2, 2)
-    >>> before = weight_marks(network)
-    >>> network.weight.data = network.weight.data[[1, 0]]
-    >>> weight_marks(network) == before
-    False
+    Name, number format, shape and two sums of each tensor. Of the words of a tensor two sums are taken, weighted by
+    random numbers of 64 bits that belong to the places, modulo 2**64; of many such sums again (Lemire and Kaser, 2014,
+    "Strongly universal string hashing is fast", The Computer Journal: multilinear). Two tensors that differ have equal
+    marks with a probability of about 2**-66. No test of PyTorch is quicker and sound: the counters of versions miss
+    changes through ``data``, numpy and other processes. Takes about 40 ms for the 22 million weights of the default
+    encoder on one core, where sha256 takes 45 with instructions of the processor for it and several times as long
+    without; on a GPU nothing is copied to the host.
     """
     import torch
 
-    factors, sums, marked = {}, {}, []
+    factors: dict[Any, Any] = {}  # by device
+    sums: dict[Any, Any] = {}  # by place in memory
+    marked = []
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             place = tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
@@ -60,7 +44,7 @@ def weight_marks(network):
     return tuple((*mark, *sums[place]) for *mark, place in marked)
 
 
-def _words(tensor):
+def _words(tensor: "torch.Tensor") -> "torch.Tensor":
     """The content of a tensor (N) as integers of 32 bits, the last filled up with zeros."""
     import torch
 
@@ -72,7 +56,7 @@ def _words(tensor):
     return content.view(torch.int32)
 
 
-def _factors(device):
+def _factors(device: "torch.device") -> "torch.Tensor":
     """Random integers of 64 bits (2, W), the same everywhere."""
     import torch
 
@@ -80,20 +64,20 @@ def _factors(device):
     return drawn.to(device)
 
 
-def _two_sums(words, factors):
+def _two_sums(words: "torch.Tensor", factors: "torch.Tensor") -> "torch.Tensor":
     """Two weighted sums (2) of words (N): of rows of W, and again of the sums of the rows."""
     import torch
 
     rows_at_once = _AT_ONCE[words.device.type] // _WORDS
     while True:
         n_whole = len(words) // _WORDS * _WORDS
-        found = []
+        sums = []
         for rows in words[:n_whole].view(-1, _WORDS).split(rows_at_once):
             wide = rows.to(torch.int64)
-            found.append(torch.stack([(wide * factor).sum(1) for factor in factors], dim=1))  # R, 2
+            sums.append(torch.stack([(wide * factor).sum(1) for factor in factors], dim=1))  # R, 2
         last = words[n_whole:].to(torch.int64)
-        found.append((last * factors[:, : len(last)]).sum(1)[None])
-        found = torch.cat(found)
-        if len(found) == 1:
-            return found[0]
-        words = found.reshape(-1).view(torch.int32)
+        sums.append((last * factors[:, : len(last)]).sum(1)[None])
+        all_sums = torch.cat(sums)  # R + 1, 2
+        if len(all_sums) == 1:
+            return all_sums[0]
+        words = all_sums.reshape(-1).view(torch.int32)  # the sums are the words of the next round

@@ -12,42 +12,17 @@ MOST_KNOWN = 10_000
 # Elsewhere the time of the last change of a file can be set, or is not kept.
 _KEEPS_TIME_OF_CHANGE = os.name == "posix"
 
-_KNOWN = {}
+_KNOWN: dict[tuple[int, ...], str] = {}
 
 
-def file_checksum(path):
-    """The sha256 of the content of a file.
+def file_checksum(path: str | os.PathLike) -> str:
+    """The sha256 of the content of a file, in hexadecimal digits.
 
     Computed once for each state of a file: device, inode, size, and times in nanoseconds, of which nobody can set back
     that of the last change. Where that time is too recent to tell two changes from each other, as git holds entries of
     its index to be "racy", the file is read every time. Reads about 2 GB in a second. Not seen: what a program writes
-    through a memory map, later than that after its first writing, until the system takes note of it.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    checksum : str
-        Of 64 hexadecimal digits.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read, or changes all the time.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from skicl._storage._digests import file_checksum
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "empty"
-    ...     path.touch()
-    ...     file_checksum(path)[:16]
-    'e3b0c44298fc1c14'
+    through a memory map, later than that after its first writing, until the system takes note of it. A file that cannot
+    be read, or changes all the time, is an OSError.
     """
     for _ in range(READINGS):
         with open(path, "rb") as file:
@@ -66,42 +41,23 @@ def file_checksum(path):
     raise OSError(f"{os.fspath(path)!r} changed while it was read, {READINGS} times. Wait until it is complete.")
 
 
-def content_checksum(path):
-    """The sha256 of the content of a file, or of all files in a folder but for hidden ones.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file or folder.
-
-    Returns
-    -------
-    checksum : str
-        Of 64 hexadecimal digits.
-    """
+def content_checksum(path: str | os.PathLike) -> str:
+    """The sha256 of the content of a file, or of all files in a folder but for hidden ones."""
     path = Path(path)
     if not path.is_dir():
         return file_checksum(path)
     files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    found = [f"{file}\0{file_checksum(path / file)}\0" for file in files if not file.startswith(".")]
-    return sha256("".join(found).encode(errors="surrogateescape")).hexdigest()
+    entries = [f"{file}\0{file_checksum(path / file)}\0" for file in files if not file.startswith(".")]
+    return sha256("".join(entries).encode(errors="surrogateescape")).hexdigest()
 
 
-def file_state(path):
+def file_state(path: str | os.PathLike) -> tuple[int, ...]:
     """What tells, without reading it, that a file has changed.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    state : tuple of int
-        Device, inode, size, and the times of the last writing and of the last change in nanoseconds.
+    Device, inode, size, and the times of the last writing and of the last change in nanoseconds.
     """
     return _state(os.stat(path))
 
 
-def _state(found):
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,15 +16,10 @@ CHECKSUM = "checksum"
 BESIDE = "files"
 
 
-def save_atomically(path, tensors, metadata):
+def save_atomically(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file that is either the old one or the whole new one.
 
-    Parameters
-    ----------
-    path : str or Path
-    tensors : dict of str to Tensor
-    metadata : dict of str to str
-        Goes into the header of the file, with a checksum of everything.
+    The metadata, strings by name, go into the header of the file, with a checksum of everything.
     """
     from safetensors.torch import save
 
@@ -41,26 +37,11 @@ def save_atomically(path, tensors, metadata):
         partial.unlink(missing_ok=True)
 
 
-def read_safetensors(path):
-    """Tensors and metadata of a safetensors file, read as a whole and checked.
+def read_safetensors(path: str | os.PathLike) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors, which share no memory with the file, and metadata, read as a whole and checked.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file. The tensors do not share memory with it.
-
-    Returns
-    -------
-    tensors : dict of str to Tensor
-    metadata : dict of str to str
-        With the checksum, if the file has one.
-
-    Raises
-    ------
-    ValueError
-        If it is not a whole safetensors file, or its content does not have the checksum in its header.
-    OSError
-        If it cannot be read.
+    A file that is damaged, or does not have the checksum in its header, is a ValueError; one that cannot be read an
+    OSError.
     """
     from safetensors.torch import load
 
@@ -83,61 +64,38 @@ def read_safetensors(path):
     return tensors, metadata
 
 
-def checksum_of(tensors, metadata):
+def checksum_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
     """The sha256 of tensors, wherever they stand in a file, and of metadata but for the checksum itself."""
     total = sha256(json.dumps(sorted((k, v) for k, v in metadata.items() if k != CHECKSUM)).encode())
     for name, tensor in sorted(tensors.items()):
         content = tensor.reshape(-1).view(torch.uint8).numpy()
         total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         total.update(len(content).to_bytes(8, "little"))
-        total.update(content)
+        total.update(content.data)
     return total.hexdigest()
 
 
-def has_format(path, metadata, expected, earlier):
+def has_format(path: str | os.PathLike, metadata: Mapping[str, str], expected: str, earlier: str) -> bool:
     """Whether the metadata of a file name a format, which has a checksum, or an earlier one, which has none.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file, for messages.
-    metadata : dict
-        As :func:`read_safetensors` returns it.
-    expected, earlier : str
-        Names of the formats.
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    ValueError
-        If the file should have a checksum and has none.
-
-    Warns
-    -----
-    UserWarning
-        If the file is of the earlier format: nobody can tell whether it is damaged.
+    A file that lacks the checksum that it should have is a ValueError. A file of the earlier format is a warning:
+    nobody can tell whether it is damaged.
     """
-    found = metadata.get("format")
-    if found == expected and CHECKSUM not in metadata:
+    named = metadata.get("format")
+    if named == expected and CHECKSUM not in metadata:
         raise ValueError(f"{str(path)!r} is damaged: its header lacks the checksum. Copy or download it again.")
-    if found == earlier and CHECKSUM not in metadata:
+    if named == earlier and CHECKSUM not in metadata:
         warn_user(
             f"{str(path)!r} was saved by an earlier version of skicl, without a checksum, so nobody can tell "
             "whether it is damaged. Load it and save it again."
         )
-    return found in (expected, earlier)
+    return named in (expected, earlier)
 
 
-def seal_folder(folder):
-    """Put checksums of the weights and of the ``.json`` files of a model into the header of its weights.
+def seal_folder(folder: Path) -> None:
+    """Put checksums of the weights and of the ``.json`` files of a model into the header of ``model.safetensors``.
 
-    Parameters
-    ----------
-    folder : Path
-        With ``model.safetensors``, of which no tensor changes.
+    No tensor changes.
     """
     tensors, metadata = read_safetensors(folder / "model.safetensors")
     beside = json.dumps({file.name: _json_checksum(file) for file in sorted(folder.glob("*.json"))})
@@ -145,19 +103,8 @@ def seal_folder(folder):
     save_atomically(folder / "model.safetensors", tensors, {**kept, BESIDE: beside})
 
 
-def check_sealed_folder(folder):
-    """Refuse a model that :func:`seal_folder` has sealed and of which something was changed since.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-
-    Raises
-    ------
-    ValueError
-        The message names the file.
-    """
+def check_sealed_folder(folder: Path) -> None:
+    """Refuse a model that `seal_folder` sealed and that has changed since; the message names the file."""
     advice = "Install skicl again: pip install --force-reinstall --no-deps skicl"
     weights = folder / "model.safetensors"
     try:
@@ -180,7 +127,7 @@ def check_sealed_folder(folder):
             )
 
 
-def _json_checksum(path):
-    """Of what a file says: ends of lines may change on the way."""
+def _json_checksum(path: Path) -> str:
+    """The checksum of what a file says: ends of lines may change on the way."""
     content = json.loads(path.read_text(encoding="utf-8"))
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

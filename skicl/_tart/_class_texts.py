@@ -7,6 +7,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
+from skicl._tart._coordinates import unit_rows
 from skicl._tart._encoding import check_encoded
 from skicl._validation._wording import did_you_mean
 
@@ -209,7 +210,7 @@ def nearest_name(X, vectors):
     """
     if X.shape[1] != vectors.shape[1]:
         raise ValueError(_different_widths([vectors.shape[1], X.shape[1]]))
-    return SHARPNESS * _unit(X.astype(np.float64)) @ _unit(vectors).T
+    return SHARPNESS * unit_rows(X.astype(np.float64))[0] @ unit_rows(vectors)[0].T
 
 
 def _no_texts(encoder, reason):
@@ -225,14 +226,6 @@ def _different_widths(widths):
         f"`class_texts` and the rows have vectors of different numbers of features: {widths}. Make all of them "
         "with the same encoder."
     )
-
-
-def _unit(rows):
-    # By the largest entry first: squares neither overflow nor vanish.
-    largest = np.abs(rows).max(axis=1, keepdims=True)
-    rows = rows / np.where(largest > 0, largest, 1.0)
-    norm = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norm > 0, norm, 1.0)
 
 
 def _entry(item):

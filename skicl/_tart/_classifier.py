@@ -1,88 +1,21 @@
 """TartClassifier: a frozen encoder, then a pretrained reasoner that reads the labelled rows as context."""
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
+from os import PathLike
+from typing import Any, Self
 
 import numpy as np
-import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
-from skicl._tart._class_texts import (
-    check_class_texts,
-    class_entries,
-    class_vectors,
-    embed_names,
-    holds_texts,
-    nearest_name,
-    texts_of,
-)
-from skicl._tart._compiled import CompiledContext, ContextRows, device_of, normalise
-from skicl._tart._encoding import check_encoded, choose_encoder, fit_encode, fit_on_texts
-from skicl._tart._influence import chosen_rows, contexts_at_a_time, indispensable_row
-from skicl._tart._prior import Consulted, ask, check_prior, consult, is_ready, log_scores
-from skicl._validation._columns import read_columns
-from skicl._validation._environment import resolve_device, warn_user
-from skicl._validation._labels import (
-    Labels,
-    accuracy,
-    append_labels,
-    check_known,
-    check_missing_label,
-    check_one_label_a_row,
-    encode_labels,
-    label_space,
-    marks_of,
-    read_labels,
-    sample_weights,
-    warn_of_small_total,
-)
-from skicl._validation._rows import count_rows
-from skicl._validation._texts import is_text, read_container
-from skicl._validation._wording import did_you_mean
-from skicl.reasoning import Reasoner, reasoner_path
-from skicl.reasoning._in_memory import shared_reasoner
-
-FLOATS = [np.float64, np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Learnt(FittedState):
-    """All that a fitted TartClassifier knows; the compiled context is made from it.
-
-    Attributes
-    ----------
-    encoder : transformer or None
-    classes : ndarray of shape (n_classes,)
-    declared : ndarray of shape (n_classes,) or None
-        The label space that the user listed.
-    columns : estimator or None
-        Holds names and number of the columns of a numeric ``X``.
-    names : ndarray of shape (n_classes, n_features) or None
-        Vectors of the classes.
-    embedded : dict from str to ndarray of shape (n_features,)
-        Vectors of their texts.
-    consulted : Consulted
-        What a prior said of the rows.
-    rows : ContextRows or None
-        None where there are none.
-    digest : str or None
-        Fingerprint of the reasoner that they were compiled for.
-    """
-
-    encoder: Any
-    classes: np.ndarray
-    declared: np.ndarray | None
-    columns: Any
-    names: np.ndarray | None
-    embedded: dict
-    consulted: Consulted
-    rows: ContextRows | None
-    digest: str | None
+from skicl._fitted import check_loaded, exchange_fitted
+from skicl._tart._compiled import CompiledContext, ZeroShot
+from skicl._tart._influence import chosen_rows
+from skicl._tart._learnt import declared_classes, learn, learn_without_rows
+from skicl._tart._parameters import check_parameters, find_reasoner
+from skicl._validation._environment import warn_user
+from skicl._validation._labels import accuracy, label_space
+from skicl.reasoning import Reasoner
 
 
 class TartClassifier(ClassifierMixin, BaseEstimator):
@@ -212,17 +145,17 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        encoder="auto",
+        encoder: Any = "auto",
         *,
-        reasoner=None,
-        class_texts=None,
-        prior=None,
-        standardize="auto",
-        class_weight=None,
-        missing_label=None,
-        device=None,
-        batch_size=1024,
-    ):
+        reasoner: str | PathLike | Reasoner | None = None,
+        class_texts: Any = None,
+        prior: Any = None,
+        standardize: str | bool = "auto",
+        class_weight: dict | str | None = None,
+        missing_label: Any = None,
+        device: Any = None,
+        batch_size: int = 1024,
+    ) -> None:
         self.encoder = encoder
         self.reasoner = reasoner
         self.class_texts = class_texts
@@ -233,7 +166,14 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.batch_size = batch_size
 
-    def fit(self, X, y=None, sample_weight=None, *, classes=None):
+    def fit(
+        self,
+        X: ArrayLike | None,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        classes: ArrayLike | None = None,
+    ) -> Self:
         """Read labelled rows, and rows without a label, as the context.
 
         Parameters
@@ -269,13 +209,19 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         Whatever stops ``fit`` or ``partial_fit`` before their end, an error or an interrupt, leaves the classifier as
         it was before the call.
         """
-        self._check_parameters()
-        declared = self._declare(classes)
+        check_parameters(self)
+        declared = declared_classes(self, classes)
         if X is None:
-            return self._keep(self._start_without_rows(y, sample_weight, declared))
-        return self._keep(self._learn(X, y, sample_weight, declared, None))
+            return self._keep(learn_without_rows(self, y, sample_weight, declared))
+        return self._keep(learn(self, X, y, sample_weight, declared))
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Append rows, labelled or not, to the context; the first call starts it.
 
         Equal to one ``fit`` on all rows so far, if the encoder learns nothing from the rows: it is fitted on the
@@ -304,19 +250,18 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If ``y`` holds a label outside the ``classes`` of the first call, or an input is unusable.
         """
-        self._check_parameters()
+        check_parameters(self)
         before = vars(self).get("_learnt")
         if before is None:
-            return self._keep(self._learn(X, y, sample_weight, self._declare(classes), None))
+            return self._keep(learn(self, X, y, sample_weight, declared_classes(self, classes)))
         if classes is not None and not np.array_equal(label_space(classes), before.classes):
             raise ValueError(
                 f"`classes` differs from the first call of partial_fit: got {list(classes)[:10]}. Leave "
                 "it out after the first call."
             )
-        before_rows = None if before.rows is None else before
-        return self._keep(self._learn(X, y, sample_weight, before.declared, before_rows))
+        return self._keep(learn(self, X, y, sample_weight, before.declared, None if before.rows is None else before))
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Log-odds of the classes.
 
         Parameters
@@ -332,7 +277,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         log_proba = self.predict_log_proba(X)
         return log_proba[:, 1] - log_proba[:, 0] if log_proba.shape[1] == 2 else log_proba
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Logarithms of the probabilities of the classes.
 
         Parameters
@@ -347,7 +292,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         """
         return self._log_proba(self._fitted(), X)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probabilities of the classes.
 
         Parameters
@@ -362,7 +307,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         """
         return np.exp(self.predict_log_proba(X))
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of every row.
 
         Parameters
@@ -378,7 +323,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         learnt = self._fitted()
         return learnt.classes[self._log_proba(learnt, X).argmax(axis=1)]
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of rows whose label is predicted.
 
         Parameters
@@ -397,7 +342,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         """
         return accuracy(self, X, y, sample_weight)
 
-    def context_influence(self, X, *, rows=None):
+    def context_influence(self, X: ArrayLike, *, rows: ArrayLike | None = None) -> np.ndarray:
         """How much every row of the context moved the predictions.
 
         The influence of a row on a query and a class is the log-probability of the class minus what it would be had
@@ -455,170 +400,32 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         2
         """
         learnt = self._fitted()
-        rows = chosen_rows(rows, 0 if learnt.rows is None else len(learnt.rows.codes))
-        if learnt.rows is None:
-            return np.zeros((len(self._log_proba(learnt, X)), 0, len(learnt.classes)))
-        X, opinions = self._read_queries(learnt, read_container(X))
-        compiled = learnt.made(self._compile)
-        whole = compiled.log_proba(X, opinions, self.batch_size)
-        without = np.repeat(whole[:, None], len(rows), axis=1)
-        weight = learnt.rows.total_weight
-        told_apart = learnt.names is not None or learnt.consulted.prior is not None
-        last = indispensable_row(learnt.rows.codes, weight, told_apart=told_apart)
-        if last in rows:
-            nothing = torch.from_numpy(np.zeros(whole.shape) + _guess(learnt, X, opinions))
-            without[:, rows == last] = normalise(nothing).numpy()[:, None]
-        counted = np.flatnonzero((weight[rows] > 0) & (rows != last))
-        size = contexts_at_a_time(*learnt.rows.X.shape, len(learnt.classes), device_of(compiled.network))
-        for i in range(0, len(counted), size):
-            batch = counted[i : i + size]
-            without[:, batch] = compiled.log_proba_without(rows[batch], X, opinions, self.batch_size)
-        return whole[:, None] - without
+        numbers = chosen_rows(rows, learnt.n_rows)
+        return learnt.made(self._compile).influence(numbers, *learnt.read_queries(X), self.batch_size)
 
-    # -- the steps, in order of use -------------------------------------------------------------
-
-    def _check_parameters(self):
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, Integral) or self.batch_size < 1:
-            raise ValueError(f"`batch_size` must be an integer of at least 1, got {self.batch_size!r}.")
-        standardize, class_weight = self.standardize, self.class_weight
-        if not (isinstance(standardize, bool | np.bool_) or (isinstance(standardize, str) and standardize == "auto")):
-            raise ValueError(
-                f"`standardize` must be 'auto', True or False, got {self.standardize!r}."
-                + did_you_mean(standardize, ["auto"])
-            )
-        balanced = isinstance(class_weight, str) and class_weight == "balanced"
-        if not (class_weight is None or isinstance(class_weight, dict) or balanced):
-            raise ValueError(
-                f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}."
-                + did_you_mean(class_weight, ["balanced"])
-            )
-        if not (self.encoder is None or isinstance(self.encoder, str) or hasattr(self.encoder, "transform")):
-            raise TypeError(
-                f"`encoder` must be 'auto', None, the name of a model or a transformer, got an object of "
-                f"type {type(self.encoder).__name__}. Pass for instance SentenceEncoder()."
-            )
-        if not (self.reasoner is None or isinstance(self.reasoner, str | os.PathLike | Reasoner)):
-            raise TypeError(
-                f"`reasoner` must be None, a name, a path or a Reasoner, got an object of type "
-                f"{type(self.reasoner).__name__}."
-            )
-        check_missing_label(self.missing_label)
-        check_class_texts(self.class_texts, self.encoder)
-        check_prior(self.prior)
-        resolve_device(self.device)
-        network, _ = self._find_reasoner(np.float32)  # fails now, not after the texts are encoded
-        for name in ("class_texts", "prior"):
-            if getattr(self, name) is not None and not network.reads_side_scores:
-                raise ValueError(
-                    f"`{name}` must be None with the reasoner {self.reasoner!r}, which reads labelled "
-                    "rows only. Use the default reasoner."
-                )
-
-    def _declare(self, classes):
-        """The label space: what the user lists, or the keys of a dict of names, or None where labels decide."""
-        if classes is not None:
-            return label_space(classes)
-        return label_space(self.class_texts, "class_texts") if isinstance(self.class_texts, Mapping) else None
-
-    def _encoder_for(self, of_texts):
-        encoder = choose_encoder(self.encoder, self.device, of_texts=of_texts)
-        if encoder is None and holds_texts(self.class_texts):
-            raise ValueError(
-                "`class_texts` holds texts, and there is no encoder to embed them: `X` is numeric. Give "
-                "one vector for each class, or pass `encoder`."
-            )
-        return encoder
-
-    def _learn(self, X, y, sample_weight, declared, before):
-        """Read rows, behind those of ``before`` (Learnt) if there are any, and compile all; nothing is stored here."""
-        first, X = before is None, read_container(X)
-        labels, labelled = self._labels(X, y, declared)
-        encoder = self._encoder_for(is_text(X)) if first else before.encoder
-        columns = blank(self) if first else before.columns
-        if encoder is None:
-            X = read_columns(columns, X, reset=first, dtype=FLOATS)
-        if not isinstance(X, str | bytes):
-            check_one_label_a_row(count_rows(X), len(labelled))
-        weight = sample_weights(sample_weight, len(labelled))
-        every = (labels, labelled, weight)
-        if not first:
-            old = before.rows
-            every = (
-                append_labels(before.classes[old.codes[old.codes >= 0]], labels),
-                np.concatenate([old.codes >= 0, labelled]),
-                np.concatenate([old.weight, weight]),
-            )
-        warn_of_small_total(every[2], len(every[2]))
-        classes = np.unique(every[0]) if declared is None else declared
-        check_known(every[0], classes, "class_texts" if isinstance(self.class_texts, Mapping) else "classes")
-        told_apart = self.class_texts is not None or is_ready(self.prior)
-        codes = encode_labels(*every, classes, self.class_weight, told_apart=told_apart)
-        entries = class_entries(self.class_texts, classes)
-        numbers = X if encoder is None else _encode(encoder, X, labels, labelled, first)
-        embedded = embed_names(entries, encoder, {} if first else before.embedded)
-        names = class_vectors(entries, embedded, numbers.shape[1])
-        # Copies: whoever changes X later must not change what a pickle or partial_fit compiles from.
-        numbers = numbers.copy() if first else np.concatenate([before.rows.X, numbers])
-        consulted = consult(self.prior, X, numbers, codes, classes, every[2], None if first else before.consulted)
-        rows = ContextRows(numbers, codes, every[2], classes, self.class_weight, names, consulted.opinions)
-        _, digest = self._find_reasoner(numbers.dtype)
-        learnt = Learnt(encoder, classes, declared, columns, names, embedded, consulted, rows, digest)
-        learnt.made(self._compile)
-        return learnt
-
-    def _labels(self, X, y, declared):
-        if y is not None:
-            return read_labels(y, marks=marks_of(self.missing_label, declared))
-        if declared is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        return Labels(declared[:0], np.zeros(count_rows(X), dtype=bool))
-
-    def _start_without_rows(self, y, sample_weight, declared):
-        """Take in the names of the classes, or a prior, where there is no row to learn from."""
-        if y is not None or sample_weight is not None:
-            raise ValueError("`X` is None, so `y` and `sample_weight` must be None. Give the rows they belong to.")
-        if declared is None or len(declared) < 2:
-            raise ValueError("`X` is None, so `classes` must list at least two labels: fit(None, classes=[...]).")
-        if self.class_texts is None and not is_ready(self.prior):
-            raise ValueError(
-                "`X` is None, and nothing tells the classes apart. Give `class_texts` or a fitted `prior`."
-            )
-        entries = class_entries(self.class_texts, declared)
-        encoder = self._encoder_for(holds_texts(self.class_texts)) if entries else None
-        if encoder is not None:
-            # An encoder made here learns nothing, so any texts do.
-            labels = [str(label) for label in declared] if isinstance(self.encoder, str) else []
-            fit_on_texts(encoder, texts_of(entries) or labels)
-        names, columns = class_vectors(entries, embed_names(entries, encoder, {}), None), blank(self)
-        if names is not None and encoder is None:
-            columns.n_features_in_ = names.shape[1]
-        consulted = Consulted(self.prior if is_ready(self.prior) else None, None, None)
-        return Learnt(encoder, declared, declared, columns, names, {}, consulted, None, None)
+    # -- what was learnt: stored at once, compiled where it is first needed -----------------------
 
     def _keep(self, learnt):
-        """Store what was learnt, in one step."""
-        rows = learnt.rows
-        found = {
+        compiled, rows = learnt.made(self._compile), learnt.rows
+        learned = {
             "_learnt": learnt,
             "encoder_": learnt.encoder,
             "classes_": learnt.classes,
-            "prior_": learnt.consulted.prior,
-            "n_context_": 0,
-            "n_labelled_": 0,
+            "prior_": learnt.prior.model,
+            "n_context_": learnt.n_rows,
+            "n_labelled_": 0 if rows is None else int((rows.codes >= 0).sum()),
         }
         if rows is not None:
-            found |= {
-                "n_context_": len(rows.codes),
-                "n_labelled_": int((rows.codes >= 0).sum()),
-                "standardized_": learnt.made(self._compile).standardized,
-            }
-        exchange_fitted(self, found | (vars(learnt.columns) if learnt.encoder is None else {}))
+            learned["standardized_"] = compiled.standardized
+        exchange_fitted(self, learned | (vars(learnt.columns) if learnt.encoder is None else {}))
         return self
 
     def _compile(self, learnt):
-        """Read the context of a classifier that was just fitted, or loaded."""
-        network, digest = self._find_reasoner(learnt.rows.X.dtype)
-        if learnt.digest != digest:
+        """What queries are scored with, after a fit or after loading."""
+        if learnt.rows is None:
+            return ZeroShot(learnt.names, learnt.classes)
+        network, digest = find_reasoner(self.reasoner, self.device, learnt.rows.X.dtype)
+        if learnt.reasoner != digest:
             warn_user(
                 "This classifier was fitted with another version of the reasoner than the one installed now; its "
                 "probabilities may differ slightly. Fit it again to be sure."
@@ -630,49 +437,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         return self._learnt
 
     def _log_proba(self, learnt, X):
-        X = read_container(X)
-        if learnt.rows is None:
-            opinions = None if learnt.consulted.prior is None else ask(learnt.consulted.prior, X, None, learnt.classes)
-            numbers = None if learnt.names is None else self._numbers(learnt, X)
-            return normalise(torch.from_numpy(_guess(learnt, numbers, opinions))).numpy()
-        return learnt.made(self._compile).log_proba(*self._read_queries(learnt, X), self.batch_size)
-
-    def _read_queries(self, learnt, X):
-        """Queries as numbers, and what the prior thinks of them."""
-        numbers, opinions = self._numbers(learnt, X), None
-        if learnt.consulted.opinions is not None:
-            opinions = ask(learnt.consulted.prior, X, len(numbers), learnt.classes)
-        return numbers, opinions
-
-    def _numbers(self, learnt, X):
-        if learnt.encoder is None:
-            return read_columns(learnt.columns, X, reset=False, dtype=FLOATS)
-        return check_encoded(learnt.encoder, learnt.encoder.transform(X))
-
-    def _find_reasoner(self, dtype):
-        """The network in the precision of the rows, and its fingerprint; a live one stays as it is."""
-        if isinstance(self.reasoner, Reasoner):
-            return self.reasoner, "live"
-        precision = torch.float32 if dtype == np.float32 else torch.float64
-        return shared_reasoner(reasoner_path(self.reasoner), resolve_device(self.device), precision)
+        return learnt.made(self._compile).log_proba(*learnt.read_queries(X), self.batch_size)
 
     def __setstate__(self, state):
         check_loaded(self, state)
         super().__setstate__(state)
-
-
-def _encode(encoder, X, labels, labelled, first):
-    """Vectors of rows; the first rows are what an encoder learns from."""
-    encoded = check_encoded(encoder, fit_encode(encoder, X, labels, labelled) if first else encoder.transform(X))
-    if len(encoded) != len(labelled):
-        raise ValueError(
-            f"`encoder` {type(encoder).__name__} gave {len(encoded)} rows for {len(labelled)}. It must "
-            "give one vector for every row."
-        )
-    return encoded
-
-
-def _guess(learnt, X, opinions):
-    """Log-probabilities, up to constants, where there is no row: of the nearest name times those of the prior."""
-    names = 0.0 if learnt.names is None else nearest_name(X, learnt.names)
-    return names + (0.0 if opinions is None else log_scores(opinions, learnt.classes))

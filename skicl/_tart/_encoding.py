@@ -6,7 +6,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from skicl._validation._rows import take_rows
 from skicl._validation._wording import refuse_misspelt_auto
 
 
@@ -39,39 +38,24 @@ def choose_encoder(encoder, device, *, of_texts):
     return clone(encoder)
 
 
-def fit_encode(encoder, X, labels, labelled):
-    """Fit an encoder and encode the rows that it was fitted on.
+def fit_encode(encoder, rows, labels, labelled):
+    """Fit an encoder and encode the rows (Rows) that it was fitted on: (n, D).
 
-    Parameters
-    ----------
-    encoder : transformer
-        It is fitted here.
-    X : object
-        Rows as the user gave them.
-    labels : ndarray of shape (n_labelled,)
-        Labels of the labelled rows.
-    labelled : ndarray of shape (n_samples,), dtype bool
-        Which rows these are.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_features)
-        An encoder that learns from labels is fitted on the labelled rows; any other on all of them.
+    An encoder that learns from labels is fitted on the labelled rows; any other on all of them.
     """
     if labelled.all():
-        return _fit_transform(encoder, X, labels)
+        return _fit_transform(encoder, rows.data, labels)
     if not learns_from_labels(encoder):
-        return _fit_transform(encoder, X, None)
+        return _fit_transform(encoder, rows.data, None)
     if not labelled.any():
         raise ValueError(
             f"`encoder` {type(encoder).__name__} learns from labels, and no row has one. Label some rows, "
             "or wrap a fitted encoder in a FrozenEstimator."
         )
-    rows, others = np.flatnonzero(labelled), np.flatnonzero(~labelled)
-    known = check_encoded(encoder, _fit_transform(encoder, take_rows(X, rows), labels))
-    unknown = check_encoded(encoder, encoder.transform(take_rows(X, others)))
+    known = check_encoded(encoder, _fit_transform(encoder, rows.take(np.flatnonzero(labelled)), labels))
+    unknown = check_encoded(encoder, encoder.transform(rows.take(np.flatnonzero(~labelled))))
     encoded = np.empty((len(labelled), known.shape[1]), dtype=np.result_type(known, unknown))
-    encoded[rows], encoded[others] = known, unknown
+    encoded[labelled], encoded[~labelled] = known, unknown
     return encoded
 
 

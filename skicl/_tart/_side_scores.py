@@ -15,44 +15,32 @@ PSEUDO_ROWS = 2.0
 FARTHEST_SCORE = 3.0
 
 
-class Guide(NamedTuple):
-    """All that turns a row and its outside opinion into side scores; taken from the context once.
+class SideScorer(NamedTuple):
+    """All that turns a row and the scores of a prior into side scores; fitted to a context."""
 
-    Attributes
-    ----------
-    centre : Tensor of shape (D,) or None
-        From where the directions of rows are taken; None without names.
-    directions : Tensor of shape (C, D) or None
-        Unit vectors from the mean of the names to each name.
-    scales : tuple of two float
-        What divides the cosines and the opinions. Infinite for one that says nothing in the context.
-    limit : float
-        Scores of queries are cut off here.
-    """
+    centre: torch.Tensor | None  # (D,): from where the directions of rows are taken; None without names
+    directions: torch.Tensor | None  # (C, D): unit vectors from the mean of the names to each name
+    scales: tuple[float, float]  # divide the cosines and the prior's scores; infinite for one that says nothing
+    limit: float  # scores of queries are cut off here
 
-    centre: torch.Tensor | None
-    directions: torch.Tensor | None
-    scales: tuple[float, float]
-    limit: float
+    def score(self, rows, prior_scores):
+        """Side scores (n, C) of rows (n, D), with the prior's scores (n, C) where the context had them.
+
+        The cosine of the angle between a row and the name of a class, seen from the centre, plus the prior's score;
+        where there are both, each is divided by its root mean square over the context.
+        """
+        scores = 0.0
+        if self.directions is not None:
+            scores = _unit(rows - self.centre, 1e-9) @ self.directions.mT / self.scales[0]
+        if prior_scores is not None:
+            scores = scores + prior_scores / self.scales[1]
+        return scores.clamp(-self.limit, self.limit)
 
 
-def take_guide(rows, weight, names, opinions):
-    """Read from the context how side scores are made.
+def fit_side_scorer(rows, weight, names, prior_scores):
+    """A scorer for a context: rows (n, D), weights (n,) of positive sum, names (C, D) or None, scores (n, C) or None.
 
-    Parameters
-    ----------
-    rows : Tensor of shape (n, D)
-        Rows of the context.
-    weight : Tensor of shape (n,)
-        Their weights, of positive sum.
-    names : Tensor of shape (C, D) or None
-        Vectors of the classes, on the scale of the rows.
-    opinions : Tensor of shape (n, C) or None
-        Outside scores of the rows, such as centred log-probabilities.
-
-    Returns
-    -------
-    Guide
+    Names are vectors on the scale of the rows; the prior's scores are centred log-probabilities.
     """
     centre = directions = None
     if names is not None:
@@ -60,38 +48,12 @@ def take_guide(rows, weight, names, opinions):
         offsets = names - names.mean(0)
         # Equal names differ from their mean by rounding only: they point nowhere.
         directions = _unit(offsets, 1e-9 * names.abs().max().clamp_min(1e-300))
-    guide = Guide(centre, directions, (1.0, 1.0), torch.inf)
-    if names is not None and opinions is not None:
-        parts = [side_scores(guide, rows, None), side_scores(guide._replace(directions=None), rows, opinions)]
-        guide = guide._replace(scales=tuple(_root_mean_square(part, weight) or torch.inf for part in parts))
-    seen = side_scores(guide, rows, opinions)[weight > 0]
-    return guide._replace(limit=FARTHEST_SCORE * seen.abs().max().item())
-
-
-def side_scores(guide, rows, opinions):
-    """Side scores of rows.
-
-    Parameters
-    ----------
-    guide : Guide
-        What :func:`take_guide` returned for the context.
-    rows : Tensor of shape (n, D)
-        Rows of the context, or queries.
-    opinions : Tensor of shape (n, C) or None
-        Their outside scores, where the context had them.
-
-    Returns
-    -------
-    Tensor of shape (n, C)
-        The cosine of the angle between a row and the name of a class, seen from the centre, plus the opinion; where
-        there are both, each is divided by its root mean square over the context.
-    """
-    scores = 0.0
-    if guide.directions is not None:
-        scores = _unit(rows - guide.centre, 1e-9) @ guide.directions.mT / guide.scales[0]
-    if opinions is not None:
-        scores = scores + opinions / guide.scales[1]
-    return scores.clamp(-guide.limit, guide.limit)
+    scorer = SideScorer(centre, directions, (1.0, 1.0), torch.inf)
+    if names is not None and prior_scores is not None:
+        parts = [scorer.score(rows, None), scorer._replace(directions=None).score(rows, prior_scores)]
+        scorer = scorer._replace(scales=tuple(_root_mean_square(part, weight) or torch.inf for part in parts))
+    seen = scorer.score(rows, prior_scores)[weight > 0]
+    return scorer._replace(limit=FARTHEST_SCORE * seen.abs().max().item())
 
 
 def _centre(rows, weight, names):

@@ -6,8 +6,8 @@ from importlib import import_module
 
 from skicl._validation._wording import did_you_mean
 
-# Packages whose frames are not the user's.
-_LIBRARIES = {"skicl", "sklearn", "joblib"}
+# Packages whose frames are not the user's; contextlib calls what stands behind a `with`.
+_LIBRARIES = {"skicl", "sklearn", "joblib", "contextlib"}
 _FALLBACK = "Use device=None to take the best device present, or device='cpu'."
 
 
@@ -71,29 +71,13 @@ def resolve_device(device=None):
     return resolved
 
 
-def import_optional(module, *, extra=None):
-    """Import a module of a package that may be missing.
+def import_optional(module, *, extra=None, needed="here", instead=""):
+    """Import a module that an extra of skicl installs, or (without one) the user; the error holds the install line.
 
-    Parameters
-    ----------
-    module : str
-        The dotted name of the module.
-    extra : str, default=None
-        The extra of skicl that brings the module. None: there is none, and the package is installed by itself.
+    It also says where the module is `needed` (``"for `as_frame=True`"``), and what can be done `instead`.
 
-    Returns
-    -------
-    module : module
-        The imported module.
+    An error inside an installed module is passed on as it is.
 
-    Raises
-    ------
-    ImportError
-        If the module is not installed; the message holds the install line. An error inside an installed module
-        is passed on as it is.
-
-    Examples
-    --------
     >>> from skicl._validation._environment import import_optional
     >>> import_optional("json", extra="offline").dumps([1])
     '[1]'
@@ -101,12 +85,13 @@ def import_optional(module, *, extra=None):
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        root = module.partition(".")[0]
-        if error.name is None or error.name.partition(".")[0] != root:
+        package = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
             raise
-        install = root if extra is None else f'"skicl[{extra}]"'
+        install = package if extra is None else f'"skicl[{extra}]"'
         raise ImportError(
-            f"The package {root!r} is needed here and is not installed. Install it with: pip install {install}"
+            f"The package {package!r} is needed {needed} and is not installed. Install it with: pip install {install}"
+            + (f". {instead}" if instead else "")
         ) from error
 
 

@@ -207,11 +207,11 @@ def sample_weights(sample_weight, n_samples):
     return weight
 
 
-def encode_labels(labels, labelled, weight, classes, class_weight, *, told_apart):
+def encode_labels(labels, labelled, weight, classes, class_weight, *, has_side_information):
     """Codes of the rows, shape (n_samples,): position of the label in ``classes``, -1 without one.
 
-    Refused are fewer than two classes, and rows without any weight to learn from. ``told_apart`` says that names of
-    the classes or another model tell them apart without a labelled row.
+    Refused are fewer than two classes, and rows without any weight to learn from, unless names of the classes or
+    another model (``has_side_information``) tell them apart without a labelled row.
     """
     weight_of_class = class_weights(class_weight, classes, labels, weight[labelled])
     if len(classes) < 2:
@@ -221,14 +221,14 @@ def encode_labels(labels, labelled, weight, classes, class_weight, *, told_apart
         )
     codes = np.full(len(labelled), UNLABELLED)
     codes[labelled] = np.searchsorted(classes, labels)
-    if not labelled.any() and not told_apart:
+    if not labelled.any() and not has_side_information:
         raise ValueError(
             "`y` holds no label, and nothing else tells the classes apart. Label some rows, or give "
             "`class_texts` or a fitted `prior`."
         )
     weight = row_weights(weight, codes, weight_of_class)
     total = weight.sum()
-    if total == 0 or (weight[labelled].sum() == 0 and not told_apart):
+    if total == 0 or (weight[labelled].sum() == 0 and not has_side_information):
         raise ValueError(
             "All weights are zero: `sample_weight` and `class_weight` leave no row with a positive "
             "weight. Give at least one row a positive weight."

@@ -1,78 +1,60 @@
-"""Rows of whatever a user passes as ``X``: some of them by number, and more of them at the end."""
+"""Rows of whatever a user passes as ``X``: how many there are, some of them by number, and more of them at the end."""
 
 import numpy as np
 
+from skicl._validation._containers import read_container
 from skicl._validation._texts import check_texts, is_text
 
 
-def take_rows(X, rows):
-    """Some rows of samples, in a container of the same kind.
+class Rows:
+    """What a user passed as ``X``, read once at the door; ``data`` is of the kind that was passed.
 
-    Parameters
-    ----------
-    X : array, sparse matrix, Series, frame or sequence of n_samples items
-        Anything that an estimator may take.
-    rows : ndarray of int
-        Numbers of the rows, in the order wanted.
-
-    Returns
-    -------
-    object
-        A list for lists, tuples and other sequences; else of the type of ``X``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl._validation._rows import take_rows
-    >>> take_rows(["a", "b", "c"], np.array([2, 0]))
-    ['c', 'a']
+    >>> from skicl._validation._rows import Rows
+    >>> rows = Rows(["a", "b", "c"])
+    >>> len(rows), rows.take([2, 0]), rows.append(Rows(("d",))).data
+    (3, ['c', 'a'], ['a', 'b', 'c', 'd'])
     """
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    if hasattr(X, "shape"):  # arrays, sparse matrices, polars
-        return X[rows]
-    return [X[i] for i in rows]
+
+    def __init__(self, X):
+        self.data = read_container(X)
+
+    def __len__(self):
+        return count_rows(self.data)
+
+    @property
+    def are_texts(self):
+        """Whether they are a collection of strings."""
+        return is_text(self.data)
+
+    def take(self, numbers):
+        """Some rows, by an array of their numbers, in a container of the same kind."""
+        return take_rows(self.data, numbers)
+
+    def append(self, more):
+        """These rows with others of the same kind after them."""
+        return Rows(append_rows(self.data, more.data))
+
+    def copy(self):
+        """The same rows in a container of their own."""
+        return Rows(self.take(np.arange(len(self))))
 
 
 def count_rows(X):
-    """Number of rows of samples.
-
-    Parameters
-    ----------
-    X : object
-        Anything that :func:`take_rows` takes.
-
-    Returns
-    -------
-    int
-    """
+    """Number of rows of anything that :func:`take_rows` takes."""
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
+def take_rows(X, numbers):
+    """Some rows by an array of their numbers, in a container of the same kind; a list for any other sequence."""
+    if hasattr(X, "iloc"):
+        return X.iloc[numbers]
+    if hasattr(X, "shape"):  # arrays, sparse matrices, polars
+        return X[numbers]
+    return [X[i] for i in numbers]
+
+
 def append_rows(X, more):
-    """Samples with further samples after them.
-
-    Parameters
-    ----------
-    X, more : array, frame, or sequence of items
-        Two collections of the same kind. Collections of texts may be of different kinds.
-
-    Returns
-    -------
-    object
-        A list for texts and other sequences, an array or a frame otherwise.
-
-    Raises
-    ------
-    TypeError
-        If the two cannot be put together.
-
-    Examples
-    --------
-    >>> from skicl._validation._rows import append_rows
-    >>> append_rows(["a"], ("b", "c"))
-    ['a', 'b', 'c']
-    """
+    """Rows with others of the same kind after them: a list for sequences, else an array or a frame."""
     if is_text(X) and is_text(more):
         return check_texts(X) + check_texts(more)
     if type(X) is type(more) and hasattr(X, "iloc"):

@@ -56,9 +56,7 @@ def check_number(value, parameter, *, least=None, above=None, most=None, below=N
         or (below is not None and value >= below)
     )
     if not within:
-        bounds = [("of at least", least), ("above", above), ("of at most", most), ("below", below)]
-        words = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
-        expected = f"a number {words}" if words else "a finite number"
+        expected = _number_within(least, above, most, below)
         raise ValueError(f"`{parameter}` must be {expected}{_or_none(optional)}, got {value!r}.")
 
 
@@ -94,11 +92,24 @@ def check_choice(value, parameter, choices):
     )
 
 
-def check_flag(value, parameter):
-    """Refuse anything but True and False, and the integers that scikit-learn takes for them (``verbose=1``)."""
-    if not isinstance(value, bool | np.bool_ | Integral):
+def check_flag(value, parameter, *, exact=False):
+    """Refuse anything but True and False, and unless `exact` the integers that stand for them (``verbose=1``)."""
+    if not isinstance(value, bool | np.bool_ | Integral) or (exact and not isinstance(value, bool | np.bool_)):
         raise ValueError(f"`{parameter}` must be True or False, got {value!r}.")
 
 
 def _or_none(optional):
     return " or None" if optional else ""
+
+
+def _number_within(least, above, most, below):
+    """What is expected, in words: ``a number above 0 and at most 1``."""
+    low = "" if least is None else f"of at least {least}"
+    low = low if above is None else f"above {above}"
+    high = "" if most is None else f"at most {most}"
+    high = high if below is None else f"below {below}"
+    if low and high:
+        return f"a number {low} and {high}"
+    if high:
+        return f"a number {high}" if high.startswith("below") else f"a number of {high}"
+    return f"a number {low}" if low else "a finite number"

@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
+from skicl._validation._scalars import check_choice, check_integer
+from skicl._validation._task_arrays import as_batch
 from skicl.datasets._boolean_classes import (
     KINDS,
     MOST_CELLS,
@@ -14,7 +16,6 @@ from skicl.datasets._boolean_classes import (
     evaluate,
     n_functions,
 )
-from skicl.datasets._task_checks import as_batch, check_choice, check_count
 
 MOST_FEATURES = 16
 SIZED_KINDS = ("sparse_disjunction", "sparse_parity", "dnf", "cnf")
@@ -117,7 +118,7 @@ def make_boolean_function(
         ("n_literals", n_literals),
         ("n_terms", n_terms),
     ]:
-        check_count(value, name)
+        check_integer(value, name)
     if n_features > MOST_FEATURES:
         raise ValueError(
             f"`n_features` must be at most {MOST_FEATURES}, got {n_features}: truth tables have 2 ** n_features cells."

@@ -5,7 +5,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import log_softmax, softmax
 from sklearn.utils import Bunch, check_random_state
 
-from skicl.datasets._task_checks import check_choice, check_count, check_number
+from skicl._validation._scalars import check_choice, check_integer, check_number
 
 CONDITIONS = ("train", "novel", "absent", "swapped")
 
@@ -117,10 +117,10 @@ def make_bursty_classification(
     sizes = {"n_tasks": n_tasks, "n_pairs": n_pairs, "n_features": n_features, "n_classes": n_classes}
     sizes |= {"n_labels": n_labels, "burstiness": burstiness}
     for name, value in sizes.items():
-        check_count(value, name)
-    check_number(p_bursty, "p_bursty", 0.0, 1.0)
-    check_number(zipf, "zipf", 0.0)
-    check_number(noise, "noise", 0.0, open_low=True)
+        check_integer(value, name)
+    check_number(p_bursty, "p_bursty", least=0, most=1)
+    check_number(zipf, "zipf", least=0)
+    check_number(noise, "noise", above=0)
     check_choice(condition, "condition", CONDITIONS)
     if like is not None and not (hasattr(like, "class_means") and hasattr(like, "class_frequencies")):
         raise TypeError(f"`like` must be a result of make_bursty_classification or None, got {type(like).__name__}.")

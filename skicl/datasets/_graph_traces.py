@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from skicl.datasets._task_checks import as_batch, check_choice, check_count, check_number
+from skicl._validation._scalars import check_choice, check_integer, check_number
+from skicl._validation._task_arrays import as_batch
 
 GRAPHS = ("grid", "ring")
 SMALLEST = {"grid": 2, "ring": 3}
@@ -94,10 +95,10 @@ def make_graph_traces(n_tasks=100, n_points=200, *, graph="grid", size=4, words=
     >>> tasks.next_proba[0, 0]
     array([0. , 0.5, 0. , 0. , 0.5])
     """
-    check_count(n_tasks, "n_tasks")
-    check_count(n_points, "n_points")
+    check_integer(n_tasks, "n_tasks")
+    check_integer(n_points, "n_points")
     check_choice(graph, "graph", GRAPHS)
-    check_count(size, "size", SMALLEST[graph])
+    check_integer(size, "size", least=SMALLEST[graph])
     # Before the graph is built, since a large one takes much memory.
     n_nodes = int(size) ** 2 if graph == "grid" else int(size)
     words = _check_words(words, n_nodes)
@@ -130,7 +131,7 @@ def dirichlet_predict(X_context, y_context, X_query, pseudo_count=None, *, n_nod
     """Predictive probabilities of the next word from counts of pairs, with a symmetric Dirichlet prior."""
     X, y, X_query, single = as_batch(X_context, y_context, X_query, n_nodes)
     pseudo_count = 1 / n_nodes if pseudo_count is None else pseudo_count
-    check_number(pseudo_count, "pseudo_count", 0.0, open_low=True)
+    check_number(pseudo_count, "pseudo_count", above=0)
     if not np.isin(y, np.arange(n_nodes)).all():
         raise ValueError(
             f"`y_context` must hold numbers of words, 0 to {n_nodes - 1}, got {np.unique(y)[:5].tolist()}."

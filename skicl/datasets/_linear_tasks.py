@@ -6,7 +6,8 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.utils import Bunch, check_random_state
 
-from skicl.datasets._task_checks import as_batch, check_count, check_number
+from skicl._validation._scalars import check_integer, check_number
+from skicl._validation._task_arrays import as_batch
 
 # Squared singular values below this share of the largest count as zero where there is no noise.
 NEGLIGIBLE = 1e-10
@@ -98,12 +99,12 @@ def make_linear_tasks(
     True
     """
     for name, value in [("n_tasks", n_tasks), ("n_points", n_points), ("n_features", n_features)]:
-        check_count(value, name)
-    check_number(noise, "noise", 0.0)
-    check_number(weight_scale, "weight_scale", 0.0, open_low=True)
-    check_number(condition_number, "condition_number", 1.0)
+        check_integer(value, name)
+    check_number(noise, "noise", least=0)
+    check_number(weight_scale, "weight_scale", above=0)
+    check_number(condition_number, "condition_number", least=1)
     if n_distinct is not None:
-        check_count(n_distinct, "n_distinct")
+        check_integer(n_distinct, "n_distinct")
         if noise == 0:
             raise ValueError(
                 "`n_distinct` needs a positive `noise`, got 0: a single point would tell which weights of "

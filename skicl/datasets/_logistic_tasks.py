@@ -6,8 +6,9 @@ import numpy as np
 from scipy.special import expit
 from sklearn.utils import Bunch, check_random_state
 
+from skicl._validation._scalars import check_integer, check_number
+from skicl._validation._task_arrays import as_batch
 from skicl.datasets._logistic_posterior import posterior_draws
-from skicl.datasets._task_checks import as_batch, check_count, check_number
 
 # Tasks are sampled so many (task, chain, row) triples at a time, to bound memory.
 TRIPLES_AT_A_TIME = 4_000_000
@@ -74,8 +75,8 @@ def make_logistic_tasks(n_tasks=100, n_points=64, n_features=8, *, scale=10.0, r
     True
     """
     for name, value in [("n_tasks", n_tasks), ("n_points", n_points), ("n_features", n_features)]:
-        check_count(value, name)
-    check_number(scale, "scale", 0.0, open_low=True)
+        check_integer(value, name)
+    check_number(scale, "scale", above=0)
     random = check_random_state(random_state)
     weights = random.standard_normal((n_tasks, n_features))
     X = random.standard_normal((n_tasks, n_points, n_features))
@@ -90,8 +91,8 @@ def logistic_posterior(X_context, y_context, X_query, n_chains=32, n_draws=20, r
     X, y, X_query, single = as_batch(X_context, y_context, X_query, n_features)
     if not np.isin(y, (0, 1)).all():
         raise ValueError(f"`y_context` must hold 0 and 1, got {np.unique(y)[:5].tolist()}.")
-    check_count(n_chains, "n_chains")
-    check_count(n_draws, "n_draws")
+    check_integer(n_chains, "n_chains")
+    check_integer(n_draws, "n_draws")
     random = check_random_state(random_state)
     per_task = n_chains * max(X.shape[1], X_query.shape[1], X.shape[2])
     step = max(1, TRIPLES_AT_A_TIME // per_task)

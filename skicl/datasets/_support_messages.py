@@ -7,6 +7,8 @@ from importlib.resources import files
 import numpy as np
 from sklearn.utils import Bunch
 
+from skicl._validation._environment import import_optional
+
 _DATA_FILE = "support_messages.csv"
 _DESCRIPTION_FILE = "support_messages.rst"
 _TEXT_COLUMN = "message"
@@ -85,7 +87,9 @@ def load_support_messages(*, return_X_y=False, as_frame=False):
     """
     _check_bool(return_X_y, "return_X_y")
     _check_bool(as_frame, "as_frame")
-    pandas = _import_pandas() if as_frame else None
+    pandas = (
+        import_optional("pandas", needed="for `as_frame=True`", instead="Or use as_frame=False.") if as_frame else None
+    )
 
     rows = list(csv.DictReader(io.StringIO(_read(_DATA_FILE))))
     data = np.array([row[_TEXT_COLUMN] for row in rows], dtype=object)
@@ -114,14 +118,3 @@ def _read(name):
 def _check_bool(value, parameter):
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"`{parameter}` must be True or False; got {value!r} of type {type(value).__name__}.")
-
-
-def _import_pandas():
-    try:
-        import pandas
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "`as_frame=True` needs pandas, which is not installed. Install it with: pip install pandas. "
-            "Or use as_frame=False to get numpy arrays."
-        ) from error
-    return pandas

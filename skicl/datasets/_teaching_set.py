@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skicl.datasets._task_checks import check_choice
+from skicl._validation._scalars import check_choice
 
 KINDS = ("conjunction", "disjunction")
 

@@ -1,17 +1,19 @@
 """Recordings as vectors by speech encoders, as a scikit-learn transformer."""
 
-import warnings
-from numbers import Real
+from typing import Any
 
 import numpy as np
 
 from skicl._models._in_memory import weights_digest
-from skicl._models._processor_models import check_model, live_handle, load_tower
+from skicl._models._processor_models import load_processor_model, processor_kind
 from skicl._models._states import check_layers
-from skicl._validation._wording import did_you_mean
+from skicl._validation._environment import warn_user
+from skicl._validation._scalars import check_choice, check_flag, check_number
 from skicl.encoders._audio_items import check_rate, content_of_recording, read_recordings, waveform
 from skicl.encoders._audio_networks import POOLINGS, AudioModel
 from skicl.encoders._base import BaseEncoder
+
+AUDIO_MODEL = processor_kind(AudioModel)
 
 
 class AudioEncoder(BaseEncoder):
@@ -87,7 +89,7 @@ class AudioEncoder(BaseEncoder):
     proportion to its length, and are much faster on short ones.
 
     The base models of wav2vec 2.0 and HuBERT normalise over time in their first layer, so that zeros appended to a
-    recording would change its vector; data2vec and WavLM do not stand them either. With these, only recordings of
+    recording would change its vector; data2vec and WavLM do not tolerate them either. With these, only recordings of
     equal length are computed together. Whisper and the large models of wav2vec 2.0 and HuBERT have no such limit.
 
     Integer samples are divided by the largest of their range. Floats beyond 32 are refused: they are integers that
@@ -120,20 +122,20 @@ class AudioEncoder(BaseEncoder):
 
     def __init__(
         self,
-        model="openai/whisper-base",
+        model: Any = "openai/whisper-base",
         *,
-        sampling_rate=None,
-        revision=None,
-        layers=-1,
-        pooling="mean",
-        max_seconds=None,
-        normalize=False,
-        batch_size=8,
-        device=None,
-        dtype=None,
-        cache=None,
-        verbose=False,
-    ):
+        sampling_rate: int | None = None,
+        revision: str | None = None,
+        layers: Any = -1,
+        pooling: str = "mean",
+        max_seconds: float | None = None,
+        normalize: bool = False,
+        batch_size: int = 8,
+        device: Any = None,
+        dtype: Any = None,
+        cache: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.sampling_rate = sampling_rate
         self.revision = revision
@@ -149,25 +151,16 @@ class AudioEncoder(BaseEncoder):
 
     def __setattr__(self, name, value):
         # scikit-learn would copy a bare network with every clone; its handle is shared instead.
-        super().__setattr__(name, live_handle(value, AudioModel) if name == "model" else value)
+        super().__setattr__(name, AUDIO_MODEL.live_handle(value) if name == "model" else value)
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_model(self.model, self.revision, self.dtype)
+        AUDIO_MODEL.check_parameters(self.model, self.revision, self.dtype)
         check_rate(self.sampling_rate)
         check_layers(self.layers)
-        if not (isinstance(self.pooling, str) and self.pooling in POOLINGS):
-            raise ValueError(
-                f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}."
-                + did_you_mean(self.pooling, POOLINGS)
-            )
-        if not isinstance(self.normalize, bool | np.bool_):
-            raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
-        seconds = self.max_seconds
-        if seconds is not None and not (
-            isinstance(seconds, Real) and not isinstance(seconds, bool | np.bool_) and 0 < seconds < np.inf
-        ):
-            raise ValueError(f"`max_seconds` must be a positive number or None, got {seconds!r}.")
+        check_choice(self.pooling, "pooling", POOLINGS)
+        check_flag(self.normalize, "normalize", exact=True)
+        check_number(self.max_seconds, "max_seconds", above=0, optional=True)
 
     def _read(self, X):
         return read_recordings(X, self.sampling_rate)
@@ -179,7 +172,9 @@ class AudioEncoder(BaseEncoder):
         return item.seconds
 
     def _load(self, device):
-        loaded = load_tower(AudioModel, self.model, self.revision, device, self.dtype, stay=self.device is None)
+        loaded = load_processor_model(
+            AUDIO_MODEL, self.model, self.revision, device, self.dtype, stay=self.device is None
+        )
         loaded.model.resolve(self.layers)
         most = loaded.model.most_seconds
         if self.max_seconds is not None and most is not None and self.max_seconds > most:
@@ -194,37 +189,36 @@ class AudioEncoder(BaseEncoder):
         limit = self._limit(model)
         cut = 0 if limit is None else sum(item.seconds > limit for item in items)
         if cut:
-            warnings.warn(
+            warn_user(
                 f"{cut} of {len(items)} recordings are longer than {limit:g} seconds and were truncated. Split them, "
-                "or raise `max_seconds` if the model allows it.",
-                stacklevel=4,
+                "or raise `max_seconds` if the model allows it."
             )
 
     def _fingerprint(self, model):
-        tower = model.model
-        weights = weights_digest(model, tower.network, tower.processor)
-        layers = str(tower.resolve(self.layers))
+        audio_model = model.model
+        weights = weights_digest(model, audio_model.network, audio_model.processor)
+        layers = str(audio_model.resolve(self.layers))
         limit = self._limit(model)
         return "audio", weights, layers, self.pooling, None if limit is None else float(limit), int(self.normalize)
 
     def _prepare(self, model, batch):
-        tower, limit = model.model, self._limit(model)
-        return [tower.features(waveform(item, tower.rate, limit)) for item in batch]
+        audio_model, limit = model.model, self._limit(model)
+        return [audio_model.features(waveform(item, audio_model.rate, limit)) for item in batch]
 
     def _encode(self, model, batch):
         import torch
 
-        tower = model.model
+        audio_model = model.model
         together = {}
         for i, (features, _) in enumerate(batch):
-            together.setdefault(0 if tower.pads_exactly else len(features), []).append(i)
-        found = [None] * len(batch)
+            together.setdefault(0 if audio_model.pads_exactly else len(features), []).append(i)
+        rows = [None] * len(batch)
         with model.lock:
             for positions in together.values():
                 features, n_frames = zip(*[batch[i] for i in positions])
-                vectors = tower.vectors(features, n_frames, tower.resolve(self.layers), self.pooling)
+                vectors = audio_model.vectors(features, n_frames, audio_model.resolve(self.layers), self.pooling)
                 if self.normalize:
                     vectors = torch.nn.functional.normalize(vectors, dim=1)
                 for i, vector in zip(positions, vectors.cpu().numpy()):
-                    found[i] = vector
-        return np.stack(found)
+                    rows[i] = vector
+        return np.stack(rows)

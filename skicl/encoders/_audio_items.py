@@ -5,13 +5,14 @@ import warnings
 from collections.abc import Mapping
 from io import BytesIO
 from math import ceil, gcd
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from skicl._validation._environment import import_optional
+from skicl._validation._scalars import check_integer
 from skicl._validation._texts import is_missing, list_items
 from skicl._validation._wording import position_of
 
@@ -26,16 +27,7 @@ _MOST_CHANNELS = 64
 class AudioItem(NamedTuple):
     """One recording that has been looked at; files have not been read.
 
-    Attributes
-    ----------
-    source : ndarray, Path or bytes
-        Where its samples come from.
-    rate : int
-        Samples per second and channel.
-    seconds : float
-        How long it is.
-    where : str
-        Its place in the input, for messages.
+    Where its samples come from, samples per second and channel, its length in seconds, and its place, for messages.
     """
 
     source: object
@@ -45,34 +37,10 @@ class AudioItem(NamedTuple):
 
 
 def read_recordings(X, sampling_rate=None):
-    """Return the recordings of a collection as items, having checked the kind of each and the heads of files.
+    """The recordings of a collection as items, in order, after a look at the kind of each and at the heads of files.
 
-    Parameters
-    ----------
-    X : list, 1-D array, Series or one-column frame of recordings, or array of numbers (n, n_samples[, channels])
-        The recordings.
-    sampling_rate : int or None, default=None
-        Samples per second of arrays. Files say it themselves.
-
-    Returns
-    -------
-    items : list of AudioItem
-        In the order given.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `X` is no such collection, an item is no recording, or the rate of an array is unknown; the message names
-        the position of the first.
-    ImportError
-        If there is a file other than wav and soundfile is not installed.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.encoders._audio_items import read_recordings
-    >>> [item.seconds for item in read_recordings(np.zeros((2, 4000)), sampling_rate=8000)]
-    [0.5, 0.5]
+    `sampling_rate` is that of arrays; files say it themselves. A TypeError or ValueError names the position of the
+    first item that is no recording; without soundfile, files other than wav are an ImportError.
     """
     if isinstance(X, bytes | bytearray | memoryview | os.PathLike | Mapping):
         raise ValueError("`X` is a single recording: expected a collection of recordings. Wrap it in a list: [X].")
@@ -98,18 +66,7 @@ def read_recordings(X, sampling_rate=None):
 
 
 def content_of_recording(item):
-    """Bytes that are equal for equal recordings: those of a file, or the samples and their rate.
-
-    Parameters
-    ----------
-    item : AudioItem
-        The recording.
-
-    Returns
-    -------
-    content : bytes
-        A file and its samples have different contents.
-    """
+    """Bytes that are equal for equal recordings: those of a file, or the samples and their rate."""
     if isinstance(item.source, bytes):
         return b"file " + item.source
     if isinstance(item.source, Path):
@@ -122,42 +79,15 @@ def content_of_recording(item):
 
 
 def waveform(item, rate, seconds=None):
-    """The samples of a recording, mixed to one channel and resampled.
+    """The samples (n,), float32, of a recording, mixed to one channel and resampled to `rate`, mostly between -1 and 1.
 
-    Parameters
-    ----------
-    item : AudioItem
-        The recording.
-    rate : int
-        Samples per second wanted.
-    seconds : float or None, default=None
-        Read so much only. None means all.
-
-    Returns
-    -------
-    samples : ndarray of shape (n,), dtype float32
-        Between -1 and 1, mostly.
-
-    Raises
-    ------
-    ValueError
-        If a file is damaged, or a sample is not finite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.encoders._audio_items import read_recordings, waveform
-    >>> stereo = np.array([[0, 16384], [16384, 16384]], dtype=np.int16)
-    >>> waveform(read_recordings([stereo], sampling_rate=16000)[0], 16000)
-    array([0.25, 0.5 ], dtype=float32)
+    Only the first `seconds` are read; None means all. A damaged file, or a sample that is not finite, is a ValueError.
     """
     samples = item.source
     if not isinstance(samples, np.ndarray):
         try:
             samples, _ = _read_file(samples)
-        except ImportError:
-            raise
-        except MemoryError:
+        except (ImportError, MemoryError):
             raise
         except Exception as error:  # every format of files has its own kinds of damage and of errors
             raise _unreadable(item.where, item.source, error) from error
@@ -171,26 +101,9 @@ def waveform(item, rate, seconds=None):
 
 
 def resample(samples, rate, new_rate):
-    """Change the rate of samples by a polyphase filter, which lets nothing through above half the lower rate.
+    """Samples (n,) at a new rate (ceil(n * new_rate / rate),), the same where the rates are equal.
 
-    Parameters
-    ----------
-    samples : ndarray of shape (n,)
-        One channel.
-    rate, new_rate : int
-        Samples per second now and then.
-
-    Returns
-    -------
-    samples : ndarray of shape (ceil(n * new_rate / rate),)
-        The same where the rates are equal.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.encoders._audio_items import resample
-    >>> len(resample(np.zeros(44100), 44100, 16000))
-    16000
+    A polyphase filter lets nothing through above half the lower rate.
     """
     if rate == new_rate:
         return samples
@@ -220,9 +133,7 @@ def _checked(source, sampling_rate, where):
         raise _unreadable(where, source, "it is empty")
     try:
         n_times, rate = _file_length(source)
-    except ImportError:
-        raise
-    except MemoryError:
+    except (ImportError, MemoryError):
         raise
     except Exception as error:  # no recording, no permission, an unknown kind of compression
         raise _unreadable(where, source, error) from error
@@ -232,32 +143,17 @@ def _checked(source, sampling_rate, where):
 
 
 def check_rate(sampling_rate, where=None):
-    """Refuse what is no number of samples per second.
-
-    Parameters
-    ----------
-    sampling_rate : object
-        What the user gave.
-    where : str or None, default=None
-        The place of an array that needs the rate; without one None is allowed.
-
-    Raises
-    ------
-    ValueError
-        If it is no positive integer.
-    """
-    if sampling_rate is None:
-        if where is not None:
-            raise ValueError(
-                f"`sampling_rate` is None, and `X` has an array at {where}: give the samples per second of your "
-                "arrays, for example sampling_rate=16000. Only files say it themselves."
-            )
-        return
-    if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, Integral) or sampling_rate < 1:
-        raise ValueError(f"`sampling_rate` must be a positive integer (Hz) or None, got {sampling_rate!r}.")
+    """Refuse what is no number of samples per second; None is allowed unless an array at `where` needs the rate."""
+    if sampling_rate is None and where is not None:
+        raise ValueError(
+            f"`sampling_rate` is None, and `X` has an array at {where}: give the samples per second of your "
+            "arrays, for example sampling_rate=16000. Only files say it themselves."
+        )
+    check_integer(sampling_rate, "sampling_rate", optional=True)
 
 
 def _check_array(array, where):
+    """Refuse an array that is no recording."""
     if not (array.dtype.kind == "f" or array.dtype.name in _RANGES):
         raise TypeError(
             f"`X` has an array of dtype {array.dtype} at {where}: expected floats between -1 and 1, or int16, int32 or "
@@ -275,6 +171,7 @@ def _check_array(array, where):
 
 
 def _check_samples(samples, item):
+    """Refuse samples that are not finite, or far beyond -1 and 1."""
     if not np.isfinite(samples).all():
         raise ValueError(
             f"`X` has a recording with samples that are not finite at {item.where}{_name(item.source)}. Drop the row, "
@@ -296,6 +193,7 @@ def _as_floats(samples):
 
 
 def _existing(source, where):
+    """The path of a recording that exists."""
     text = os.fspath(source)
     if text.startswith(("http://", "https://")):
         raise ValueError(
@@ -311,6 +209,7 @@ def _existing(source, where):
 
 
 def _is_wav(source):
+    """Whether a file is a wav file, by its first bytes."""
     if isinstance(source, bytes):
         return source[:4] in (b"RIFF", b"RIFX", b"RF64")
     with source.open("rb") as file:
@@ -341,6 +240,7 @@ def _read_file(source):
 
 
 def _read_wav(source, in_place=False):
+    """Samples, (n,) or (n, channels), of a wav file, and their rate; `in_place` maps the file."""
     from scipy.io import wavfile
 
     with warnings.catch_warnings():
@@ -357,6 +257,7 @@ def _soundfile():
 
 
 def _unreadable(where, source, error):
+    """The error of a recording that cannot be read."""
     reason = str(error).rstrip(".")
     return ValueError(
         f"`X` has a recording that cannot be read at {where}{_name(source)}: {reason}. Drop the row, or replace the "
@@ -365,4 +266,5 @@ def _unreadable(where, source, error):
 
 
 def _name(source):
+    """The name of a file in brackets, for messages; empty for other sources."""
     return f" ({str(source)!r})" if isinstance(source, Path) else ""

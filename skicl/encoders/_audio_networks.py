@@ -23,12 +23,7 @@ _MASKED = {"wav2vec2", "hubert"}
 class AudioModel:
     """A frozen network that gives a vector for every frame of a recording, and its feature extractor.
 
-    Parameters
-    ----------
-    network : transformers.PreTrainedModel
-        Of one with a head, or with a decoder, only the encoder is used.
-    processor : transformers feature extractor
-        Or a processor that has one.
+    Of a network with a head, or with a decoder, only the encoder is used.
     """
 
     def __init__(self, network, processor):
@@ -39,20 +34,7 @@ class AudioModel:
 
     @staticmethod
     def open(folder, dtype):
-        """Load both parts from a folder.
-
-        Parameters
-        ----------
-        folder : Path
-            A complete model.
-        dtype : torch.dtype
-            Number format of the weights.
-
-        Returns
-        -------
-        model : AudioModel
-            On the CPU.
-        """
+        """Load both parts from the folder of a complete model, on the CPU."""
         from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
@@ -64,13 +46,7 @@ class AudioModel:
         return AudioModel(network, processor)
 
     def check(self):
-        """Refuse a network of an unknown kind, or something else in place of a feature extractor.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If there is one.
-        """
+        """Refuse a network of an unknown kind, or something else in place of a feature extractor."""
         if not hasattr(getattr(self.network, "config", None), "model_type"):
             raise TypeError(
                 f"`model` holds a network of type {type(self.network).__name__}. Expected one of transformers."
@@ -123,39 +99,13 @@ class AudioModel:
         return self.spectral or (config.model_type in _MASKED and config.feat_extract_norm == "layer")
 
     def resolve(self, layers):
-        """The layers that a parameter means for this network.
-
-        Parameters
-        ----------
-        layers : int, float or collection of these
-            As in :func:`~skicl._models._states.resolve_layers`.
-
-        Returns
-        -------
-        layers : tuple of int
-            Layers counted from 0, the input of the first block.
-
-        Raises
-        ------
-        ValueError
-            If the network has no such layer.
-        """
+        """Layers, as a tuple of int from 0, the input of the first block; a ValueError if there is no such layer."""
         return resolve_layers(layers, self.n_layers)
 
     def features(self, samples):
-        """What the network reads of one recording.
+        """What the network reads of samples (S,) at its rate, and the number of frames that the recording fills.
 
-        Parameters
-        ----------
-        samples : ndarray of shape (S,), dtype float32
-            At the rate of the network.
-
-        Returns
-        -------
-        features : ndarray of shape (M, T) or (S,), dtype float32
-            A spectrum, filled up with silence, or samples scaled as in training.
-        n_frames : int
-            Number of frames of the network's output that the recording fills.
+        A spectrum (M, T), filled up with silence, or samples (S,) scaled as in training; float32.
         """
         if self.spectral:
             read = self.processor(samples, sampling_rate=self.rate, return_tensors="np")
@@ -166,38 +116,21 @@ class AudioModel:
         return read, int(self.network._get_feat_extract_output_lengths(len(read)))
 
     def vectors(self, features, n_frames, layers, pooling):
-        """Vectors of recordings, from the frames that they fill.
-
-        Parameters
-        ----------
-        features : list of ndarray
-            What :meth:`features` gave for each.
-        n_frames : list of int
-            Likewise.
-        layers : tuple of int
-            What :meth:`resolve` returned.
-        pooling : {"mean", "max"}
-            Over the frames.
-
-        Returns
-        -------
-        vectors : tensor of shape (B, D), float32
-            On the device of the network.
-        """
+        """Vectors (B, D), float32, of what :meth:`features` gave for each recording, from the frames that it fills."""
         import torch
 
         weight = next(self.network.parameters())
-        longest = max(len(some) for some in features)
+        longest = max(len(samples) for samples in features)
         if self.spectral:
             inputs = {"input_features": torch.from_numpy(np.stack(features))}
         else:
             padded = np.zeros((len(features), longest), dtype=np.float32)
-            for row, some in zip(padded, features):
-                row[: len(some)] = some
+            for row, samples in zip(padded, features):
+                row[: len(samples)] = samples
             inputs = {"input_values": torch.from_numpy(padded)}
         inputs = {name: values.to(weight.device, weight.dtype) for name, values in inputs.items()}
-        if not self.spectral and any(len(some) < longest for some in features):
-            lengths = torch.tensor([len(some) for some in features])
+        if not self.spectral and any(len(samples) < longest for samples in features):
+            lengths = torch.tensor([len(samples) for samples in features])
             inputs["attention_mask"] = (torch.arange(longest) < lengths[:, None]).long().to(weight.device)
         states = states_of(self.network, layers, self.n_layers, **inputs)  # B, T, D
         frames = torch.arange(states.shape[1], device=states.device)
@@ -208,6 +141,7 @@ class AudioModel:
 
 
 def _check_kind(kind):
+    """Refuse the model type of a network that is unknown here."""
     if kind not in SPECTRAL | SAMPLED:
         raise ValueError(
             f"`model` is of type {kind!r}. Expected one of {', '.join(sorted(SPECTRAL | SAMPLED))}; for another write "

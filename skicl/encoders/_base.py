@@ -2,14 +2,16 @@
 
 from abc import ABC, abstractmethod
 from contextlib import closing, suppress
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
-from skicl._models._in_memory import CHANGING, LoadedModel
-from skicl._models._precision import check_dtype
+from skicl._models._in_memory import CHANGING, LoadedModel, version_of
+from skicl._models._precision import NOT_FINITE, check_dtype
 from skicl._progress import progress_bar
 from skicl._validation._environment import resolve_device, warn_user
 from skicl._validation._finite import check_finite
@@ -25,15 +27,11 @@ from skicl.encoders._cache._embedding_cache import (
 )
 from skicl.encoders._pipelining import work_ahead
 
-# A batch of so many items ends before an item smaller than this fraction of its largest.
+# A batch of this many items ends before an item smaller than this fraction of its largest.
 SMALLEST_BATCH = 16
 LEAST_SIZE_IN_BATCH = 0.9
-# So often a call begins anew whose model is changed by others while it encodes.
+# How often a call begins anew whose model is changed by others while it encodes.
 _TRIES = 3
-NOT_FINITE = (
-    "The weights of the model may be damaged or have diverged in training, or numbers became too large for float16: "
-    "load the model again from a sound copy, and use dtype='float32' or 'bfloat16'."
-)
 
 
 class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
@@ -78,7 +76,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
            [0., 1., 1., 0., 0.]], dtype=float32)
     """
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Check parameters and items, and load the model. Nothing is learned from the data.
 
         Parameters
@@ -107,7 +105,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         update_at_once(self, {"n_features_out_": n_features, "_fitted_version": version_of(model)})
         return self
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: ArrayLike, y: Any = None) -> np.ndarray:
         """Fit and encode the same items.
 
         Parameters
@@ -138,7 +136,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         update_at_once(self, {"n_features_out_": vectors.shape[1], "_fitted_version": version_of(model)})
         return vectors
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Encode items.
 
         Parameters
@@ -161,8 +159,8 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         -----
         UserWarning
             If items are too long for the model and were truncated; the message counts them. If the files of the model
-            have changed since ``fit``: the vectors are those of the new files, which what was fitted on the old ones
-            does not know.
+            have changed since ``fit``: the vectors come from the new files, and what was fitted on the old vectors does
+            not match them.
         """
         check_is_fitted(self, "n_features_out_")
         items, model = self._begin(X)
@@ -170,7 +168,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         self._compare(model)
         return self._vectors(model, items)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the features: the class in lower case and the number of the feature.
 
         Parameters
@@ -250,7 +248,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         if before is not None and now is not None and before != now:
             warn_user(
                 f"The files of `model`={self.model!r} have changed since {type(self).__name__} was fitted. What was "
-                "fitted on its vectors, such as a classifier, does not fit to the new ones: fit all of it again."
+                "fitted on its vectors, such as a classifier, does not match the new ones: fit all of it again."
             )
 
     def _vectors(self, model, items):
@@ -298,8 +296,8 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
 
         def prepared():
             sizes = self._sizes(model, [items[i] for i in positions])
-            for some in batches_of_similar_size(sizes, self.batch_size):
-                batch = [positions[i] for i in some]
+            for places in batches_of_similar_size(sizes, self.batch_size):
+                batch = [positions[i] for i in places]
                 chosen = batch if choose is None else choose(batch)
                 ready = self._prepare(model, [items[i] for i in chosen]) if chosen else None
                 yield batch, chosen, ready
@@ -327,42 +325,10 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         return tags
 
 
-def version_of(model):
-    """What tells the files of a loaded model from others, on every machine; None where nothing does.
-
-    Parameters
-    ----------
-    model : LoadedModel or object
-        As ``_load`` returned it.
-
-    Returns
-    -------
-    version : str or None
-    """
-    version = getattr(model, "version", None)
-    return version if isinstance(version, str) else None
-
-
 def distinct_digests(digests):
-    """Split digests into distinct ones and where each occurs.
+    """The position of the first occurrence of each digest, in the order of occurrence, and rows (n_items,).
 
-    Parameters
-    ----------
-    digests : list of bytes
-        One for each item; equal where items are.
-
-    Returns
-    -------
-    first : dict of bytes to int
-        The position of the first occurrence of each, in the order of occurrence.
-    rows : ndarray of shape (n_items,), dtype int64
-        ``list(first)[rows[i]]`` equals ``digests[i]``.
-
-    Examples
-    --------
-    >>> from skicl.encoders._base import distinct_digests
-    >>> distinct_digests([b"b", b"a", b"b", b"c"])
-    ({b'b': 0, b'a': 1, b'c': 3}, array([0, 1, 0, 2]))
+    ``list(first)[rows[i]]`` equals ``digests[i]``.
     """
     first, row_of = {}, {}
     rows = np.empty(len(digests), dtype=np.int64)
@@ -373,28 +339,10 @@ def distinct_digests(digests):
 
 
 def batches_of_similar_size(sizes, batch_size):
-    """Split items into batches so that little of a batch is padding.
+    """Yield batches, lists of positions of at most `batch_size` items, such that little of a batch is padding.
 
     Items are sorted by size, the largest first, so that a lack of memory shows at once. A batch of at least
     ``SMALLEST_BATCH`` items ends early where items get much smaller than its first.
-
-    Parameters
-    ----------
-    sizes : list of int
-        Sizes of the items.
-    batch_size : int
-        Most items in a batch.
-
-    Yields
-    ------
-    batch : list of int
-        Positions of the items of a batch.
-
-    Examples
-    --------
-    >>> from skicl.encoders._base import batches_of_similar_size
-    >>> list(batches_of_similar_size([3, 9, 7, 8], batch_size=3))
-    [[1, 3, 2], [0]]
     """
     batch = []
     for i in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):

@@ -1,21 +1,22 @@
 """Texts as a causal language model sees them after labelled examples: TART's embeddings that know the task."""
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._models._language_model import check_model, live_handle, load_language_model
+from skicl._models._prefix import last_prefix, states_after
 from skicl._models._states import check_layers, check_pooling, padded, pool, resolve_layers
+from skicl._validation._environment import warn_user
 from skicl._validation._labels import read_labels
-from skicl._validation._scalars import check_integer
+from skicl._validation._scalars import check_choice, check_integer
 from skicl._validation._texts import read_unicode
-from skicl._validation._wording import did_you_mean
 from skicl._withholding import withheld_together
 from skicl.encoders._base import BaseEncoder, version_of
 from skicl.encoders._demonstrations import (
@@ -35,7 +36,13 @@ from skicl.encoders._language_model import (
     stream_fingerprint,
     text_tokens,
 )
-from skicl.encoders._prompt_reading import read_on, read_prompt
+
+if TYPE_CHECKING:
+    import os
+
+    import torch
+
+    from skicl.encoders._cache._embedding_cache import EmbeddingCache
 
 EMBEDDINGS = ("loo", "vanilla", "stream")
 # Without `max_length`, a text takes at most this share of the window.
@@ -65,13 +72,13 @@ class ContextualEncoder(BaseEncoder):
     ``fit_transform(X, y)`` therefore is not ``fit(X, y).transform(X)``, as in scikit-learn's
     :class:`~sklearn.preprocessing.TargetEncoder` and for the same reason. ``transform`` reads every text after all
     demonstrations; a training text would find itself there together with its label, and a classifier trained on such
-    vectors would learn to look it up, which helps nobody with new texts. ``fit_transform`` never shows a text its own
+    vectors would learn to look it up, which is of no use for new texts. ``fit_transform`` never shows a text its own
     label. Pipelines, cross-validation and :class:`~skicl.TartClassifier` call it on training rows and ``transform`` on
     all others, so inside of them nothing leaks. Do not call ``fit`` and then ``transform`` on the same rows, nor
     encode all rows before splitting them: cross-validate the pipeline, not the vectors (see the notes).
 
     Demonstrations are written out by the template. The vector of a text is pooled over the tokens of the text and of
-    the cue after it ("Label:"), found by their offsets: what the text says, label words included, plays no part. The
+    the cue after it ("Label:"). They are found by their offsets, so a text may hold anything, label words included. The
     shared beginning of prompts is read once, and its keys and values are reused.
 
     Parameters
@@ -82,8 +89,9 @@ class ContextualEncoder(BaseEncoder):
     embedding : {"loo", "vanilla", "stream"}, default="loo"
         What stands before a text, see above.
     template : str, default="Sentence: {text}\\nLabel: {label}\\n"
-        How a demonstration is written. Something that is not white space must stand between the fields. Ignored by
-        "stream".
+        How a demonstration is written: as a template of :class:`~skicl.prompting.PromptTemplate` with these two fields,
+        but all else in it, other braces included, stands for itself. Something that is not white space must stand
+        between the fields. Ignored by "stream".
     label_words : dict or None, default=None
         What stands for each label. None means the label itself, as a string. Words that say what the class is help.
     layers : int, float or list of these, default=-1
@@ -196,23 +204,23 @@ class ContextualEncoder(BaseEncoder):
 
     def __init__(
         self,
-        model,
+        model: Any,
         *,
-        embedding="loo",
-        template="Sentence: {text}\nLabel: {label}\n",
-        label_words=None,
-        layers=-1,
-        pooling="mean",
-        revision=None,
-        max_length=None,
-        window=None,
-        random_state=0,
-        batch_size=16,
-        device=None,
-        dtype=None,
-        cache=None,
-        verbose=False,
-    ):
+        embedding: str = "loo",
+        template: str = "Sentence: {text}\nLabel: {label}\n",
+        label_words: Mapping | None = None,
+        layers: int | float | Sequence[int | float] = -1,
+        pooling: str = "mean",
+        revision: str | None = None,
+        max_length: int | None = None,
+        window: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        batch_size: int = 16,
+        device: "str | torch.device | None" = None,
+        dtype: "str | torch.dtype | None" = None,
+        cache: "bool | int | str | os.PathLike | EmbeddingCache | None" = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.embedding = embedding
         self.template = template
@@ -229,11 +237,11 @@ class ContextualEncoder(BaseEncoder):
         self.cache = cache
         self.verbose = verbose
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         # scikit-learn would copy bare weights with every clone; their handle is shared instead.
         super().__setattr__(name, live_handle(value) if name == "model" else value)
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Take labelled texts as the demonstrations that later texts are read after.
 
         Parameters
@@ -264,7 +272,7 @@ class ContextualEncoder(BaseEncoder):
         self._learn(X, y, then_encode=False)
         return self
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> np.ndarray:
         """Fit, and encode each text after *other* demonstrations: it never sees its own label.
 
         Parameters
@@ -291,7 +299,7 @@ class ContextualEncoder(BaseEncoder):
         """
         return self._learn(X, y, then_encode=True)
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Encode texts after all demonstrations.
 
         Parameters
@@ -318,10 +326,10 @@ class ContextualEncoder(BaseEncoder):
         now = copy(self)  # the demonstrations of one fit, even if another ends meanwhile
         texts, model = now._begin(X)
         if now.embedding == "stream":
-            texts = now._cut(model, texts, 4)
+            texts = now._cut(model, texts)
         else:
             now._refuse_both_ways(model)
-            texts = now._cut(model, texts, 4, now._room(model.model))
+            texts = now._cut(model, texts, now._room(model.model))
         now._compare(model)
         return now._vectors(model, [_Row(text) for text in texts])
 
@@ -334,11 +342,7 @@ class ContextualEncoder(BaseEncoder):
         check_pooling(self.pooling)
         check_integer(self.max_length, "max_length", optional=True)
         check_integer(self.window, "window", optional=True)
-        if not (isinstance(self.embedding, str) and self.embedding in EMBEDDINGS):
-            raise ValueError(
-                f"`embedding` must be one of {', '.join(map(repr, EMBEDDINGS))}, got {self.embedding!r}."
-                + did_you_mean(self.embedding, EMBEDDINGS)
-            )
+        check_choice(self.embedding, "embedding", EMBEDDINGS)
         split_template(self.template)
         if not (self.label_words is None or isinstance(self.label_words, Mapping)):
             raise TypeError(f"`label_words` must be a dict from labels to words or None, got {self.label_words!r}.")
@@ -360,13 +364,12 @@ class ContextualEncoder(BaseEncoder):
         new = copy(self)  # learns apart: neither an interrupt nor another thread meets half of a fit
         new._forget()
         texts, model = new._begin(X)
-        level = 5 if then_encode else 4  # scikit-learn wraps fit_transform, and warnings should point at the caller
         if new.embedding == "stream":
-            rows = [_Row(text) for text in new._cut(model, texts, level)]
+            rows = [_Row(text) for text in new._cut(model, texts)]
         else:
             new._refuse_both_ways(model)
             words, new.classes_ = new._words(y, texts)
-            rows = new._choose(model.model, new._cut(model, texts, level), words, level)
+            rows = new._choose(model.model, new._cut(model, texts), words)
         if then_encode:
             vectors = new._vectors(model, rows)
         else:
@@ -406,7 +409,7 @@ class ContextualEncoder(BaseEncoder):
             raise ValueError(f"`label_words` has no word for the label {unnamed[0]!r}. Add one for every label.")
         return [str(self.label_words[label]) for label in labels.tolist()], classes
 
-    def _choose(self, model, texts, words, level):
+    def _choose(self, model, texts, words):
         """Set the demonstrations that fit; the rows to encode, in the order of the texts."""
         template = split_template(self.template)
         generator = check_random_state(self.random_state)
@@ -425,7 +428,7 @@ class ContextualEncoder(BaseEncoder):
                 "`max_length`, raise `window`, or use a model with a longer one."
             )
         if kept < len(blocks):
-            warnings.warn(self._dropped(order, kept, words), stacklevel=level)
+            warn_user(self._dropped(order, kept, words))
         self.demonstrations_ = [(texts[i], words[i]) for i in order[:kept]]
         if self.embedding == "vanilla":
             withheld = [range(block, kept) for block in range(kept)]
@@ -438,8 +441,8 @@ class ContextualEncoder(BaseEncoder):
         return rows
 
     def _dropped(self, order, kept, words):
-        gone = sorted(set(words) - {words[i] for i in order[:kept]})
-        lost = f" None is left of {', '.join(map(repr, gone))}." if gone else ""
+        missing = sorted(set(words) - {words[i] for i in order[:kept]})
+        lost = f" None is left of {', '.join(map(repr, missing))}." if missing else ""
         return (
             f"{len(order) - kept} of {len(order)} demonstrations do not fit into the window and were left out.{lost} "
             "Lower `max_length`, pass fewer, or use a model with a longer window."
@@ -450,13 +453,13 @@ class ContextualEncoder(BaseEncoder):
     def _window(self, model):
         return self.window or model.limit
 
-    def _cut(self, model, texts, level, room=None):
+    def _cut(self, model, texts, room=None):
         """The texts, without what is too long of them, and a warning about it."""
         model = model.model
         if self.embedding == "stream":  # the tokenizer's own tokens count too: cut when they are known
             limit = longest_text(model, self.max_length)
             if cut := count_cut(model, texts, None, limit):
-                warnings.warn(cut_message(cut, len(texts), limit), stacklevel=level)
+                warn_user(cut_message(cut, len(texts), limit))
             return texts
         window, template = self._window(model), split_template(self.template)
         limit = self.max_length or (window and max(window // _SHARE_OF_A_TEXT, 1))
@@ -464,12 +467,10 @@ class ContextualEncoder(BaseEncoder):
         if room is not None:
             shorter = [fit_query(model, template, text, room) for text in shorter]
         if cut := sum(len(short) < len(text) for short, text in zip(shorter, texts)):
-            left = None if room is None else room - len(query_block(model, template, "").ids)
-            most = limit if left is None else min(limit, left)
-            warnings.warn(
+            most = limit if room is None else min(limit, room - len(query_block(model, template, "").ids))
+            warn_user(
                 f"{cut} of {len(texts)} texts are longer than {most} tokens and were truncated. Raise `max_length` if "
-                "the window allows it, pass fewer demonstrations, or split the texts.",
-                stacklevel=level,
+                "the window allows it, pass fewer demonstrations, or split the texts."
             )
         return shorter
 
@@ -483,7 +484,7 @@ class ContextualEncoder(BaseEncoder):
     def _prompt(self, model):
         """Tokens of the prompt, its blocks, and where each begins."""
         template = split_template(self.template)
-        blocks = [demonstration_block(model, template, *one) for one in self.demonstrations_]
+        blocks = [demonstration_block(model, template, text, word) for text, word in self.demonstrations_]
         starts = len(model.first_tokens) + np.cumsum([0, *(len(block.ids) for block in blocks)])
         ids = (*model.first_tokens, *(token for block in blocks for token in block.ids))
         return ids, blocks, starts.tolist()
@@ -505,7 +506,7 @@ class ContextualEncoder(BaseEncoder):
         if self.embedding == "stream":
             return text
         withheld = set(item.withheld)
-        before = [one for block, one in enumerate(self.demonstrations_) if block not in withheld]
+        before = [pair for block, pair in enumerate(self.demonstrations_) if block not in withheld]
         return blake2b(repr(before).encode("utf-8", errors="surrogatepass")).digest() + text
 
     def _fingerprint(self, model):
@@ -545,11 +546,12 @@ class ContextualEncoder(BaseEncoder):
         if len(texts) > 1:
             ids, rest = (*ids[:n_kept], *rest), []
             n_kept = len(ids)
-        read = read_prompt(model, ids, layers, live=loaded.live)
+        prefix = last_prefix(model, ids, layers, live=loaded.live)
         if self.embedding == "vanilla" and withheld and blocks[first].query == queries[0].ids:
-            states = read.states[None, n_kept : n_kept + queries[0].end]  # the prompt itself holds them
+            states = prefix.states[None, n_kept : n_kept + queries[0].end]  # the prompt itself holds them
         else:
-            states = read_on(model, read, n_kept, [(*rest, *query.ids) for query in queries], layers)[:, len(rest) :]
+            rows = [(*rest, *query.ids) for query in queries]
+            states = states_after(model, prefix, n_kept, rows, layers)[:, len(rest) :]
         spans = [[query.start <= i < query.end for i in range(len(query.ids))] for query in queries]
         counted, _ = padded(spans, False, states.device)
         return pool(states, counted, self.pooling).cpu().numpy()

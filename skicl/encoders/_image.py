@@ -2,18 +2,20 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from skicl._models._in_memory import weights_digest
-from skicl._models._processor_models import check_model, live_handle, load_tower
+from skicl._models._processor_models import load_processor_model, processor_kind
 from skicl._models._states import check_layers
-from skicl._validation._wording import did_you_mean
+from skicl._validation._scalars import check_choice, check_flag
 from skicl.encoders._base import BaseEncoder
 from skicl.encoders._image_items import content_of_image, read_images, rgb_pixels
 from skicl.encoders._image_networks import POOLINGS, ImageModel
 
 _MOST_READERS = 16
+IMAGE_MODEL = processor_kind(ImageModel)
 
 
 class ImageEncoder(BaseEncoder):
@@ -113,18 +115,18 @@ class ImageEncoder(BaseEncoder):
 
     def __init__(
         self,
-        model="facebook/dinov2-small",
+        model: Any = "facebook/dinov2-small",
         *,
-        revision=None,
-        layers=-1,
-        pooling="auto",
-        normalize=False,
-        batch_size=32,
-        device=None,
-        dtype=None,
-        cache=None,
-        verbose=False,
-    ):
+        revision: str | None = None,
+        layers: Any = -1,
+        pooling: str = "auto",
+        normalize: bool = False,
+        batch_size: int = 32,
+        device: Any = None,
+        dtype: Any = None,
+        cache: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.revision = revision
         self.layers = layers
@@ -138,19 +140,14 @@ class ImageEncoder(BaseEncoder):
 
     def __setattr__(self, name, value):
         # scikit-learn would copy a bare network with every clone; its handle is shared instead.
-        super().__setattr__(name, live_handle(value, ImageModel) if name == "model" else value)
+        super().__setattr__(name, IMAGE_MODEL.live_handle(value) if name == "model" else value)
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_model(self.model, self.revision, self.dtype)
+        IMAGE_MODEL.check_parameters(self.model, self.revision, self.dtype)
         check_layers(self.layers)
-        if not (isinstance(self.pooling, str) and self.pooling in POOLINGS):
-            raise ValueError(
-                f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}."
-                + did_you_mean(self.pooling, POOLINGS)
-            )
-        if not isinstance(self.normalize, bool | np.bool_):
-            raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
+        check_choice(self.pooling, "pooling", POOLINGS)
+        check_flag(self.normalize, "normalize", exact=True)
 
     def _read(self, X):
         return read_images(X)
@@ -162,14 +159,16 @@ class ImageEncoder(BaseEncoder):
         return 1  # the processor makes all images equally large, so batches keep the order of the input
 
     def _load(self, device):
-        loaded = load_tower(ImageModel, self.model, self.revision, device, self.dtype, stay=self.device is None)
+        loaded = load_processor_model(
+            IMAGE_MODEL, self.model, self.revision, device, self.dtype, stay=self.device is None
+        )
         loaded.model.resolve(self.layers, self.pooling)
         return loaded
 
     def _fingerprint(self, model):
-        tower = model.model
-        layers, pooling = tower.resolve(self.layers, self.pooling)
-        weights = weights_digest(model, tower.network, tower.processor)
+        image_model = model.model
+        layers, pooling = image_model.resolve(self.layers, self.pooling)
+        weights = weights_digest(model, image_model.network, image_model.processor)
         return "image", weights, str(layers), pooling, int(self.normalize)
 
     def _prepare(self, model, batch):
@@ -193,7 +192,7 @@ class ImageEncoder(BaseEncoder):
         by_shape = {}
         for i, pixels in enumerate(batch):
             by_shape.setdefault(pixels.shape, []).append(i)
-        found = [None] * len(batch)
+        rows = [None] * len(batch)
         with model.lock:
             for positions in by_shape.values():
                 pixels = torch.stack([batch[i] for i in positions])
@@ -201,8 +200,8 @@ class ImageEncoder(BaseEncoder):
                 if self.normalize:
                     vectors = torch.nn.functional.normalize(vectors, dim=1)
                 for i, vector in zip(positions, vectors.cpu().numpy()):
-                    found[i] = vector
-        return np.stack(found)
+                    rows[i] = vector
+        return np.stack(rows)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

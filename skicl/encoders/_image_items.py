@@ -17,46 +17,16 @@ _AS_BYTES = "Scale the values to 0..255 and convert them: array.astype(np.uint8)
 
 
 class ImageItem(NamedTuple):
-    """One image that has been looked at but not read.
-
-    Attributes
-    ----------
-    source : ndarray, PIL.Image.Image, Path or bytes
-        Where its pixels come from.
-    where : str
-        Its place in the input, for messages.
-    """
+    """One image that has been looked at but not read: where its pixels come from, and its place, for messages."""
 
     source: object
     where: str
 
 
 def read_images(X):
-    """Return the images of a collection as items, having checked the kind of each and the heads of files.
+    """The images of a collection as items, in order, after a look at the kind of each and at the heads of files.
 
-    Parameters
-    ----------
-    X : list, 1-D array, Series or one-column frame of images, or uint8 array (n, height, width[, channels])
-        The images.
-
-    Returns
-    -------
-    items : list of ImageItem
-        In the order given.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `X` is no such collection, or an item is no image; the message names the position of the first.
-    ImportError
-        If Pillow is not installed.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.encoders._image_items import read_images
-    >>> [item.where for item in read_images(np.zeros((2, 8, 8), dtype=np.uint8))]
-    ['position 0', 'position 1']
+    A TypeError or ValueError names the position of the first item that is no image; without Pillow an ImportError.
     """
     import_optional("PIL.Image", extra="image")
     if _is_one_image(X):
@@ -79,15 +49,7 @@ def read_images(X):
 def content_of_image(item):
     """Bytes that are equal for equal images: those of a file, or the pixels.
 
-    Parameters
-    ----------
-    item : ImageItem
-        The image.
-
-    Returns
-    -------
-    content : bytes
-        An array and a PIL image with the same pixels have the same content; a file and its pixels do not.
+    An array and a PIL image with the same pixels have the same content; a file and its pixels do not.
     """
     if isinstance(item.source, Path):
         return b"file " + _file_bytes(item)
@@ -98,32 +60,11 @@ def content_of_image(item):
 
 
 def rgb_pixels(item):
-    """The pixels of an image in colour.
+    """The pixels (height, width, 3) of an image in colour, uint8.
 
     Grey becomes three equal channels, transparency is dropped, the orientation that a camera noted is applied, and
-    16 bits become 8. Of an animation the first picture counts.
-
-    Parameters
-    ----------
-    item : ImageItem
-        The image.
-
-    Returns
-    -------
-    pixels : ndarray of shape (height, width, 3), dtype uint8
-        Red, green and blue.
-
-    Raises
-    ------
-    ValueError
-        If a file is damaged, or an image has a mode without a defined range.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.encoders._image_items import read_images, rgb_pixels
-    >>> rgb_pixels(read_images([np.array([[7, 9]], dtype=np.uint8)])[0]).tolist()
-    [[[7, 7, 7], [9, 9, 9]]]
+    16 bits become 8. Of an animation the first picture counts. A damaged file, or a mode without a defined range, is a
+    ValueError.
     """
     if isinstance(item.source, np.ndarray):
         pixels = item.source if item.source.ndim == 3 else item.source[:, :, None]
@@ -146,6 +87,7 @@ def _rgb(image):
     if image.mode.startswith("I;16"):
         from PIL import Image
 
+        # 65535, the largest of 16 bits, becomes 255.
         return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"its mode is {image.mode!r}, numbers without a defined range; convert it to 8 bits first.")
@@ -155,6 +97,7 @@ def _rgb(image):
 
 
 def _is_one_image(X):
+    """Whether an input is a single image instead of a collection."""
     from PIL import Image
 
     if isinstance(X, Image.Image | bytes | bytearray | memoryview | os.PathLike):
@@ -164,6 +107,7 @@ def _is_one_image(X):
 
 
 def _kind(X):
+    """What a single image is called in a message."""
     from PIL import Image
 
     if isinstance(X, Image.Image):
@@ -214,6 +158,7 @@ def _checked(source, where):
 
 
 def _check_array(array, where):
+    """Refuse an array that is no image."""
     if array.dtype != np.uint8:
         raise TypeError(f"`X` has an array of dtype {array.dtype} at {where}: expected uint8. {_AS_BYTES}")
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))) or array.size == 0:
@@ -224,6 +169,7 @@ def _check_array(array, where):
 
 
 def _existing(source, where):
+    """The path of an image that exists."""
     text = os.fspath(source)
     if text.startswith(("http://", "https://")):
         raise ValueError(f"`X` has the address {text!r} at {where}: download the images first, and give their paths.")
@@ -244,6 +190,7 @@ def _opened(source):
 
 
 def _file_bytes(item):
+    """The content of a file."""
     try:
         return item.source.read_bytes()
     except OSError as error:
@@ -251,6 +198,7 @@ def _file_bytes(item):
 
 
 def _unreadable(where, source, error):
+    """The error of an image that cannot be read."""
     file = f" ({str(source)!r})" if isinstance(source, Path) else ""
     reason = "it is empty" if source == b"" else str(error).rstrip(".")
     return ValueError(

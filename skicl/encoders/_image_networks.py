@@ -14,14 +14,8 @@ POOLINGS = ("auto", "cls", "mean", "pooler")
 class Family(NamedTuple):
     """What has to be known about a kind of vision transformer.
 
-    Attributes
-    ----------
-    first_tokens : int
-        Tokens before the patches, registers not counted; the first of them, if any, is the class token.
-    summary : str
-        The pooling that its authors use.
-    processor : str
-        The image processor that its checkpoints come with, where they do not name one.
+    The number of tokens before the patches, registers not counted, of which the first, if any, is the class token; the
+    pooling that its authors use; the image processor of checkpoints that do not name one.
     """
 
     first_tokens: int
@@ -50,14 +44,8 @@ _SAME_WITHOUT_TORCHVISION = {"DINOv3ViTImageProcessor": "ViTImageProcessor"}
 class ImageModel:
     """A frozen network that gives a vector for every patch of an image, and the processor that goes with it.
 
-    Parameters
-    ----------
-    network : transformers.PreTrainedModel
-        Of one with a head, or with a part for texts, only what sees images is used.
-    processor : transformers image processor
-        Or a processor that has one.
-    random_pooler : bool, default=False
-        Whether the weights of the pooler were missing, so that it cannot be used.
+    Of a network with a head, or with a part for texts, only what sees images is used. `random_pooler` says that the
+    weights of the pooler were missing, so that it cannot be used.
     """
 
     def __init__(self, network, processor, random_pooler=False):
@@ -68,24 +56,11 @@ class ImageModel:
 
     @staticmethod
     def open(folder, dtype):
-        """Load both parts from a folder.
-
-        Parameters
-        ----------
-        folder : Path
-            A complete model.
-        dtype : torch.dtype
-            Number format of the weights.
-
-        Returns
-        -------
-        model : ImageModel
-            On the CPU.
-        """
+        """Load both parts from the folder of a complete model, on the CPU."""
         import transformers
 
-        found = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True).model_type
-        kind = _PARTS.get(found, found)
+        model_type = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True).model_type
+        kind = _PARTS.get(model_type, model_type)
         family = family_of(kind)
         processor = open_image_processor(folder, family.processor)
         network, report = getattr(transformers, _CLASSES.get(kind, "AutoModel")).from_pretrained(
@@ -94,13 +69,7 @@ class ImageModel:
         return ImageModel(network, processor, any("pooler." in name for name in report["missing_keys"]))
 
     def check(self):
-        """Refuse a network of an unknown kind, or something else in place of a processor.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If there is one.
-        """
+        """Refuse a network of an unknown kind, or something else in place of a processor."""
         from transformers.image_processing_utils import BaseImageProcessor
 
         if not hasattr(getattr(self.network, "config", None), "model_type"):
@@ -125,27 +94,10 @@ class ImageModel:
         return self.family.first_tokens + (getattr(self.network.config, "num_register_tokens", 0) or 0)
 
     def resolve(self, layers, pooling):
-        """The layers and the pooling that parameters mean for this network.
+        """Layers, as a tuple of int from 0, and pooling, never "auto", that parameters mean for this network.
 
-        Parameters
-        ----------
-        layers : int, float or collection of these
-            As in :func:`~skicl._models._states.resolve_layers`.
-        pooling : {"auto", "cls", "mean", "pooler"}
-            "auto" means that of the family if the last layer is asked for, else the class token or, where there is
-            none, the mean.
-
-        Returns
-        -------
-        layers : tuple of int
-            Layers counted from 0, the embeddings.
-        pooling : {"cls", "mean", "pooler"}
-            Never "auto".
-
-        Raises
-        ------
-        ValueError
-            If the network has no such layer, no class token or no pooler that works.
+        "auto" means the pooling of the family if the last layer is asked for, else the class token or, where there is
+        none, the mean. A ValueError if the network has no such layer, no class token or no pooler that works.
         """
         n_layers = self.network.config.num_hidden_layers
         layers = resolve_layers(layers, n_layers)
@@ -165,20 +117,7 @@ class ImageModel:
         return layers, pooling
 
     def vectors(self, pixels, layers, pooling):
-        """Vectors of images.
-
-        Parameters
-        ----------
-        pixels : tensor of shape (B, 3, H, W)
-            What the processor made of them.
-        layers, pooling : tuple of int, str
-            What :meth:`resolve` returned.
-
-        Returns
-        -------
-        vectors : tensor of shape (B, D), float32
-            On the device of the network.
-        """
+        """Vectors (B, D), float32, of pixels (B, 3, H, W), from what :meth:`resolve` returned."""
         import torch
 
         weight = next(self.network.parameters())
@@ -194,22 +133,7 @@ class ImageModel:
 
 
 def family_of(kind):
-    """What is known about a kind of vision transformer.
-
-    Parameters
-    ----------
-    kind : str
-        The model type in its configuration.
-
-    Returns
-    -------
-    family : Family
-
-    Raises
-    ------
-    ValueError
-        If it is none of ``FAMILIES``.
-    """
+    """What is known about a kind of vision transformer, by its model type; a ValueError if that is unknown."""
     if kind not in FAMILIES:
         known = ", ".join(sorted({*FAMILIES, *_PARTS}))
         raise ValueError(
@@ -223,22 +147,8 @@ def open_image_processor(folder, default):
     """The image processor of a folder that computes with Pillow and numpy, whether torchvision is there or not.
 
     So vectors do not depend on what is installed: the two ways to resize differ by one step of 8 bits in some pixels.
-
-    Parameters
-    ----------
-    folder : Path
-        With ``preprocessor_config.json`` or ``processor_config.json``.
-    default : str
-        The class, if the file does not name it.
-
-    Returns
-    -------
-    processor : transformers image processor
-
-    Raises
-    ------
-    ImportError
-        If this processor exists for torchvision only, which is not installed.
+    `default` is the class where the file does not name it. An ImportError if it exists for torchvision only, which is
+    not installed.
     """
     import transformers
 
@@ -260,6 +170,7 @@ def open_image_processor(folder, default):
 
 
 def _processor_settings(folder):
+    """The settings of the image processor in a folder."""
     for file in ("processor_config.json", "preprocessor_config.json"):
         if (folder / file).is_file():
             settings = json.loads((folder / file).read_text(encoding="utf-8"))

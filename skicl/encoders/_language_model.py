@@ -1,20 +1,17 @@
 """Pooled hidden states of any causal or masked language model of transformers."""
 
-import warnings
-from collections import Counter
+from typing import Any
 
 import numpy as np
 
 from skicl._models._in_memory import weights_digest
 from skicl._models._language_model import check_model, live_handle, load_language_model
 from skicl._models._states import check_layers, check_pooling, padded, pool, resolve_layers, states_of
-from skicl._validation._scalars import check_integer
+from skicl._models._token_counts import count_longer, cut_message
+from skicl._validation._environment import warn_user
+from skicl._validation._scalars import check_flag, check_integer
 from skicl._validation._texts import read_unicode
 from skicl.encoders._base import BaseEncoder
-
-# Long texts tokenized at once to be counted, and the tokens that a tokenizer may put before a text.
-_COUNTED_AT_ONCE = 1024
-_ADDED_TOKENS = 16
 
 
 class LanguageModelEncoder(BaseEncoder):
@@ -125,20 +122,20 @@ class LanguageModelEncoder(BaseEncoder):
 
     def __init__(
         self,
-        model,
+        model: Any,
         *,
-        layers=-1,
-        pooling="mean",
-        revision=None,
-        prompt=None,
-        normalize=False,
-        max_length=None,
-        batch_size=32,
-        device=None,
-        dtype=None,
-        cache=None,
-        verbose=False,
-    ):
+        layers: Any = -1,
+        pooling: str = "mean",
+        revision: str | None = None,
+        prompt: str | None = None,
+        normalize: bool = False,
+        max_length: int | None = None,
+        batch_size: int = 32,
+        device: Any = None,
+        dtype: Any = None,
+        cache: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.layers = layers
         self.pooling = pooling
@@ -162,8 +159,7 @@ class LanguageModelEncoder(BaseEncoder):
         check_layers(self.layers)
         check_pooling(self.pooling)
         check_integer(self.max_length, "max_length", optional=True)
-        if not isinstance(self.normalize, bool | np.bool_):
-            raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
+        check_flag(self.normalize, "normalize", exact=True)
         if not (self.prompt is None or isinstance(self.prompt, str)):
             raise TypeError(f"`prompt` must be a string or None, got {self.prompt!r}.")
 
@@ -193,28 +189,13 @@ class LanguageModelEncoder(BaseEncoder):
     def _inspect(self, model, items):
         limit = longest_text(model.model, self.max_length)
         if cut := count_cut(model.model, items, self.prompt, limit):
-            warnings.warn(cut_message(cut, len(items), limit), stacklevel=4)
+            warn_user(cut_message(cut, len(items), limit))
 
 
 def longest_text(model, max_length):
-    """Most tokens of a text, special ones included.
+    """Most tokens of a text, special ones included, from the parameter `max_length`; None means no limit.
 
-    Parameters
-    ----------
-    model : LanguageModel
-        The model.
-    max_length : int or None
-        What the user gave.
-
-    Returns
-    -------
-    limit : int or None
-        None means no limit.
-
-    Raises
-    ------
-    ValueError
-        If the model has fewer positions than `max_length`, or the special tokens alone exceed it.
+    A ValueError if the model has fewer positions than `max_length`, or the special tokens alone exceed it.
     """
     if max_length is None:
         return model.limit
@@ -226,24 +207,10 @@ def longest_text(model, max_length):
 
 
 def text_tokens(model, texts, prompt, limit):
-    """Tokens of texts, and which of them count.
+    """For each text its tokens (list of int) and which of them count (list of bool), at most `limit` of them.
 
-    Parameters
-    ----------
-    model : LanguageModel
-        The model.
-    texts : list of str
-        The texts.
-    prompt : str or None
-        What stands before every text.
-    limit : int or None
-        Most tokens of a text.
-
-    Returns
-    -------
-    rows : list of pairs (ids, counted)
-        Lists of int and of bool. What every text begins with does not count in a causal model, unless there is
-        nothing else.
+    What every text begins with, special tokens and the prompt, does not count in a causal model, unless there is
+    nothing else.
     """
     prompt = prompt or ""
     rows = []
@@ -266,24 +233,7 @@ def text_tokens(model, texts, prompt, limit):
 
 
 def encode_tokens(loaded, rows, layers, pooling):
-    """Vectors of texts that stand alone.
-
-    Parameters
-    ----------
-    loaded : LoadedModel
-        Of a :class:`~skicl._models._language_model.LanguageModel`.
-    rows : list of pairs (ids, counted)
-        As :func:`text_tokens` returns them.
-    layers : int, float or list of these
-        Which layers to take.
-    pooling : str
-        How to pool.
-
-    Returns
-    -------
-    vectors : ndarray of shape (n_rows, n_features), dtype float32
-        In the order of the rows.
-    """
+    """Vectors (n_rows, n_features), float32, of texts that stand alone, from the rows of :func:`text_tokens`."""
     with loaded.lock:
         model = loaded.model
         device = model.network.device
@@ -296,26 +246,7 @@ def encode_tokens(loaded, rows, layers, pooling):
 
 
 def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
-    """All that the vector of a text that stands alone depends on.
-
-    Parameters
-    ----------
-    loaded : LoadedModel
-        Of a :class:`~skicl._models._language_model.LanguageModel`.
-    layers : int, float or list of these
-        Which layers are taken.
-    pooling : str
-        How they are pooled.
-    prompt : str or None
-        What stands before every text.
-    max_length : int or None
-        What the user gave.
-
-    Returns
-    -------
-    fingerprint : tuple of str, int and None
-        Equal for equal vectors.
-    """
+    """All that the vector of a text that stands alone depends on, as a tuple of str, int and None."""
     model = loaded.model
     digest = weights_digest(loaded, model.network, model.backend)
     numbers = resolve_layers(layers, model.n_layers)
@@ -331,57 +262,9 @@ def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
 
 
 def count_cut(model, texts, prompt, limit):
-    """Count the texts of more tokens than allowed.
+    """Number of texts of more than `limit` tokens after the prompt; None means no limit."""
 
-    A token stands for at least one byte, so only texts with more bytes than the limit are tokenized.
+    def count_tokens(portion):
+        return [len(encoding.ids) for encoding in model.backend.encode_batch(portion)]
 
-    Parameters
-    ----------
-    model : LanguageModel
-        The model.
-    texts : list of str
-        The texts.
-    prompt : str or None
-        What stands before every text.
-    limit : int or None
-        Most tokens of a text. None means no limit.
-
-    Returns
-    -------
-    count : int
-        Number of texts, each occurrence counted.
-    """
-    if limit is None:
-        return 0
-    prompt = prompt or ""
-    room = limit - _ADDED_TOKENS - len(prompt.encode())
-    suspects = Counter(text for text in texts if 4 * len(text) > room and len(text.encode()) > room)
-    distinct, cut = list(suspects), 0
-    for start in range(0, len(distinct), _COUNTED_AT_ONCE):
-        some = distinct[start : start + _COUNTED_AT_ONCE]
-        encodings = model.backend.encode_batch([prompt + text for text in some])
-        cut += sum(suspects[text] for text, encoding in zip(some, encodings) if len(encoding.ids) > limit)
-    return cut
-
-
-def cut_message(cut, n_texts, limit):
-    """What to say about texts that were cut off.
-
-    Parameters
-    ----------
-    cut : int
-        How many they are.
-    n_texts : int
-        Of how many.
-    limit : int
-        Most tokens of a text.
-
-    Returns
-    -------
-    message : str
-        For a ``UserWarning``.
-    """
-    return (
-        f"{cut} of {n_texts} texts are longer than {limit} tokens and were truncated. Raise `max_length` if the model "
-        "allows it, or split the texts."
-    )
+    return count_longer(texts, limit, count_tokens, prompt)

@@ -10,26 +10,10 @@ _END = object()
 
 @contextmanager
 def work_ahead(items, ahead=True):
-    """Draw from an iterator in a thread, some items before they are needed.
+    """Draw from a generator in a thread, some items before they are needed; without `ahead` when they are needed.
 
-    Parameters
-    ----------
-    items : generator
-        It is used by one thread at a time, and closed at the end.
-    ahead : bool, default=True
-        False: no thread, items are drawn when they are needed.
-
-    Yields
-    ------
-    items : iterator
-        The same items in the same order. An error is raised where its item would have come.
-
-    Examples
-    --------
-    >>> from skicl.encoders._pipelining import work_ahead
-    >>> with work_ahead(letter for letter in "abc") as letters:
-    ...     list(letters)
-    ['a', 'b', 'c']
+    Yields an iterator of the same items in the same order. An error is raised where its item would have come. The
+    generator is used by one thread at a time, and closed at the end.
     """
     if not ahead:
         try:
@@ -50,6 +34,7 @@ def work_ahead(items, ahead=True):
 
 
 def _draw(items, ready, stopped):
+    """Put items into a queue until they end or are no longer wanted; then the end, with the error if there was one."""
     error = None
     try:
         for item in items:
@@ -64,6 +49,7 @@ def _draw(items, ready, stopped):
 
 
 def _received(ready):
+    """Yield the items of a queue up to its end."""
     while True:
         item, error = ready.get()
         if error is not None:
@@ -74,6 +60,7 @@ def _received(ready):
 
 
 def _empty(ready):
+    """Throw away what is in a queue."""
     try:
         while True:
             ready.get_nowait()

@@ -1,26 +1,17 @@
 """Sentence embeddings by sentence-transformers as a scikit-learn transformer."""
 
 import os
-import warnings
-from collections import Counter
 from contextlib import contextmanager
+from typing import Any
 
-import numpy as np
-
-from skicl._models._files import DEFAULT_MODEL, find_model, folder_state, folder_version, full_name, local_folder
-from skicl._models._in_memory import LiveModel, own_memory, shared_from_folder, weights_digest
-from skicl._models._precision import resolve_dtype
-from skicl._models._quiet_loading import quiet_loading
-from skicl._validation._scalars import check_integer
+from skicl._models._files import DEFAULT_MODEL, find_model, full_name
+from skicl._models._in_memory import LiveModel, weights_digest
+from skicl._models._loading import ModelKind
+from skicl._models._token_counts import NO_LIMIT, count_longer, cut_message, token_counts
+from skicl._validation._environment import warn_user
+from skicl._validation._scalars import check_flag, check_integer
 from skicl._validation._texts import read_unicode
 from skicl.encoders._base import BaseEncoder
-
-# Tokenizers of language models report this or more where there is no limit.
-_NO_LIMIT = 10**9
-# Tokens that a tokenizer may add around a text.
-_ADDED_TOKENS = 16
-# Texts whose tokens are counted at once.
-_COUNTED_AT_ONCE = 1024
 
 
 class SentenceEncoder(BaseEncoder):
@@ -112,19 +103,19 @@ class SentenceEncoder(BaseEncoder):
 
     def __init__(
         self,
-        model=DEFAULT_MODEL,
+        model: Any = DEFAULT_MODEL,
         *,
-        revision=None,
-        prompt=None,
-        truncate_dim=None,
-        normalize=False,
-        batch_size=64,
-        device=None,
-        max_length=None,
-        dtype=None,
-        cache=None,
-        verbose=False,
-    ):
+        revision: str | None = None,
+        prompt: str | None = None,
+        truncate_dim: int | None = None,
+        normalize: bool = False,
+        batch_size: int = 64,
+        device: Any = None,
+        max_length: int | None = None,
+        dtype: Any = None,
+        cache: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.revision = revision
         self.prompt = prompt
@@ -139,52 +130,29 @@ class SentenceEncoder(BaseEncoder):
 
     def __setattr__(self, name, value):
         # scikit-learn would copy a bare model with every clone; its handle is shared instead.
-        super().__setattr__(name, LiveModel(value) if name == "model" and _is_live(value) else value)
+        super().__setattr__(name, SENTENCE_MODEL.live_handle(value) if name == "model" else value)
 
     def _check_parameters(self):
         super()._check_parameters()
         check_integer(self.truncate_dim, "truncate_dim", optional=True)
         check_integer(self.max_length, "max_length", optional=True)
-        if not isinstance(self.normalize, bool | np.bool_):
-            raise ValueError(f"`normalize` must be True or False, got {self.normalize!r}.")
-        for name in ("prompt", "revision"):
-            value = getattr(self, name)
-            if not (value is None or isinstance(value, str)):
-                raise TypeError(f"`{name}` must be a string or None, got {value!r}.")
-        if not isinstance(self.model, str | os.PathLike | LiveModel):
-            raise TypeError(
-                f"`model` must be the name or the path of a model or a SentenceTransformer, got {self.model!r}."
-            )
-        if self.revision is not None and not isinstance(self.model, str):
-            raise ValueError("`revision` applies to models of the hub only. Set it to None for a path or a live model.")
-        if self.dtype is not None and isinstance(self.model, LiveModel):
-            raise ValueError(
-                f"`dtype`={self.dtype!r} does not apply to a model in memory, which stays as it is. Convert it by "
-                "model.to(dtype) and set dtype=None."
-            )
+        check_flag(self.normalize, "normalize", exact=True)
+        if not (self.prompt is None or isinstance(self.prompt, str)):
+            raise TypeError(f"`prompt` must be a string or None, got {self.prompt!r}.")
+        SENTENCE_MODEL.check_parameters(self.model, self.revision, self.dtype)
 
     def _read(self, X):
         return read_unicode(X)
 
     def _load(self, device):
-        if isinstance(self.model, LiveModel):
-            return _settle(self.model, None if self.device is None else device)
-        dtype = resolve_dtype(self.dtype, device)
-        folder = local_folder(self.model)
-        if folder is not None:
-            if self.revision is not None:
-                raise ValueError(f"`revision` applies to models of the hub only, and {self.model!r} is a folder.")
-            key = ("sentence", str(folder), None, str(device), str(dtype))
-            return shared_from_folder(
-                key, lambda: folder, lambda place: open_model(place, device, dtype), folder_version
-            )
-        name = full_name(self.model)
-        key = ("sentence", name, self.revision, str(device), str(dtype))
-        return shared_from_folder(
-            key,
-            lambda: find_model(name, self.revision),
-            lambda place: open_model(place, device, dtype, name=name),
-            folder_state,
+        return SENTENCE_MODEL.load(
+            self.model,
+            self.revision,
+            device,
+            self.dtype,
+            find=find_model,
+            open_folder=open_model,
+            stay=self.device is None,
         )
 
     def _fingerprint(self, model):
@@ -251,7 +219,7 @@ class SentenceEncoder(BaseEncoder):
     def _limit(self, network):
         """Most tokens of a text, or None."""
         limit = self.max_length or network.max_seq_length
-        return None if limit is None or limit >= _NO_LIMIT else int(limit)
+        return None if limit is None or limit >= NO_LIMIT else int(limit)
 
     @contextmanager
     def _limited(self, model):
@@ -268,11 +236,12 @@ class SentenceEncoder(BaseEncoder):
                     model.model.max_seq_length = limit
 
     def _check_max_length(self, model):
+        """Refuse a `max_length` that is impossible with a SentenceTransformer."""
         network = model.transformers_model
         if network is None or not callable(model.tokenizer):
             raise ValueError("`max_length` has no meaning for this model, which has no limit. Set it to None.")
         least = model.tokenizer.num_special_tokens_to_add() + 1
-        most = getattr(network.config, "max_position_embeddings", None) or _NO_LIMIT
+        most = getattr(network.config, "max_position_embeddings", None) or NO_LIMIT
         positions = getattr(getattr(network, "embeddings", None), "position_embeddings", None)
         if getattr(positions, "padding_idx", None) is not None:  # RoBERTa and MPNet start to count after the padding
             most -= positions.padding_idx + 1
@@ -284,68 +253,16 @@ class SentenceEncoder(BaseEncoder):
     def _inspect(self, model, items):
         with model.lock:
             limit = self._limit(model.model)
-            cut = count_longer(items, limit, model.model.tokenizer, self._prompt(model.model))
+            cut = _count_longer(items, limit, model.model.tokenizer, self._prompt(model.model))
         if cut:
-            warnings.warn(
-                f"{cut} of {len(items)} texts are longer than {limit} tokens and were truncated. Raise `max_length` if "
-                "the model allows it, or split the texts.",
-                stacklevel=4,
-            )
+            warn_user(cut_message(cut, len(items), limit))
 
 
-def count_longer(texts, limit, tokenizer, prompt=None):
-    """Count the texts of more than so many tokens.
-
-    A token stands for at least one byte, so only texts with more bytes than the limit are tokenized.
-
-    Parameters
-    ----------
-    texts : list of str
-        The texts.
-    limit : int, float or None
-        Longest length in tokens, those that the tokenizer adds included. None means no limit.
-    tokenizer : callable
-        A tokenizer of transformers. For others the count is 0.
-    prompt : str or None, default=None
-        What stands before every text.
-
-    Returns
-    -------
-    count : int
-        Number of texts, each occurrence counted.
-    """
-    if limit is None or limit >= _NO_LIMIT or not callable(tokenizer):
+def _count_longer(texts, limit, tokenizer, prompt=None):
+    """Number of texts of more than `limit` tokens; 0 for tokenizers that are not those of transformers."""
+    if not callable(tokenizer):
         return 0
-    room = limit - _ADDED_TOKENS - len((prompt or "").encode())
-    suspects = Counter(text for text in texts if 4 * len(text) > room and len(text.encode()) > room)
-    lengths = token_counts([(prompt or "") + text for text in suspects], tokenizer)
-    return sum(times for length, times in zip(lengths, suspects.values()) if length > limit)
-
-
-def token_counts(texts, tokenizer, limit=None):
-    """Number of tokens of each text.
-
-    Parameters
-    ----------
-    texts : list of str
-        The texts.
-    tokenizer : callable
-        A tokenizer of transformers.
-    limit : int or None, default=None
-        Where texts are cut off. None means nowhere.
-
-    Returns
-    -------
-    counts : list of int
-        Those that the tokenizer adds included.
-    """
-    options = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
-    counts = []
-    for start in range(0, len(texts), _COUNTED_AT_ONCE):
-        some = texts[start : start + _COUNTED_AT_ONCE]
-        ids = tokenizer(some, truncation=limit is not None, max_length=limit, **options)["input_ids"]
-        counts += [len(tokens) for tokens in ids]
-    return counts
+    return count_longer(texts, limit, lambda portion: token_counts(portion, tokenizer), prompt)
 
 
 def _forward(network, features, truncate_dim, normalize):
@@ -361,60 +278,39 @@ def _forward(network, features, truncate_dim, normalize):
 
 
 def open_model(folder, device, dtype, *, name=None):
-    """Load a SentenceTransformer from a folder without printing.
+    """Load a SentenceTransformer from a folder; `name` is for messages."""
+    return SENTENCE_MODEL.open(folder, device, dtype, name=name)
 
-    Parameters
-    ----------
-    folder : Path
-        A complete model.
-    device : torch.device
-        Where to put it.
-    dtype : torch.dtype
-        Of its weights.
-    name : str or None, default=None
-        The name for messages. None means the folder.
 
-    Returns
-    -------
-    model : SentenceTransformer
-        In evaluation mode.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds no model that sentence-transformers can load.
-    """
+def _read_folder(folder, device, dtype):
+    """The SentenceTransformer in a folder."""
     from sentence_transformers import SentenceTransformer
 
-    name = name or str(folder)
-    try:
-        with quiet_loading(name):
-            model = SentenceTransformer(
-                str(folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype}
-            )
-    except MemoryError:
-        raise
-    except Exception as error:  # each kind of damage has its own class of error
-        raise ValueError(
-            f"`model`={name!r} could not be loaded from {folder} ({type(error).__name__}: {error}). Expected a folder "
-            "that SentenceTransformer.save wrote, or a model of the hub that sentence-transformers supports."
-        ) from error
-    return own_memory(model.to(dtype)).eval()
+    model = SentenceTransformer(str(folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype})
+    return model.to(dtype)
 
 
 def _is_live(model):
+    """Whether a value is a model in memory: it encodes, and is not in a handle."""
     return not isinstance(model, str | os.PathLike | LiveModel) and callable(getattr(model, "encode", None))
 
 
-def _settle(handle, device):
-    """The content of a handle, on the device that was asked for; None leaves it where it is."""
+def _is_sentence_transformer(model):
     from sentence_transformers import SentenceTransformer
 
-    if not isinstance(handle.model, SentenceTransformer):
-        raise TypeError(
-            f"`model` holds an object of type {type(handle.model).__name__}. Expected a SentenceTransformer; use any "
-            "other scikit-learn transformer in place of this encoder."
-        )
-    if device is not None:
-        handle.model.to(device)
-    return handle.loaded
+    return isinstance(model, SentenceTransformer)
+
+
+SENTENCE_MODEL = ModelKind(
+    name="sentence",
+    in_memory="a SentenceTransformer",
+    in_folder="that SentenceTransformer.save wrote, or a model of the hub that sentence-transformers supports",
+    is_live=_is_live,
+    wrap=lambda model: model,
+    fits=_is_sentence_transformer,
+    network_of=lambda model: model,
+    read=_read_folder,
+    by_name="a model",
+    variable="model",
+    full_name=full_name,
+)

@@ -252,7 +252,8 @@ def records_of(results):
 
 def as_frame(rows) -> "pandas.DataFrame":
     """A list of dict as a frame of pandas."""
-    return import_optional("pandas").DataFrame(rows)
+    instead = "The rows themselves, a list of dicts, need nothing."
+    return import_optional("pandas", needed="for a frame", instead=instead).DataFrame(rows)
 
 
 def arrange(records, score):

@@ -379,7 +379,8 @@ def _check_design(design, data):
     check_integer(design.n_unlabelled, "n_unlabelled", least=0)
     check_integer(design.n_queries, "n_queries", optional=True)
     check_share(design.test_size, "test_size")
-    check_integer(design.random_state, "random_state", least=0, most=2**32 - 1)
+    if not is_integer(design.random_state):
+        raise ValueError(f"`random_state` must be an integer, so that a run can continue, got {design.random_state!r}.")
     if design.n_unlabelled and data.y.dtype.kind in "iu" and (data.y == -1).any():
         raise ValueError(
             "`y` has the class -1, which marks rows without a label; rename it or leave out `n_unlabelled`."

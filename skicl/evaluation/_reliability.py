@@ -1,6 +1,6 @@
 """Picture of how well confidence agrees with accuracy."""
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,9 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skicl._validation._environment import import_optional
 from skicl.evaluation._metrics import confidence_bins
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _CONFIDENCE_LEVEL = 0.95
 
@@ -122,7 +119,7 @@ class ReliabilityDisplay:
         n_bins: int = 10,
         strategy: str = "uniform",
         name: str | None = None,
-        ax: "Axes | None" = None,
+        ax: Any = None,
     ) -> Self:
         """Compute the probabilities of a fitted classifier and draw their reliability.
 
@@ -180,7 +177,7 @@ class ReliabilityDisplay:
         n_bins: int = 10,
         strategy: str = "uniform",
         name: str | None = None,
-        ax: "Axes | None" = None,
+        ax: Any = None,
     ) -> Self:
         """Draw the reliability of probabilities.
 
@@ -221,7 +218,7 @@ class ReliabilityDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, ax: "Axes | None" = None, *, name: str | None = None) -> Self:
+    def plot(self, ax: Any = None, *, name: str | None = None) -> Self:
         """Draw the bins, their intervals and counts, and the diagonal.
 
         Several classifiers can be drawn into the same axes; bars show the counts of the first.

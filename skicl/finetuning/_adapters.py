@@ -1,16 +1,17 @@
 """Low-rank adapters by peft: their settings, and how they are put into a private copy of a network."""
 
-from numbers import Integral, Real
+from collections.abc import Sequence
 
 from sklearn.base import BaseEstimator
 
 from skicl._validation._environment import import_optional
+from skicl._validation._scalars import check_integer, check_number, check_share
 
 
 class LoRASettings(BaseEstimator):
     """Size and place of low-rank adapters.
 
-    Beside every chosen matrix stands a product of two thin ones, scaled by ``alpha / rank``; only these are trained
+    To every chosen matrix the product of two thin ones is added, scaled by ``alpha / rank``; only these are trained
     [1]_. Needs peft: ``pip install "skicl[lora]"``.
 
     Parameters
@@ -40,7 +41,9 @@ class LoRASettings(BaseEstimator):
     4
     """
 
-    def __init__(self, rank=8, alpha=16.0, dropout=0.0, target_modules=None):
+    def __init__(
+        self, rank: int = 8, alpha: float = 16.0, dropout: float = 0.0, target_modules: Sequence[str] | None = None
+    ) -> None:
         self.rank = rank
         self.alpha = alpha
         self.dropout = dropout
@@ -48,61 +51,30 @@ class LoRASettings(BaseEstimator):
 
 
 def check_lora(lora):
-    """Refuse settings that are unusable.
-
-    Parameters
-    ----------
-    lora : LoRASettings or None
-        What the user gave.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is anything else, or one of its parameters is.
-    """
+    """Refuse settings that are unusable; None is fine."""
     if lora is None:
         return
     if not isinstance(lora, LoRASettings):
         raise TypeError(f"`lora` must be None or LoRASettings, got {type(lora).__name__}.")
-    if isinstance(lora.rank, bool) or not isinstance(lora.rank, Integral) or lora.rank < 1:
-        raise ValueError(f"`rank` of `lora` must be an integer of at least 1, got {lora.rank!r}.")
-    if not isinstance(lora.alpha, Real) or not 0 < lora.alpha < float("inf"):
-        raise ValueError(f"`alpha` of `lora` must be a positive number, got {lora.alpha!r}.")
-    if not isinstance(lora.dropout, Real) or not 0 <= lora.dropout < 1:
-        raise ValueError(f"`dropout` of `lora` must be a number from 0 to below 1, got {lora.dropout!r}.")
+    check_integer(lora.rank, "lora.rank")
+    check_number(lora.alpha, "lora.alpha", above=0)
+    check_share(lora.dropout, "lora.dropout", open_low=False)
     names = lora.target_modules
     listed = isinstance(names, list | tuple) and len(names) > 0 and all(isinstance(name, str) for name in names)
     if names is not None and not listed:
-        raise ValueError(f"`target_modules` of `lora` must be None or a list of one name or more, got {names!r}.")
+        raise ValueError(f"`lora.target_modules` must be None or a list of one name or more, got {names!r}.")
 
 
 def require_peft():
-    """Refuse to start without peft.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed; the message holds the install line.
-    """
+    """Refuse to start without peft; the ImportError holds the install line."""
     import_optional("peft", extra="lora")
 
 
 def put_adapters(network, lora, generator):
-    """Put adapters into a network; they change nothing until they are trained.
+    """Put adapters into a private copy of a network without gradients; they change nothing until they are trained.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        A private copy without gradients.
-    lora : LoRASettings
-        The settings.
-    generator : torch.Generator
-        On the CPU; the one thin matrix is drawn from it, the other is zero.
-
-    Raises
-    ------
-    ValueError
-        If the network has no such linear layers.
+    One of the two thin matrices is drawn from `generator`, which is on the CPU, the other is zero. A ValueError if the
+    network has no such linear layers.
     """
     import torch
 
@@ -113,7 +85,7 @@ def put_adapters(network, lora, generator):
         names = [name for name in names if any(name == end or name.endswith("." + end) for end in ends)]
     if not names:
         raise ValueError(
-            f"`target_modules` of `lora` is {lora.target_modules!r}, and no linear layer of the model has such a name. "
+            f"`lora.target_modules` is {lora.target_modules!r}, and no linear layer of the model has such a name. "
             f"Its linear layers are {sorted({name.split('.')[-1] for name in linear_layers(network)})}."
         )
     config = peft.LoraConfig(
@@ -135,17 +107,7 @@ def put_adapters(network, lora, generator):
 
 
 def linear_layers(network):
-    """Names of the linear layers of a network but for a pooler, which encoders do not use.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Of transformers.
-
-    Returns
-    -------
-    names : list of str
-    """
+    """Names of the linear layers of a network of transformers but for a pooler, which encoders do not use."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
@@ -157,16 +119,5 @@ def linear_layers(network):
 
 
 def adapter_weights(network):
-    """The weights of the adapters in a network.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        After :func:`put_adapters`.
-
-    Returns
-    -------
-    weights : dict of str to torch.nn.Parameter
-        By name.
-    """
+    """The weights of the adapters that :func:`put_adapters` put into a network, by name."""
     return {name: weight for name, weight in network.named_parameters() if ".lora_" in name}

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils import check_random_state
@@ -13,12 +13,12 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import FittedState, check_loaded, exchange_fitted
+from skicl._models._precision import NOT_FINITE
 from skicl._validation._finite import check_finite
 from skicl._validation._labels import accuracy, check_one_label_a_row, read_all_labels
-from skicl._validation._scalars import check_integer
+from skicl._validation._scalars import check_choice, check_flag, check_integer, check_number, check_share, is_number
 from skicl._validation._texts import read_unicode
 from skicl._validation._wording import did_you_mean
-from skicl.encoders._base import NOT_FINITE
 from skicl.finetuning._adapters import LoRASettings, check_lora, require_peft
 from skicl.finetuning._methods import DEFAULTS, METHODS, Rows, Task, check_unchanged, fit_task, restored_encoder
 from skicl.finetuning._training import Course
@@ -30,27 +30,13 @@ LEAST_HELD_OUT = 10
 
 @dataclass(frozen=True, eq=False)
 class Learnt(FittedState):
-    """All that a fitted FineTuneClassifier knows; the tuned encoder is made from it and the shared model.
-
-    Attributes
-    ----------
-    method : str
-    encoder : SentenceEncoder or LanguageModelEncoder
-        As the user gave it.
-    lora : LoRASettings
-    changes : dict
-        Weights that were learnt.
-    base_digest : tuple of (str, str)
-        Of the shared model that they belong to.
-    head : Head
-    classes : ndarray of shape (n_classes,)
-    """
+    """All that a fitted FineTuneClassifier knows; the tuned encoder is made from it and the shared model."""
 
     method: str
-    encoder: Any
+    encoder: Any  # as the user gave it
     lora: LoRASettings
-    changes: dict
-    base_digest: tuple
+    changes: dict  # weights that were learnt
+    base_digest: tuple  # number format and checksum of the shared model that they belong to
     head: Any
     classes: np.ndarray
 
@@ -60,7 +46,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
 
     Takes what a :class:`~skicl.SentenceEncoder` or a :class:`~skicl.encoders.LanguageModelEncoder` takes: sentence
     encoders, masked and causal language models of transformers, with their pooling. This is what in-context learning
-    is compared with; it needs minutes where :class:`~skicl.TartClassifier` needs seconds.
+    should be compared with; it needs minutes where :class:`~skicl.TartClassifier` needs seconds.
 
     The weights of the model are shared with all encoders of the process and are never changed: what is trained is a
     copy. A pickle holds only what was learnt, and the name of the model.
@@ -90,7 +76,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
     patience : int, default=3
         Training stops when the loss of the held-out rows has not fallen for so many epochs; what was best is kept.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as in scikit-learn; classes that a dict does not name have 1.
+        Weights of the classes, as in scikit-learn; classes missing from a dict have weight 1.
     lora : LoRASettings or None, default=None
         Size and place of the adapters. None means the defaults of :class:`~skicl.finetuning.LoRASettings`; give
         ``LoRASettings()`` to search a grid over ``lora__rank``.
@@ -155,19 +141,19 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        encoder="auto",
+        encoder: Any = "auto",
         *,
-        method="full",
-        learning_rate=None,
-        epochs=None,
-        batch_size=16,
-        validation_fraction=0.1,
-        patience=3,
-        class_weight=None,
-        lora=None,
-        random_state=None,
-        verbose=False,
-    ):
+        method: str = "full",
+        learning_rate: float | None = None,
+        epochs: int | None = None,
+        batch_size: int = 16,
+        validation_fraction: float = 0.1,
+        patience: int = 3,
+        class_weight: Any = None,
+        lora: LoRASettings | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.encoder = encoder
         self.method = method
         self.learning_rate = learning_rate
@@ -180,7 +166,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train.
 
         Parameters
@@ -225,24 +211,24 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         head = tuned.head._replace(coef=tuned.head.coef[order], intercept=tuned.head.intercept[order])
         learnt = Learnt(self.method, encoder, lora, tuned.changes, tuned.base_digest, head, classes)
         learnt.made(lambda _: tuned.encoder)
-        found = {
+        fitted = {
             "_learnt": learnt,
             "n_epochs_": tuned.history.n_epochs,
             "best_epoch_": tuned.history.best_epoch,
             "validation_losses_": np.array(tuned.history.losses),
             "classes_": classes,
         }
-        exchange_fitted(self, found)
+        exchange_fitted(self, fitted)
         return self
 
     @property
-    def encoder_(self):
+    def encoder_(self) -> Any:
         """The tuned encoder, fitted; it can be used like any other."""
         if "_learnt" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute 'encoder_'")
         return self._learnt.made(_restored)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Logarithms of the probabilities of the classes.
 
         Parameters
@@ -262,7 +248,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         """
         return _log_proba(self._fitted(), X)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probabilities of the classes.
 
         Parameters
@@ -277,7 +263,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         """
         return np.exp(self.predict_log_proba(X))
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Log-odds of the classes.
 
         Parameters
@@ -293,7 +279,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         log_proba = self.predict_log_proba(X)
         return log_proba[:, 1] - log_proba[:, 0] if log_proba.shape[1] == 2 else log_proba
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of every text.
 
         Parameters
@@ -309,7 +295,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         learnt = self._fitted()
         return learnt.classes[_log_proba(learnt, X).argmax(axis=1)]
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of texts whose label is predicted.
 
         Parameters
@@ -329,35 +315,28 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         return accuracy(self, X, y, sample_weight)
 
     def _fitted(self):
+        """What was learnt; an error before fit."""
         check_is_fitted(self, "classes_")
         return self._learnt
 
     def _checked(self):
         """The encoder, resolved; bad parameters are refused."""
-        if not (isinstance(self.method, str) and self.method in METHODS):
-            raise ValueError(
-                f"`method` must be one of {', '.join(map(repr, METHODS))}, got {self.method!r}."
-                + did_you_mean(self.method, METHODS)
-            )
-        rate, fraction = self.learning_rate, self.validation_fraction
-        if rate is not None and not (_is_number(rate) and 0 < rate < np.inf):
-            raise ValueError(f"`learning_rate` must be a positive number or None, got {rate!r}.")
+        check_choice(self.method, "method", METHODS)
+        check_number(self.learning_rate, "learning_rate", above=0, optional=True)
         check_integer(self.epochs, "epochs", optional=True)
         check_integer(self.batch_size, "batch_size")
         check_integer(self.patience, "patience")
-        if not (_is_number(fraction) and 0 <= fraction < 1):
-            raise ValueError(f"`validation_fraction` must be a number from 0 to below 1, got {fraction!r}.")
+        check_share(self.validation_fraction, "validation_fraction", open_low=False)
         known = self.class_weight is None or isinstance(self.class_weight, Mapping)
         if not known and not (isinstance(self.class_weight, str) and self.class_weight == "balanced"):
             raise ValueError(
                 f"`class_weight` must be a dict, 'balanced' or None, got {self.class_weight!r}."
                 + did_you_mean(self.class_weight, ["balanced"])
             )
-        if not isinstance(self.verbose, bool | np.bool_ | Integral):
-            raise ValueError(f"`verbose` must be True or False, got {self.verbose!r}.")
+        check_flag(self.verbose, "verbose")
         if isinstance(self.class_weight, Mapping):
             for name, weight in self.class_weight.items():
-                if not (_is_number(weight) and 0 < weight < np.inf):
+                if not (is_number(weight) and weight > 0):
                     raise ValueError(f"`class_weight` must hold positive numbers, got {weight!r} for {name!r}.")
         check_lora(self.lora)
         if self.method == "lora":
@@ -429,56 +408,17 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
 
 
 def in_order_of_appearance(texts, codes, weights):
-    """Number the classes as they appear, so that their names play no part in training.
-
-    Parameters
-    ----------
-    texts : list of str
-        The texts.
-    codes : ndarray of shape (n_rows,)
-        Numbers of the classes, each present.
-    weights : ndarray of shape (n_rows,)
-        How much each row counts.
-
-    Returns
-    -------
-    rows : Rows
-        With the new numbers.
-    order : ndarray of shape (n_classes,)
-        The new number of each old one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.finetuning._classifier import in_order_of_appearance
-    >>> rows, order = in_order_of_appearance(["x", "y", "z"], np.array([2, 0, 1]), np.ones(3))
-    >>> rows.codes, order
-    (array([0, 1, 2]), array([1, 2, 0]))
-    """
+    """Rows with classes, codes (B,), numbered as they appear, so that names play no part; each new number (C,)."""
     _, first = np.unique(codes, return_index=True)
     order = np.argsort(np.argsort(first))
     return Rows(texts, order[codes], weights), order
 
 
 def split_rows(rows, fraction, seed):
-    """Hold rows out, stratified, unless there are too few.
+    """Rows for training and rows held out, stratified.
 
-    Parameters
-    ----------
-    rows : Rows
-        All rows.
-    fraction : float
-        How many to hold out.
-    seed : int
-        Draws which.
-
-    Returns
-    -------
-    rows : Rows
-        For training.
-    held_out : Rows or None
-        None where `fraction` is 0, where there would be fewer than 10 or fewer than classes, where a class has one row
-        only, or where a class would have no row left or all held-out rows would be of one class.
+    None are held out where `fraction` is 0, where there would be fewer than 10 or fewer than classes, where a class has
+    one row only, or where a class would have no row left or all held-out rows would be of one class.
     """
     counts = np.bincount(rows.codes)
     n_held_out = round(fraction * len(rows.codes))
@@ -498,6 +438,7 @@ def split_rows(rows, fraction, seed):
 
 
 def _log_proba(learnt, X):
+    """Log-probabilities (B, C) of texts."""
     check_unchanged(learnt.method, learnt.encoder, learnt.base_digest)
     log_proba = learnt.head.log_proba(vectors_of(learnt.made(_restored), X))
     check_finite(np.exp(log_proba), "probabilities", NOT_FINITE)
@@ -508,7 +449,3 @@ def _restored(learnt):
     """The tuned encoder of a classifier that was loaded, fitted."""
     encoder = restored_encoder(learnt.method, learnt.encoder, learnt.lora, learnt.changes, learnt.base_digest)
     return encoder.fit(["a"])
-
-
-def _is_number(value):
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)

@@ -24,43 +24,15 @@ class Head(NamedTuple):
     intercept: np.ndarray  # C
 
     def log_proba(self, vectors):
-        """Log-probabilities of the classes.
-
-        Parameters
-        ----------
-        vectors : ndarray of shape (n_rows, n_features)
-            Vectors of an encoder.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes), dtype float64
-        """
+        """Log-probabilities of the classes (B, C), float64, from vectors (B, D)."""
         scaled = (np.asarray(vectors, dtype=np.float64) - self.centre) / self.scale
         return log_softmax(scaled @ self.coef.T.astype(np.float64) + self.intercept, axis=1)
 
 
 def empty_head(vectors, n_classes):
-    """A head that knows the place and the scale of vectors and gives all classes the same probability.
+    """A head that gives all classes the same probability, and under which `vectors` (B, D) are centred and scaled.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n_rows, n_features)
-        Vectors of the rows for training.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    head : Head
-        Under it `vectors` are centred and have a mean squared norm of about 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.finetuning._head import empty_head
-    >>> head = empty_head(np.array([[1.0, 5.0], [3.0, 1.0]]), 2)
-    >>> head.centre, head.scale
-    (array([2., 3.]), array([1.41421356, 2.82842712]))
+    Their mean squared norm is about 1 then.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     n_features = vectors.shape[1]
@@ -71,23 +43,7 @@ def empty_head(vectors, n_classes):
 
 
 def logistic_head(vectors, codes, weights, n_classes):
-    """A head by penalised logistic regression.
-
-    Parameters
-    ----------
-    vectors : ndarray of shape (n_rows, n_features)
-        Vectors of the rows.
-    codes : ndarray of shape (n_rows,)
-        Classes from 0 to ``n_classes - 1``, each at least once.
-    weights : ndarray of shape (n_rows,)
-        How much each row counts.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    head : Head
-    """
+    """A head by penalised logistic regression on vectors (B, D), with codes (B,) from 0 to C - 1 and weights (B,)."""
     head = empty_head(vectors, n_classes)
     scaled = (np.asarray(vectors, dtype=np.float64) - head.centre) / head.scale
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000).fit(scaled, codes, sample_weight=weights)
@@ -98,15 +54,7 @@ def logistic_head(vectors, codes, weights, n_classes):
 
 
 class TorchHead:
-    """A head whose coefficients can be trained.
-
-    Parameters
-    ----------
-    head : Head
-        Where it starts.
-    device : torch.device
-        Where it computes.
-    """
+    """A head whose coefficients can be trained, on a device."""
 
     def __init__(self, head, device):
         import torch
@@ -123,7 +71,7 @@ class TorchHead:
         return [self.coef, self.intercept]
 
     def logits(self, vectors):
-        """Logits of vectors, tensors of shapes (B, C) and (B, D)."""
+        """Logits (B, C) of vectors (B, D)."""
         return ((vectors - self.centre) / self.scale) @ self.coef.T + self.intercept
 
     def head(self):

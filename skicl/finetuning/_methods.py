@@ -82,44 +82,14 @@ class Tuned(NamedTuple):
 
 
 def fit_task(task):
-    """Learn a task; nothing that is shared is changed.
-
-    Parameters
-    ----------
-    task : Task
-        The task.
-
-    Returns
-    -------
-    tuned : Tuned
-    """
+    """What a task teaches; nothing that is shared is changed."""
     return {"last_layer": _last_layer, "contrastive": _contrastive}.get(task.method, _with_head)(task)
 
 
 def restored_encoder(method, encoder, lora, changes, base_digest):
     """The tuned encoder, made again from the shared model and what was learnt.
 
-    Parameters
-    ----------
-    method : str
-        One of ``METHODS``.
-    encoder : SentenceEncoder or LanguageModelEncoder
-        As the user gave it.
-    lora : LoRASettings or None
-        Of the fit.
-    changes : dict
-        Of the fit.
-    base_digest : tuple of (str, str)
-        Number format and checksum of the shared model in the fit.
-
-    Returns
-    -------
-    encoder : SentenceEncoder or LanguageModelEncoder
-
-    Raises
-    ------
-    ValueError
-        If the shared model has other weights than in the fit.
+    `base_digest` holds number format and checksum of the shared model in the fit; a ValueError if it has other weights.
     """
     if method == "last_layer":
         _check_base(encoder._load(resolve_device(encoder.device)), base_digest)
@@ -143,19 +113,7 @@ def restored_encoder(method, encoder, lora, changes, base_digest):
 def check_unchanged(method, encoder, base_digest):
     """Refuse to predict where the weights that a tuned encoder reads from the shared model are no longer those of fit.
 
-    Parameters
-    ----------
-    method : str
-        One of ``METHODS``. "full" and "contrastive" read none.
-    encoder : SentenceEncoder or LanguageModelEncoder
-        As the user gave it.
-    base_digest : tuple of (str, str)
-        Number format and checksum of the shared model in the fit.
-
-    Raises
-    ------
-    ValueError
-        If the shared model has other weights than in the fit.
+    "full" and "contrastive" read none.
     """
     if method == "last_layer" or (method == "lora" and isinstance(encoder.model, LiveModel)):
         _check_base(encoder._load(resolve_device(encoder.device)), base_digest)
@@ -205,8 +163,8 @@ def _with_head(task):
             for batch in shuffled_batches(len(rows.texts), task.batch_size, generator):
                 dropout.train()
                 with compute():
-                    found = vectors_with_gradient(own, loaded, [rows.texts[i] for i in batch])
-                yield _cross_entropy(head.logits(found), codes[batch], weights[batch])
+                    vectors = vectors_with_gradient(own, loaded, [rows.texts[i] for i in batch])
+                yield _cross_entropy(head.logits(vectors), codes[batch], weights[batch])
 
         def validate():
             return _log_loss(head.head(), _vectors(own, loaded, task.held_out.texts), task.held_out)
@@ -242,27 +200,28 @@ def _contrastive(task):
                 distinct, places = np.unique(np.concatenate([left, right]), return_inverse=True)
                 dropout.train()
                 with compute():
-                    found = vectors_with_gradient(own, loaded, [rows.texts[i] for i in distinct])
-                one, other = found[places[: len(left)]], found[places[len(left) :]]
+                    vectors = vectors_with_gradient(own, loaded, [rows.texts[i] for i in distinct])
+                # Each distinct text is encoded once; `places` leads from the pairs to its row.
+                left_vectors, right_vectors = vectors[places[: len(left)]], vectors[places[len(left) :]]
                 weights = _as_tensor(rows.weights[left] * rows.weights[right], device)
-                yield cosine_pair_loss(one, other, _as_tensor(same, device).float(), weights)
+                yield cosine_pair_loss(left_vectors, right_vectors, _as_tensor(same, device).float(), weights)
 
         validate = None if task.held_out is None else _pair_validation(task, own, loaded)
         groups = [{"params": list(module.parameters()), "lr": task.learning_rate}]
         history = _trained(task, groups, losses, validate)
     changes = changed_tensors(module_of(base), module)
     freeze(module)
-    everything = (
-        rows
-        if task.held_out is None
-        else Rows(
-            rows.texts + task.held_out.texts, *(np.concatenate(pair) for pair in zip(rows[1:], task.held_out[1:]))
-        )
-    )
-    vectors = _vectors(own, loaded, everything.texts)
+    all_rows = rows if task.held_out is None else _joined(rows, task.held_out)
+    vectors = _vectors(own, loaded, all_rows.texts)
     _check_finite(vectors)
-    head = logistic_head(vectors, everything.codes, everything.weights, task.n_classes)
+    head = logistic_head(vectors, all_rows.codes, all_rows.weights, task.n_classes)
     return Tuned(own, head, changes, digest, history)
+
+
+def _joined(rows, others):
+    """Rows, and others after them."""
+    codes, weights = (np.concatenate(pair) for pair in zip(rows[1:], others[1:]))
+    return Rows(rows.texts + others.texts, codes, weights)
 
 
 def _pair_validation(task, own, loaded):
@@ -302,12 +261,14 @@ def _check_finite(values):
 
 
 def _cross_entropy(logits, codes, weights):
+    """Weighted mean of the losses of logits (B, C)."""
     import torch
 
     return (weights * torch.nn.functional.cross_entropy(logits, codes, reduction="none")).mean()
 
 
 def _log_loss(head, vectors, rows):
+    """Weighted mean of the losses of vectors (B, D)."""
     return float(np.average(-head.log_proba(vectors)[np.arange(len(rows.codes)), rows.codes], weights=rows.weights))
 
 
@@ -324,6 +285,7 @@ def _compute_format(task, loaded):
 
 
 def _digest(base):
+    """Number format and checksum of a shared model."""
     module = module_of(base)
     return str(next(module.parameters()).dtype), weights_digest(base, module)
 
@@ -333,7 +295,7 @@ def _check_base(base, expected):
     number_format, checksum = _digest(base)
     if number_format == expected[0] and checksum != expected[1]:
         raise ValueError(
-            "`encoder` has other weights than when this classifier was fitted, so what was learnt does not fit to "
+            "`encoder` has other weights than when this classifier was fitted, so what was learnt does not match "
             "them. Restore the model, or fit again."
         )
 
@@ -349,6 +311,7 @@ def _generator(seed, device):
 
 
 def _as_tensor(values, device="cpu"):
+    """Numbers as a tensor, floats in float32."""
     import torch
 
     values = np.asarray(values)

@@ -8,20 +8,7 @@ class PairSampler:
 
     Rows are sorted by class once. A pair of one class is a row and another row of its block; a pair of two classes is
     a row and a row outside of its block, which is the whole circle of rows less one arc. No list of all pairs is made.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_rows,)
-        Number of the class of each row; at least two classes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.finetuning._pairs import PairSampler
-    >>> codes = np.array([0, 0, 1, 1])
-    >>> left, right, same = PairSampler(codes).draw(6, np.random.default_rng(0))
-    >>> bool(((codes[left] == codes[right]) == same).all()), int(same.sum())
-    (True, 3)
+    `codes` (n_rows,) hold at least two classes.
     """
 
     def __init__(self, codes):
@@ -36,29 +23,19 @@ class PairSampler:
         self.anchors = with_partner
 
     def draw(self, n_pairs, generator):
-        """Draw pairs.
+        """Numbers of left and right rows (n_pairs,), and whether both are of one class (n_pairs,).
 
-        Parameters
-        ----------
-        n_pairs : int
-            How many; half of them, rounded up, are of the same class, none if all rows are alone in their class.
-        generator : numpy.random.Generator
-            Where they are drawn from.
-
-        Returns
-        -------
-        left, right : ndarrays of shape (n_pairs,)
-            Numbers of rows.
-        same : ndarray of shape (n_pairs,), dtype bool
-            Whether both are of one class.
+        Half of the pairs, rounded up, are of the same class, none if all rows are alone in their class.
         """
         n_same = (n_pairs + 1) // 2 if len(self.anchors) else 0
         n_rows = len(self.order)
         first = self.anchors[generator.integers(len(self.anchors), size=n_same)] if n_same else np.zeros(0, dtype=int)
         start, size = self.start[first], self.size[first]
+        # One step or more around the block of the class: never the row itself.
         step = generator.integers(1, np.maximum(size, 2))
         second = start + (first - start + step) % size
         third = generator.integers(n_rows, size=n_pairs - n_same)
+        # From the end of the block around the circle of all places up to its start: never the same class.
         start, size = self.start[third], self.size[third]
         fourth = (start + size + generator.integers(n_rows - size)) % n_rows
         left, right = np.concatenate([first, third]), np.concatenate([second, fourth])
@@ -66,31 +43,9 @@ class PairSampler:
 
 
 def cosine_pair_loss(left, right, same, weights):
-    """Squared distance of the cosine of two vectors from 1 for rows of one class and from 0 for others.
+    """Weighted mean squared distance of cosines of vectors (B, D) from `same` (B,): 1 for one class, 0 for two.
 
     The loss of SetFit (Tunstall et al., 2022, "Efficient Few-Shot Learning Without Prompts", section 3.1).
-
-    Parameters
-    ----------
-    left, right : tensors of shape (n_pairs, n_features)
-        The vectors.
-    same : tensor of shape (n_pairs,)
-        1 for pairs of one class, 0 for others.
-    weights : tensor of shape (n_pairs,)
-        How much each pair counts; 1 on average.
-
-    Returns
-    -------
-    loss : tensor of shape ()
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skicl.finetuning._pairs import cosine_pair_loss
-    >>> one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
-    >>> weight = torch.ones(1)
-    >>> [cosine_pair_loss(one, other, torch.tensor([same]), weight).item() for same in (0.0, 1.0)]
-    [0.0, 1.0]
     """
     import torch
 

@@ -10,29 +10,10 @@ MOST_CHANGED_ROWS = 0.5
 
 
 def private_copy(model, *, trainable):
-    """A copy of a network that can be trained or given further parts without touching the network.
+    """A copy of a network, in evaluation mode, that can be trained or given further parts without touching the network.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        The shared network; it is only read.
-    trainable : bool
-        Whether the weights are to be trained: they are copied, in float32. If not, the copy reads the memory of the
-        weights of `model`, and no gradient reaches them.
-
-    Returns
-    -------
-    copy : torch.nn.Module
-        In evaluation mode.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skicl.finetuning._private_copy import private_copy
-    >>> model = torch.nn.Linear(2, 1)
-    >>> light, own = private_copy(model, trainable=False), private_copy(model, trainable=True)
-    >>> light.weight.data_ptr() == model.weight.data_ptr(), own.weight.data_ptr() == model.weight.data_ptr()
-    (True, False)
+    With `trainable` the weights are copied, in float32. Without, the copy reads the memory of the weights of `model`,
+    and no gradient reaches them.
     """
     import torch
 
@@ -48,33 +29,17 @@ def private_copy(model, *, trainable):
 
 
 def freeze(model):
-    """Take gradients and the wish for them off all weights of a private copy.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A copy that :func:`private_copy` made.
-    """
+    """Take gradients and the wish for them off all weights of a private copy."""
     for weight in model.parameters():
         weight.requires_grad_(False)
         weight.grad = None
 
 
 def changed_tensors(before, after):
-    """What training has changed, as small as it can be said exactly.
+    """What training has changed between two networks, as small as it can be said exactly: (rows, values) by name.
 
-    Parameters
-    ----------
-    before : torch.nn.Module
-        The shared network.
-    after : torch.nn.Module
-        Its trained copy.
-
-    Returns
-    -------
-    changes : dict of str to pair (rows, values)
-        Arrays by name of the weight; only weights that differ. `rows` are the numbers of the changed rows, such as
-        those of the tokens that occurred, or None where `values` are the whole tensor.
+    Only weights that differ. `rows` are the numbers of the changed rows, such as those of the tokens that occurred, or
+    None where `values` are the whole tensor.
     """
     import torch
 
@@ -93,19 +58,9 @@ def changed_tensors(before, after):
 
 
 def put_changes(model, changes):
-    """Write what :func:`changed_tensors` found into a fresh private copy.
+    """Write what :func:`changed_tensors` found into a fresh private copy that is trainable.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A copy that :func:`private_copy` made with ``trainable=True``.
-    changes : dict
-        The changes.
-
-    Raises
-    ------
-    ValueError
-        If the network has no such weights.
+    A ValueError if the network has no such weights.
     """
     import torch
 
@@ -130,20 +85,9 @@ def put_changes(model, changes):
 def seeded_dropout(model, generator):
     """Dropout layers are active inside and draw from a generator of their own instead of the global one.
 
-    The rest of the network stays in evaluation mode, so dropout inside of attention kernels, which can only draw
-    from the global generator, is off.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A private copy.
-    generator : torch.Generator
-        On the device of the network.
-
-    Yields
-    ------
-    layers : torch.nn.ModuleList
-        The active layers: ``layers.train()`` after something has put the network into evaluation mode.
+    The rest of the network stays in evaluation mode, so dropout inside of attention kernels, which can only draw from
+    the global generator, is off. Yields the active layers: ``layers.train()`` after something has put the network into
+    evaluation mode.
     """
     import torch
 
@@ -158,17 +102,17 @@ def seeded_dropout(model, generator):
             kept = torch.rand(x.shape, device=x.device, generator=generator) >= self.p
             return x * (kept.to(x.dtype) / (1.0 - self.p))
 
-    found = [
+    dropouts = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
         if isinstance(child, torch.nn.Dropout) and 0.0 < child.p < 1.0
     ]
-    layers = torch.nn.ModuleList(SeededDropout(child.p) for _, _, child in found)
-    for (parent, name, _), layer in zip(found, layers):
+    layers = torch.nn.ModuleList(SeededDropout(child.p) for _, _, child in dropouts)
+    for (parent, name, _), layer in zip(dropouts, layers):
         setattr(parent, name, layer)
     try:
         yield layers
     finally:
-        for parent, name, child in found:
+        for parent, name, child in dropouts:
             setattr(parent, name, child)

@@ -26,26 +26,7 @@ class History(NamedTuple):
 
 
 def rate_factor(step, n_steps):
-    """Fraction of the learning rate in a step: up linearly for a tenth of the steps, then down linearly to zero.
-
-    Parameters
-    ----------
-    step : int
-        From 0.
-    n_steps : int
-        Number of steps planned.
-
-    Returns
-    -------
-    factor : float
-        Above 0, at most 1.
-
-    Examples
-    --------
-    >>> from skicl.finetuning._training import rate_factor
-    >>> [round(rate_factor(step, 20), 2) for step in (0, 1, 2, 11, 19)]
-    [0.5, 1.0, 1.0, 0.5, 0.06]
-    """
+    """Fraction of the learning rate in a step: up linearly for a tenth of the steps, then down linearly to zero."""
     warm_up = max(1, round(WARM_UP * n_steps))
     if step < warm_up:
         return (step + 1) / warm_up
@@ -53,31 +34,12 @@ def rate_factor(step, n_steps):
 
 
 def train(groups, loss_of, course, *, validate=None, bar=None):
-    """Train some tensors in place with AdamW, without weight decay.
+    """Train the tensors of `groups` in place with AdamW, without weight decay.
 
-    Parameters
-    ----------
-    groups : list of dict
-        Groups of parameters with their learning rates, as torch optimisers take them.
-    loss_of : callable
-        ``loss_of(epoch)`` yields the losses of the steps of an epoch, each computed when it is asked for.
-    course : Course
-        How long to train.
-    validate : callable or None, default=None
-        Without arguments, the loss on held-out rows. Asked before the first step and after every epoch; training
-        stops when it has not fallen for ``course.patience`` epochs, and the tensors are set to where it was lowest.
-        None: all epochs are run.
-    bar : tqdm or None, default=None
-        Told about every step.
-
-    Returns
-    -------
-    history : History
-
-    Raises
-    ------
-    ValueError
-        If the loss is no longer finite.
+    ``loss_of(epoch)`` yields the losses of the steps of an epoch, each computed when it is asked for. ``validate()`` is
+    the loss on held-out rows, asked before the first step and after every epoch; training stops when it has not fallen
+    for ``course.patience`` epochs, and the tensors are set to where it was lowest. None: all epochs are run. `bar` is
+    told about every step. A ValueError if the loss is no longer finite.
     """
     import torch
 
@@ -118,29 +80,7 @@ def train(groups, loss_of, course, *, validate=None, bar=None):
 
 
 def shuffled_batches(n_rows, batch_size, generator):
-    """Batches that hold every row once, in random order.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-    batch_size : int
-        Most rows in a batch.
-    generator : numpy.random.Generator
-        Where the order is drawn from.
-
-    Returns
-    -------
-    batches : list of ndarray
-        Numbers of rows; their sizes differ by one at most.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.finetuning._training import shuffled_batches
-    >>> [len(batch) for batch in shuffled_batches(10, 4, np.random.default_rng(0))]
-    [4, 3, 3]
-    """
+    """Batches that hold every row once, in random order; their sizes differ by one at most."""
     return np.array_split(generator.permutation(n_rows), -(-n_rows // batch_size))
 
 

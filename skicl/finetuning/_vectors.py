@@ -14,29 +14,12 @@ from skicl._models._precision import dtype_name
 from skicl._models._states import padded, pool, resolve_layers, states_with_gradient
 from skicl._validation._environment import resolve_device
 from skicl._validation._wording import refuse_misspelt_auto
-from skicl.encoders._language_model import LanguageModelEncoder
-from skicl.encoders._sentence import SentenceEncoder
+from skicl.encoders import LanguageModelEncoder, SentenceEncoder
 from skicl.finetuning._private_copy import private_copy
 
 
 def resolve_encoder(encoder):
-    """An encoder of one's own, not fitted.
-
-    Parameters
-    ----------
-    encoder : "auto", str, path, SentenceEncoder or LanguageModelEncoder
-        What the user gave.
-
-    Returns
-    -------
-    encoder : SentenceEncoder or LanguageModelEncoder
-        Its parameters are checked.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is anything else, or a parameter of it is unusable.
-    """
+    """An encoder, not fitted, that shares no parameters with the one given; unusable ones are refused."""
     if isinstance(encoder, str) and encoder == "auto":
         own = SentenceEncoder()
     elif isinstance(encoder, str | os.PathLike):
@@ -59,19 +42,9 @@ def resolve_encoder(encoder):
 
 
 def in_training_format(encoder, *, trains_weights):
-    """The encoder with its weights in the format in which they are trained.
+    """A clone of the encoder with its weights in the format in which they are trained: float32 if `trains_weights`.
 
-    Parameters
-    ----------
-    encoder : SentenceEncoder or LanguageModelEncoder
-        As :func:`resolve_encoder` returns it.
-    trains_weights : bool
-        Whether the weights themselves are trained: then in float32.
-
-    Returns
-    -------
-    encoder : SentenceEncoder or LanguageModelEncoder
-        A clone; a model in memory stays as it is.
+    A model in memory stays as it is.
     """
     own = clone(encoder)
     if trains_weights and not isinstance(own.model, LiveModel):
@@ -80,54 +53,20 @@ def in_training_format(encoder, *, trains_weights):
 
 
 def module_of(loaded):
-    """The torch module of a loaded model.
-
-    Parameters
-    ----------
-    loaded : LoadedModel
-        Of a SentenceTransformer or a :class:`~skicl._models._language_model.LanguageModel`.
-
-    Returns
-    -------
-    module : torch.nn.Module
-    """
+    """The torch module of a loaded SentenceTransformer or LanguageModel."""
     return loaded.model.network if isinstance(loaded.model, LanguageModel) else loaded.model
 
 
 def transformer_of(loaded):
-    """The network of transformers inside of a loaded model, or the whole module if there is none.
-
-    Parameters
-    ----------
-    loaded : LoadedModel
-        As for :func:`module_of`.
-
-    Returns
-    -------
-    network : torch.nn.Module
-    """
+    """The network of transformers inside of a loaded model, or the whole module if there is none."""
     inner = getattr(module_of(loaded), "transformers_model", None)
     return module_of(loaded) if inner is None else inner
 
 
 def private_encoder(encoder, *, trainable):
-    """The same encoder around a private copy of its network.
+    """The encoder around a private copy of its network, not fitted, without a cache; the shared model; the private one.
 
-    Parameters
-    ----------
-    encoder : SentenceEncoder or LanguageModelEncoder
-        Its model is loaded if no encoder of this process has done so, and stays as it is.
-    trainable : bool
-        Whether the weights of the copy are to be trained.
-
-    Returns
-    -------
-    own : SentenceEncoder or LanguageModelEncoder
-        Not fitted, without a cache.
-    base : LoadedModel
-        The shared model.
-    loaded : LoadedModel
-        The private one.
+    With `trainable` the weights of the copy are to be trained. The shared model stays as it is.
     """
     base = encoder._load(resolve_device(encoder.device))
     with base.lock:
@@ -141,41 +80,12 @@ def private_encoder(encoder, *, trainable):
 
 
 def vectors_of(encoder, texts, *, fit=False):
-    """Vectors of texts as an array, whatever container ``set_output`` makes the encoder give.
-
-    Parameters
-    ----------
-    encoder : SentenceEncoder or LanguageModelEncoder
-        What encodes.
-    texts : list of str
-        The texts.
-    fit : bool, default=False
-        Whether to fit it on them first.
-
-    Returns
-    -------
-    vectors : ndarray of shape (n_texts, n_features), dtype float32
-    """
+    """Vectors (B, D), float32, as an array, whatever container ``set_output`` makes the encoder give."""
     return np.asarray(encoder.fit_transform(texts) if fit else encoder.transform(texts))
 
 
 def vectors_with_gradient(encoder, loaded, texts):
-    """Vectors of some texts as the encoder computes them, with gradients.
-
-    Parameters
-    ----------
-    encoder : SentenceEncoder or LanguageModelEncoder
-        As :func:`private_encoder` returns it.
-    loaded : LoadedModel
-        Its private model.
-    texts : list of str
-        The texts of a batch.
-
-    Returns
-    -------
-    vectors : tensor of shape (B, D), float32
-        In the order of the texts.
-    """
+    """Vectors (B, D), float32, of texts as the encoder computes them, with gradients."""
     import torch
 
     ready = encoder._prepare(loaded, texts)
@@ -187,6 +97,7 @@ def vectors_with_gradient(encoder, loaded, texts):
 
 
 def _embedded(encoder, network, features):
+    """Vectors (B, D) by a SentenceTransformer."""
     import torch
 
     if isinstance(features, list):  # an older sentence-transformers
@@ -199,6 +110,7 @@ def _embedded(encoder, network, features):
 
 
 def _pooled(encoder, model, rows):
+    """Vectors (B, D) by a language model."""
     device = model.network.device
     ids, mask = padded([ids for ids, _ in rows], model.neutral_token, device)
     counted, _ = padded([counted for _, counted in rows], 0, device)

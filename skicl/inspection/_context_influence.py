@@ -1,9 +1,9 @@
 """Picture of one prediction: the rows of the context that moved it most, for or against a class."""
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
+
+from skicl._validation._scalars import check_integer
 
 LONGEST_NAME = 48  # characters of a row's name that are shown
 FOR, AGAINST = "C0", "C3"
@@ -189,8 +189,7 @@ def _check_classifier(classifier):
 
 
 def _check_n_rows(n_rows):
-    if isinstance(n_rows, bool) or not isinstance(n_rows, Integral) or n_rows < 1:
-        raise ValueError(f"`n_rows` must be an integer of at least 1, got {n_rows!r}.")
+    check_integer(n_rows, "n_rows")
 
 
 def _check_one_per_row(values, n_context, parameter):

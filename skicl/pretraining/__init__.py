@@ -6,8 +6,9 @@ from skicl.pretraining._language_models._labelled_texts import LabelledTexts
 from skicl.pretraining._language_models._language_model import EpisodeSchedule, train_language_model
 from skicl.pretraining._language_models._logistic_text import LogisticTextPrior, train_on_logistic_texts
 from skicl.pretraining._language_models._tiny_model import tiny_language_model
-from skicl.pretraining._loop import Schedule, pretrain
+from skicl.pretraining._loop import pretrain
 from skicl.pretraining._priors import EmbeddingPrior, Sizes, Tasks
+from skicl.pretraining._schedule import Schedule
 
 __all__ = [
     "EmbeddingPrior",

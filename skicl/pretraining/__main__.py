@@ -7,8 +7,9 @@ from dataclasses import fields
 import torch
 
 from skicl.pretraining._causal_prior import LogisticPrior
-from skicl.pretraining._loop import Schedule, pretrain, print_progress
+from skicl.pretraining._loop import pretrain, print_progress
 from skicl.pretraining._priors import EmbeddingPrior
+from skicl.pretraining._schedule import Schedule
 from skicl.reasoning import CausalConfig, EquivariantConfig
 
 PARTS = {

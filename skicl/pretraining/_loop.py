@@ -1,227 +1,29 @@
 """The pretraining loop: seeded, resumable bit for bit, interruptible, on one device or several."""
 
-import json
 import math
 import os
 import signal
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from skicl._storage._tensors import has_format, read_safetensors, save_atomically
-from skicl._validation._wording import did_you_mean
-from skicl.pretraining._causal_optimizer import Muon
 from skicl.pretraining._causal_prior import LogisticPrior, Sequences, sequence_loss
 from skicl.pretraining._priors import EmbeddingPrior
+from skicl.pretraining._schedule import Schedule, check_schedule, check_task_prior
+from skicl.pretraining._state import State
 from skicl.reasoning import (
     CausalConfig,
     CausalReasoner,
     EquivariantConfig,
     Evidence,
-    load_reasoner,
-    read_card,
     save_reasoner,
 )
-from skicl.reasoning._checkpoint import build_reasoner
-
-STATE_FORMAT, WITHOUT_CHECKSUM = "skicl-pretraining-2", "skicl-pretraining-1"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train.
-
-    Parameters
-    ----------
-    steps : int, default=20000
-        Number of steps.
-    learning_rate : float, default=2e-3
-        Peak rate: linear warm-up, constant, then linear decay to zero.
-    warmup : int, default=200
-        Steps of the warm-up.
-    decay : float, default=0.3
-        Share of the steps, at the end, in which the rate decays.
-    weight_decay : float, default=1e-3
-        Decoupled weight decay.
-    clip : float, default=1.0
-        Largest norm of a gradient.
-    layer_loss : float, default=0.1
-        Weight of the loss of every layer before the last.
-    averaging : float, default=0.999
-        Decay of the moving average of the weights that is saved as the reasoner.
-    seed : int, default=0
-        Seed of the weights and of the tasks.
-    precision : str, default="float32"
-        "bfloat16" runs matrix products of the forward pass in that precision; weights and steps stay in float32.
-    optimizer : str, default="adamw"
-        "muon" makes the steps of hidden matrices orthogonal (Jordan et al., 2024); for a ``CausalConfig`` only.
-
-    Examples
-    --------
-    >>> from skicl.pretraining import Schedule
-    >>> schedule = Schedule(steps=1000, warmup=100)
-    >>> schedule.rate(99) == schedule.learning_rate
-    True
-    """
-
-    steps: int = 20000
-    learning_rate: float = 2e-3
-    warmup: int = 200
-    decay: float = 0.3
-    weight_decay: float = 1e-3
-    clip: float = 1.0
-    layer_loss: float = 0.1
-    averaging: float = 0.999
-    seed: int = 0
-    precision: str = "float32"
-    optimizer: str = "adamw"
-
-    def rate(self, step):
-        """Learning rate of a step.
-
-        Parameters
-        ----------
-        step : int
-            The step, counted from 0.
-
-        Returns
-        -------
-        float
-        """
-        return rate_at(self, step)
-
-
-def rate_at(schedule, step):
-    """Learning rate of a step of any schedule: linear warm-up, constant, then linear decay to zero."""
-    rising = min(1.0, (step + 1) / max(1, schedule.warmup))
-    falling = min(1.0, (schedule.steps - step) / max(1.0, schedule.decay * schedule.steps))
-    return schedule.learning_rate * rising * max(0.0, falling)
-
-
-def make_optimizer(reasoner, schedule):
-    """The optimiser that a schedule names."""
-    options = {"lr": schedule.learning_rate, "betas": (0.9, 0.98), "weight_decay": schedule.weight_decay}
-    if schedule.optimizer == "muon":
-        return Muon(reasoner.named_parameters(), hidden=lambda name: ".blocks." in name, **options)
-    return torch.optim.AdamW(reasoner.parameters(), **options)
-
-
-def training_tensors(network, optimizer):
-    """Weights, and what the optimiser remembers of each, by the names under which the state of a run keeps them."""
-    tensors = {}
-    for name, parameter in network.named_parameters():
-        tensors[f"weight.{name}"] = parameter
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{key}.{name}"] = value
-    return tensors
-
-
-def restore_training(tensors, network, optimizer):
-    """Put the tensors of :func:`training_tensors` back where they came from."""
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(tensors[f"weight.{name}"])
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                if (value := tensors.get(f"optimizer.{key}.{name}")) is not None:
-                    optimizer.state[parameter][key] = value.to("cpu" if key == "step" else parameter.device)
-
-
-def check_schedule(schedule, config):
-    """Refuse words that a schedule does not know, before any step."""
-    for name, known in {"precision": ("float32", "bfloat16"), "optimizer": ("adamw", "muon")}.items():
-        if getattr(schedule, name) not in known:
-            raise ValueError(
-                f"`{name}` must be one of {known}, got {getattr(schedule, name)!r}."
-                + did_you_mean(getattr(schedule, name), known)
-            )
-    if schedule.optimizer == "muon" and not isinstance(config, CausalConfig):
-        raise ValueError("`optimizer` 'muon' knows the hidden layers of a CausalConfig only; use 'adamw'.")
-
-
-class State:
-    """What a run carries from step to step: network, optimiser, averaged weights, counters."""
-
-    def __init__(self, config, schedule, device):
-        self.reasoner = build_reasoner(config)
-        self.reasoner.reset_parameters(torch.Generator().manual_seed(schedule.seed))
-        self.reasoner.to(device)
-        self.average = {name: t.detach().clone() for name, t in self.reasoner.named_parameters()}
-        self.optimizer = make_optimizer(self.reasoner, schedule)
-        self.step, self.tasks, self.seconds, self.loss = 0, 0, 0.0, float("nan")
-        self.earlier = []  # what the stages before did, oldest first
-
-    def start_from(self, path):
-        """Take the weights of a reasoner of equal sizes."""
-        reasoner = load_reasoner(path)
-        if reasoner.config != self.reasoner.config:
-            raise ValueError(
-                f"The reasoner to start from has other sizes: {reasoner.config} in {str(path)!r}, "
-                f"{self.reasoner.config} here."
-            )
-        self.reasoner.load_state_dict(reasoner.state_dict(), strict=True)
-        self.average = {name: t.detach().clone() for name, t in self.reasoner.named_parameters()}
-        card = read_card(path)
-        self.earlier = [
-            *card.get("earlier_stages", []),
-            {name: card.get(name) for name in ("prior", "schedule", "steps", "tasks", "seconds", "loss")},
-        ]
-
-    def save(self, path, prior, schedule):
-        """Write everything that the next step needs, atomically, without pickle."""
-        tensors = training_tensors(self.reasoner, self.optimizer)
-        for name in self.average:
-            tensors[f"average.{name}"] = self.average[name]
-        metadata = {
-            "format": STATE_FORMAT,
-            "config": json.dumps(self.reasoner.describe()),
-            "schedule": json.dumps(asdict(schedule)),
-            "prior": json.dumps(asdict(prior)),
-            "counters": json.dumps([self.step, self.tasks, self.seconds, self.loss]),
-            "earlier": json.dumps(self.earlier),
-        }
-        save_atomically(path, tensors, metadata)
-
-    def load(self, path, prior, schedule):
-        """Continue from a file of :meth:`save`; refuse one of another network, prior or seed."""
-        tensors, metadata = read_safetensors(path)
-        if not has_format(path, metadata, STATE_FORMAT, WITHOUT_CHECKSUM):
-            raise ValueError(
-                f"{str(path)!r} is not a state of a pretraining run (its format is "
-                f"{metadata.get('format')!r}). Give the .state.safetensors file of a run."
-            )
-        before = {
-            "config": json.loads(metadata["config"]),
-            "prior": json.loads(metadata["prior"]),
-            "seed": json.loads(metadata["schedule"])["seed"],
-        }
-        now = {
-            "config": self.reasoner.describe(),
-            "prior": json.loads(json.dumps(asdict(prior))),
-            "seed": schedule.seed,
-        }
-        for name, value in now.items():
-            if before[name] != value:
-                raise ValueError(
-                    f"The run in {str(path)!r} has another `{name}`: {before[name]} there, {value} here. "
-                    "Use the same, or start a new run under another --out."
-                )
-        restore_training(tensors, self.reasoner, self.optimizer)
-        for name, average in self.average.items():
-            average.copy_(tensors[f"average.{name}"])
-        self.step, self.tasks, self.seconds, self.loss = json.loads(metadata["counters"])
-        self.earlier = json.loads(metadata["earlier"])
-
-    def averaged(self):
-        """The reasoner with the averaged weights, on the CPU."""
-        reasoner = build_reasoner(self.reasoner.config)
-        reasoner.load_state_dict({name: t.cpu() for name, t in self.average.items()}, strict=True)
-        return reasoner.eval()
 
 
 def task_loss(reasoner, tasks, layer_loss):
@@ -387,7 +189,7 @@ def pretrain(
     schedule = schedule or Schedule()
     if prior is None:
         prior = LogisticPrior() if isinstance(config, CausalConfig) else EmbeddingPrior()
-    check_prior(prior)
+    check_task_prior(prior)
     check_schedule(schedule, config)
     rank, world, device = _join(device)
     out = Path(out)
@@ -417,22 +219,6 @@ def pretrain(
     if world > 1:
         torch.distributed.destroy_process_group()
     return state
-
-
-def check_prior(prior):
-    """Refuse a prior that cannot be sampled, or not be written into the state of a run, before any step."""
-    if not is_dataclass(prior) or isinstance(prior, type) or not callable(getattr(prior, "sample", None)):
-        raise TypeError(
-            "`prior` must be an instance of a dataclass with a method `sample(generator)`, got "
-            f"{prior!r}. See the user guide for an example."
-        )
-    try:
-        json.dumps(asdict(prior))
-    except TypeError as error:
-        raise TypeError(
-            f"`prior` {type(prior).__name__} has a field that JSON cannot write: {error}. Use numbers, "
-            "strings and tuples of them."
-        ) from error
 
 
 def _join(device):

@@ -1,33 +1,14 @@
 """Batches of rows of similar length, made smaller where memory runs out."""
 
-import warnings
+from skicl._validation._environment import warn_user
 
 
 def in_batches(sizes, batch_size, run):
-    """Run a function on batches of rows of similar length; where memory runs out, on halves.
+    """Run a function on batches of rows of similar length; where memory runs out, on halves, with one warning.
 
-    Parameters
-    ----------
-    sizes : sequence of int
-        Lengths of the rows.
-    batch_size : int
-        Most rows in a batch.
-    run : callable
-        Called with a list of row numbers and with `batch_size` as it is by then. If it runs out of memory it is
-        called again with fewer rows.
+    `run` is called with a list of row numbers and with `batch_size` as it is by then, and again with fewer rows if it
+    runs out of memory. Returned is the batch size at the end.
 
-    Returns
-    -------
-    batch_size : int
-        Most rows in a batch at the end: the same unless memory ran out.
-
-    Warns
-    -----
-    UserWarning
-        Once in a call, if memory ran out.
-
-    Examples
-    --------
     >>> from skicl.prompting._batching import in_batches
     >>> in_batches([3, 9, 4], 2, print)
     [1, 2] 2
@@ -50,27 +31,15 @@ def in_batches(sizes, batch_size, run):
         batch_size = smaller
         _free_memory()
     if batch_size < given:
-        warnings.warn(
+        warn_user(
             f"Memory ran out with `batch_size`={given}; {batch_size} rows at a time were read in the end. Set "
-            f"batch_size={batch_size} to save the failed attempts.",
-            stacklevel=2,
+            f"batch_size={batch_size} to save the failed attempts."
         )
     return batch_size
 
 
 def is_out_of_memory(error):
-    """Whether an error of PyTorch says that memory ran out.
-
-    Parameters
-    ----------
-    error : RuntimeError
-        What was raised.
-
-    Returns
-    -------
-    bool
-        Also for the CPU, whose error has no class of its own.
-    """
+    """Whether an error of PyTorch says that memory ran out; that of the CPU has no class of its own."""
     import torch
 
     if isinstance(error, torch.cuda.OutOfMemoryError):

@@ -1,9 +1,11 @@
 """Calibration of label scores: the bias of a model towards labels, estimated in ``fit`` and removed in log space."""
 
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import BaseEstimator
@@ -11,11 +13,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
+from skicl._validation._scalars import check_choice, check_flag, check_integer, check_number
 from skicl._validation._wording import did_you_mean
+
+MEANS = ("geometric", "arithmetic")
+# What a calibrator must have: methods, and what it declares.
+_METHODS, _DECLARED = ("probes", "fit", "transform", "get_params"), ("needs_rows", "n_rows")
 
 
 class BaseCalibration(BaseEstimator, ABC):
-    """What :class:`~skicl.ICLClassifier` asks of a calibrator; an object of one's own may have just these names.
+    """What :class:`~skicl.ICLClassifier` asks of a calibrator; a class of one's own needs these names and no others.
 
     Attributes
     ----------
@@ -25,26 +32,43 @@ class BaseCalibration(BaseEstimator, ABC):
         How many labelled training rows to score at most, where these are the probes. None means all.
     """
 
-    needs_rows = True
-    n_rows = None
+    needs_rows: bool = True
+    n_rows: int | None = None
+
+    def probes(self, rows: Sequence[tuple[str, ...]]) -> list | None:
+        """The inputs to score: labelled training rows, unless a final class makes others.
+
+        Parameters
+        ----------
+        rows : list of tuple of str
+            Training rows.
+
+        Returns
+        -------
+        probes : list of tuple of str, or None
+            None means labelled training rows, each read without itself among its demonstrations.
+        """
+        self._check_parameters()
+        return None
+
+    def _check_parameters(self) -> None:
+        """Refuse bad parameters, before anything is read."""
 
     @abstractmethod
-    def probes(self, rows):
-        """Inputs whose scores are wanted, a list of rows of strings, or None for labelled training rows."""
-
-    @abstractmethod
-    def fit(self, log_proba, y=None):
+    def fit(self, log_proba: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn from log-probabilities (n_probes, n_classes) of the probes; ``y`` are the classes of training rows."""
 
     @abstractmethod
-    def transform(self, log_proba):
+    def transform(self, log_proba: ArrayLike) -> np.ndarray:
         """Calibrated log-probabilities (n_queries, n_classes)."""
 
 
 class _ShiftCalibration(BaseCalibration):
-    """Takes off the mean log-probability of each class after some inputs, or the log of its mean probability."""
+    """Subtracts the mean log-probability of each class after some inputs, or the log of its mean probability."""
 
-    def fit(self, log_proba, y=None):
+    mean: str
+
+    def fit(self, log_proba: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Estimate the bias of each class.
 
         Parameters
@@ -62,8 +86,8 @@ class _ShiftCalibration(BaseCalibration):
         self.bias_ = mean_bias(np.asarray(log_proba, dtype=np.float64), self.mean)
         return self
 
-    def transform(self, log_proba):
-        """Take the bias off.
+    def transform(self, log_proba: ArrayLike) -> np.ndarray:
+        """Subtract the bias, and normalise.
 
         Parameters
         ----------
@@ -80,15 +104,15 @@ class _ShiftCalibration(BaseCalibration):
 
 
 class ContextualCalibration(_ShiftCalibration):
-    """Take off what the model says about inputs without content.
+    """Correct for the bias that the model shows after inputs without content.
 
     Parameters
     ----------
     inputs : sequence of str, default=("N/A", "", "[MASK]")
         Inputs without content; each takes the place of every field.
     mean : {"geometric", "arithmetic"}, default="geometric"
-        Of the probabilities after several inputs. With the geometric mean, the mean of the logarithms, a bias that is
-        added to the log-probabilities of all inputs is taken off exactly; the arithmetic mean is that of the paper.
+        Which mean of the probabilities after several inputs. The geometric mean, the mean of the logarithms, removes
+        exactly a bias that is added to the log-probabilities of all inputs; the paper takes the arithmetic mean.
 
     Attributes
     ----------
@@ -117,11 +141,11 @@ class ContextualCalibration(_ShiftCalibration):
 
     needs_rows = False
 
-    def __init__(self, inputs=("N/A", "", "[MASK]"), *, mean="geometric"):
+    def __init__(self, inputs: Sequence[str] = ("N/A", "", "[MASK]"), *, mean: str = "geometric") -> None:
         self.inputs = inputs
         self.mean = mean
 
-    def probes(self, rows):
+    def probes(self, rows: Sequence[tuple[str, ...]]) -> list | None:
         """The inputs to score.
 
         Parameters
@@ -134,14 +158,14 @@ class ContextualCalibration(_ShiftCalibration):
         probes : list of tuple of str
         """
         inputs = self.inputs
-        _check_mean(self.mean)
+        check_choice(self.mean, "mean", MEANS)
         if isinstance(inputs, str) or not len(inputs) or not all(isinstance(text, str) for text in inputs):
             raise ValueError(f"`inputs` must be a non-empty list of strings, got {inputs!r}.")
         return [(text,) * len(rows[0]) for text in inputs]
 
 
 class DomainCalibration(_ShiftCalibration):
-    """Take off what the model says about random words of the training rows.
+    """Correct for the bias that the model shows after random words of the training rows.
 
     Parameters
     ----------
@@ -173,12 +197,18 @@ class DomainCalibration(_ShiftCalibration):
     [('it late',), ('is is',)]
     """
 
-    def __init__(self, n_texts=20, *, mean="geometric", random_state=0):
+    def __init__(
+        self,
+        n_texts: int = 20,
+        *,
+        mean: str = "geometric",
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
         self.n_texts = n_texts
         self.mean = mean
         self.random_state = random_state
 
-    def probes(self, rows):
+    def probes(self, rows: Sequence[tuple[str, ...]]) -> list | None:
         """The inputs to score.
 
         Parameters
@@ -190,8 +220,8 @@ class DomainCalibration(_ShiftCalibration):
         -------
         probes : list of tuple of str
         """
-        _check_positive(self.n_texts, "n_texts")
-        _check_mean(self.mean)
+        check_integer(self.n_texts, "n_texts")
+        check_choice(self.mean, "mean", MEANS)
         random = check_random_state(self.random_state)
         fields = []
         for values in zip(*rows):
@@ -204,7 +234,7 @@ class DomainCalibration(_ShiftCalibration):
 
 
 class BatchCalibration(_ShiftCalibration):
-    """Take off the mean of what the model says about many rows.
+    """Correct for the mean of what the model says about many rows.
 
     Parameters
     ----------
@@ -239,30 +269,18 @@ class BatchCalibration(_ShiftCalibration):
     array([0.8, 0.2])
     """
 
-    def __init__(self, n_rows=128, *, mean="geometric", transductive=False):
+    def __init__(self, n_rows: int = 128, *, mean: str = "geometric", transductive: bool = False) -> None:
         self.n_rows = n_rows
         self.mean = mean
         self.transductive = transductive
 
-    def probes(self, rows):
-        """The inputs to score: labelled training rows.
+    def _check_parameters(self) -> None:
+        check_integer(self.n_rows, "n_rows")
+        check_choice(self.mean, "mean", MEANS)
+        check_flag(self.transductive, "transductive")
 
-        Parameters
-        ----------
-        rows : list of tuple of str
-            Training rows.
-
-        Returns
-        -------
-        probes : None
-        """
-        _check_positive(self.n_rows, "n_rows")
-        _check_mean(self.mean)
-        if not isinstance(self.transductive, bool | np.bool_):
-            raise ValueError(f"`transductive` must be True or False, got {self.transductive!r}.")
-
-    def transform(self, log_proba):
-        """Take the bias off.
+    def transform(self, log_proba: ArrayLike) -> np.ndarray:
+        """Subtract the bias, and normalise.
 
         Parameters
         ----------
@@ -283,7 +301,7 @@ class BatchCalibration(_ShiftCalibration):
 class AffineCalibration(BaseCalibration):
     """Scale and shift the log-probability of each class so that the training rows get their labels.
 
-    Unlike a shift, it can also turn round a boundary that the model has on the wrong side.
+    Unlike a shift, it can also reverse the model, where it prefers the wrong one of two classes.
 
     Parameters
     ----------
@@ -298,7 +316,7 @@ class AffineCalibration(BaseCalibration):
     scale_ : ndarray of shape (n_classes,)
         Factors of the centred log-probabilities.
     bias_ : ndarray of shape (n_classes,)
-        What is taken off after that.
+        What is subtracted after scaling.
 
     See Also
     --------
@@ -319,41 +337,31 @@ class AffineCalibration(BaseCalibration):
     array([1, 1, 0, 0])
     """
 
-    def __init__(self, C=1.0, *, n_rows=128):
+    def __init__(self, C: float = 1.0, *, n_rows: int = 128) -> None:
         self.C = C
         self.n_rows = n_rows
 
-    def probes(self, rows):
-        """The inputs to score: labelled training rows.
+    def _check_parameters(self) -> None:
+        check_integer(self.n_rows, "n_rows")
+        check_number(self.C, "C", above=0)
 
-        Parameters
-        ----------
-        rows : list of tuple of str
-            Training rows.
-
-        Returns
-        -------
-        probes : None
-        """
-        _check_positive(self.n_rows, "n_rows")
-        if isinstance(self.C, bool) or not isinstance(self.C, Real) or not 0 < self.C < np.inf:
-            raise ValueError(f"`C` must be a positive number, got {self.C!r}.")
-
-    def fit(self, log_proba, y):
+    def fit(self, log_proba: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn scales and shifts.
 
         Parameters
         ----------
         log_proba : array-like of shape (n_rows, n_classes)
             Log-probabilities of the classes after training rows.
-        y : array-like of shape (n_rows,), dtype int
-            Numbers of their classes.
+        y : array-like of shape (n_rows,), dtype int, default=None
+            Numbers of their classes; they are needed.
 
         Returns
         -------
         self : AffineCalibration
             The fitted calibrator.
         """
+        if y is None:
+            raise ValueError("AffineCalibration needs `y`, the numbers of the classes of the training rows, got None.")
         scores, y = _centred(log_proba), np.asarray(y)
         n_classes = scores.shape[1]
         target = np.eye(n_classes)[y]
@@ -368,12 +376,12 @@ class AffineCalibration(BaseCalibration):
             gradient = np.concatenate([(slope * scores).sum(axis=0), -slope.sum(axis=0)])
             return value, self.C * gradient + away
 
-        found = minimize(loss, start, jac=True, method="L-BFGS-B").x
+        learnt = minimize(loss, start, jac=True, method="L-BFGS-B").x
         # At once, or not at all.
-        update_at_once(self, {"scale_": found[:n_classes], "bias_": found[n_classes:]})
+        update_at_once(self, {"scale_": learnt[:n_classes], "bias_": learnt[n_classes:]})
         return self
 
-    def transform(self, log_proba):
+    def transform(self, log_proba: ArrayLike) -> np.ndarray:
         """Scale and shift.
 
         Parameters
@@ -391,7 +399,7 @@ class AffineCalibration(BaseCalibration):
         return log_softmax(_centred(log_proba) * fitted["scale_"] - fitted["bias_"], axis=1)
 
 
-CALIBRATIONS = {
+CALIBRATIONS: dict[str, type[BaseCalibration]] = {
     "contextual": ContextualCalibration,
     "domain": DomainCalibration,
     "batch": BatchCalibration,
@@ -400,31 +408,7 @@ CALIBRATIONS = {
 
 
 def resolve_calibration(calibration):
-    """The calibrator that a parameter denotes.
-
-    Parameters
-    ----------
-    calibration : None, str or calibrator
-        What the user gave.
-
-    Returns
-    -------
-    calibrator : object or None
-        Not fitted.
-
-    Raises
-    ------
-    ValueError
-        If there is none of that name.
-    TypeError
-        If it is no calibrator.
-
-    Examples
-    --------
-    >>> from skicl.prompting._calibration import resolve_calibration
-    >>> resolve_calibration("batch")
-    BatchCalibration()
-    """
+    """The calibrator that a parameter denotes, not fitted; what is none is refused."""
     if calibration is None:
         return None
     names = ", ".join(map(repr, CALIBRATIONS))
@@ -435,28 +419,19 @@ def resolve_calibration(calibration):
                 + did_you_mean(calibration, CALIBRATIONS)
             )
         return CALIBRATIONS[calibration]()
-    if not all(callable(getattr(calibration, name, None)) for name in ("probes", "fit", "transform")):
+    lacking = [name for name in _METHODS if not callable(getattr(calibration, name, None))]
+    lacking += [name for name in _DECLARED if not hasattr(calibration, name)]
+    if isinstance(calibration, type) or lacking:
         raise TypeError(
-            f"`calibration` must be None, one of {names}, or an object with probes, fit and transform, got "
-            f"{calibration!r}."
+            f"`calibration` must be None, one of {names}, or an estimator with probes, fit and transform, and with the "
+            f"attributes `needs_rows` and `n_rows`, got {calibration!r}"
+            + (f", which has no {lacking[0]}." if lacking else ", a class: pass an instance.")
         )
     return calibration
 
 
 def mean_bias(log_proba, mean):
-    """The log of the mean of the probabilities of each class.
-
-    Parameters
-    ----------
-    log_proba : ndarray of shape (n_rows, n_classes)
-        Log-probabilities, normalised.
-    mean : {"geometric", "arithmetic"}
-        Which mean.
-
-    Returns
-    -------
-    bias : ndarray of shape (n_classes,)
-    """
+    """The log of the mean of the probabilities of each class, (n_classes,), from log-probabilities of rows."""
     if mean == "geometric":
         return log_proba.mean(axis=0)
     return logsumexp(log_proba, axis=0) - np.log(len(log_proba))
@@ -465,13 +440,3 @@ def mean_bias(log_proba, mean):
 def _centred(log_proba):
     log_proba = np.asarray(log_proba, dtype=np.float64)
     return log_proba - log_proba.mean(axis=1, keepdims=True)
-
-
-def _check_positive(value, parameter):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"`{parameter}` must be an integer of at least 1, got {value!r}.")
-
-
-def _check_mean(mean):
-    if not (isinstance(mean, str) and mean in ("geometric", "arithmetic")):
-        raise ValueError(f"`mean` must be 'geometric' or 'arithmetic', got {mean!r}.")

@@ -1,12 +1,13 @@
 """ICLClassifier: labelled rows as a prompt, classes scored by the language model that reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
@@ -16,23 +17,25 @@ from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
 from skicl._models._causal_head import load_causal_model
 from skicl._models._in_memory import quick_digest
 from skicl._models._language_model import check_model, live_handle
-from skicl._models._precision import check_dtype
+from skicl._models._precision import NOT_FINITE, check_dtype
 from skicl._progress import progress_bar
 from skicl._validation._columns import read_columns
 from skicl._validation._environment import resolve_device, warn_user
 from skicl._validation._finite import check_finite
 from skicl._validation._labels import accuracy, check_known, check_one_label_a_row, label_space, read_all_labels
-from skicl._validation._scalars import check_integer
+from skicl._validation._scalars import check_choice, check_flag, check_integer
 from skicl._validation._texts import read_container
-from skicl.encoders._base import NOT_FINITE
 from skicl.prompting._calibration import resolve_calibration
 from skicl.prompting._ensemble import PromptEnsemble
 from skicl.prompting._plans import check_selector, resolve_selector
-from skicl.prompting._readouts import check_readout
+from skicl.prompting._readouts import READOUTS
 from skicl.prompting._records import is_records, read_records
 from skicl.prompting._task import PromptedTask, Recipe
 from skicl.prompting._template import PromptTemplate, choose_columns, multilabel_template
 from skicl.prompting._verbalizer import Verbalizer
+
+if TYPE_CHECKING:
+    import torch
 
 NO_USE = "Drop the row: unlike TartClassifier, a prompt has no use for rows without a label."
 
@@ -94,11 +97,11 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         :class:`~skicl.prompting.NearestDemonstrations`, may choose for every query anew, at the price of a prompt that
         is read for every query.
     calibration : None, {"contextual", "domain", "batch", "affine"} or calibrator, default=None
-        How the bias of the model towards labels is estimated in ``fit`` and taken off.
+        How ``fit`` estimates the bias of the model towards labels, which predictions are corrected for.
     readout : {"label_words", "hidden_centroid", "knn"}, default="label_words"
-        What classes are read off: the probabilities of the label words; the distance of the last hidden state to the
-        means of those of labelled rows; the votes of the labelled rows after which the model says what is most
-        alike.
+        What predictions are made from: the probabilities of the label words; the distance of the last hidden state to
+        the mean state of the labelled rows of each class; the votes of the labelled rows after which the model predicts
+        the most similar next tokens.
     ensemble : None, int or PromptEnsemble, default=None
         Ask with several prompts. An int means so many sets of demonstrations.
     classes : array-like of shape (n_classes,) or None, default=None
@@ -146,15 +149,15 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
     results are the same.
 
     If the weights of the model have changed since ``fit``, by training or in its files, prompts are read anew; where
-    a calibration or ``normalize="pmi"`` was estimated with the old ones, predictions are refused. NaN is an error but
-    for rows that the verbalizer abstains from.
+    a calibration or ``normalize="pmi"`` was estimated with the old ones, predictions are refused. Probabilities
+    that are NaN are an error, except for rows that the verbalizer abstains from.
 
     A pickle holds the labelled rows and no weights. A model in memory cannot be pickled. With ``n_jobs``, threads
     share one model and take turns; every process loads its own. On one device ``n_jobs=1`` is as fast: rows are
     batched.
 
-    Voting, stacking and bagging of scikit-learn number the classes before their members see them: there, give the
-    words as a list, or they are numbers. So does ``cross_val_predict`` with probabilities.
+    Voting, stacking and bagging of scikit-learn number the classes before their members see them: give the words
+    as a list there, or prompts show numbers. So does ``cross_val_predict`` with probabilities.
 
     Whatever stops ``fit`` before its end, an error or an interrupt, leaves the classifier as it was before the call.
 
@@ -184,22 +187,22 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        model,
+        model: Any,
         *,
-        template=None,
-        verbalizer=None,
-        demonstrations=None,
-        calibration=None,
-        readout="label_words",
-        ensemble=None,
-        classes=None,
-        window=None,
-        revision=None,
-        batch_size=16,
-        device=None,
-        dtype=None,
-        verbose=False,
-    ):
+        template: str | PromptTemplate | None = None,
+        verbalizer: Mapping | Sequence | Verbalizer | None = None,
+        demonstrations: Any = None,
+        calibration: Any = None,
+        readout: str = "label_words",
+        ensemble: int | PromptEnsemble | None = None,
+        classes: ArrayLike | None = None,
+        window: int | None = None,
+        revision: str | None = None,
+        batch_size: int = 16,
+        device: "str | torch.device | None" = None,
+        dtype: "str | torch.dtype | None" = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.template = template
         self.verbalizer = verbalizer
@@ -215,11 +218,11 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         self.dtype = dtype
         self.verbose = verbose
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         # scikit-learn would copy bare weights with every clone; their handle is shared instead.
         super().__setattr__(name, live_handle(value) if name == "model" else value)
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike | None, y: ArrayLike | None = None) -> Self:
         """Choose demonstrations, and let the model read what all prompts share.
 
         Parameters
@@ -267,12 +270,15 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             window=self.window,
             batch_size=self.batch_size,
         )
-        ensemble = PromptEnsemble(self.ensemble) if isinstance(self.ensemble, Integral) else self.ensemble
+        ensemble = self.ensemble
+        if ensemble is not None and not isinstance(ensemble, PromptEnsemble):
+            ensemble = PromptEnsemble(int(ensemble))
         recipes = [recipe] if ensemble is None else ensemble.members(recipe, word_classes)
         for member in recipes:
             member.template.parts(fields)
         candidates = [str(name) for name in classes] if multilabel else [None]
-        loaded, shared = self._load(), {}
+        loaded = self._load()
+        shared: dict = {}  # what the model made of the beginnings of prompts, for all tasks
         with loaded.lock:
             questions = []
             for j, candidate in enumerate(candidates):
@@ -286,11 +292,11 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         _warn_of_dropped(first)
         shown = None if first.plan_ is None else np.array(first.plan_, dtype=np.int64)
         learnt = Learnt(questions, recipe, ensemble, fields, classes, multilabel, columns, weights)
-        found = {"_learnt": learnt, "classes_": classes, "multilabel_": multilabel, "demonstrations_": shown}
-        exchange_fitted(self, found | vars(columns))
+        fitted = {"_learnt": learnt, "classes_": classes, "multilabel_": multilabel, "demonstrations_": shown}
+        exchange_fitted(self, fitted | vars(columns))
         return self
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Logarithms of the probabilities of the classes.
 
         Parameters
@@ -307,10 +313,10 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         learnt = self._fitted()
         log_proba, mass = self._scores(learnt, X)
         abstains = _abstains(learnt, mass)
-        log_proba = [np.where(left[:, None], np.nan, scores) for scores, left in zip(log_proba, abstains.T)]
+        log_proba = [np.where(low[:, None], np.nan, scores) for scores, low in zip(log_proba, abstains.T)]
         return np.stack([scores[:, 1] for scores in log_proba], axis=1) if learnt.multilabel else log_proba[0]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probabilities of the classes.
 
         Parameters
@@ -325,7 +331,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         """
         return np.exp(self.predict_log_proba(X))
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Log-odds of the classes.
 
         Parameters
@@ -345,7 +351,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         odds = [scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores for scores in log_proba]
         return np.stack(odds, axis=1) if learnt.multilabel else odds[0]
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of every row.
 
         Parameters
@@ -364,7 +370,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         best = [scores.argmax(axis=1) for scores in log_proba]
         return np.stack(best, axis=1) if learnt.multilabel else learnt.classes[best[0]]
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of rows whose label is predicted; for multi-label, whose labels are all predicted.
 
         Parameters
@@ -385,7 +391,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             return super().score(X, y, sample_weight)
         return accuracy(self, X, y, sample_weight)
 
-    def label_mass(self, X):
+    def label_mass(self, X: ArrayLike) -> np.ndarray:
         """How much probability the model puts on any label word.
 
         A low mass says that the model would rather say something else: the prompt or the words may not suit it.
@@ -410,9 +416,8 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         check_dtype(self.dtype)
         check_integer(self.batch_size, "batch_size")
         check_integer(self.window, "window", optional=True)
-        check_readout(self.readout)
-        if not isinstance(self.verbose, bool | np.bool_ | Integral):
-            raise ValueError(f"`verbose` must be True or False, got {self.verbose!r}.")
+        check_choice(self.readout, "readout", READOUTS)
+        check_flag(self.verbose, "verbose")
         resolve_device(self.device)
         template = PromptTemplate(self.template) if isinstance(self.template, str | None) else self.template
         if not isinstance(template, PromptTemplate):
@@ -497,13 +502,13 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             _follow(learnt, loaded)
             for tasks in learnt.questions:
                 scores = [task.scores(loaded.model, rows, bar.update) for task in tasks]
-                every = [one.log_proba for one in scores]
-                log_proba.append(every[0] if learnt.ensemble is None else learnt.ensemble.combined(every))
-                masses.append(np.mean([one.mass for one in scores], axis=0))
+                members = [member.log_proba for member in scores]
+                log_proba.append(members[0] if learnt.ensemble is None else learnt.ensemble.combined(members))
+                masses.append(np.mean([member.mass for member in scores], axis=0))
         check_finite(np.exp(np.hstack(log_proba)), "probabilities", NOT_FINITE)
         check_finite(np.stack(masses, axis=1), "masses of the label words", NOT_FINITE)
         # In float64 the rounding of the combination may leave a sum of one by more than users like to see.
-        log_proba = [some - logsumexp(some, axis=1, keepdims=True) for some in log_proba]
+        log_proba = [scores - logsumexp(scores, axis=1, keepdims=True) for scores in log_proba]
         return log_proba, np.stack(masses, axis=1)
 
     def __setstate__(self, state):
@@ -519,16 +524,20 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
 
 def _read(columns, X, *, reset):
     """``X`` as rows of named strings, after scikit-learn's checks where it is a table; these write to ``columns``."""
-    X, is_table = read_container(X), hasattr(columns, "n_features_in_")
+    X, is_table = read_container(X), "n_features_in_" in vars(columns)
     if is_records(X) or not (isinstance(X, Sequence) or hasattr(X, "__array__") or hasattr(X, "shape")):
         if hasattr(X, "columns") and X.shape[1] > 1 and (reset or is_table):
             validate_data(columns, X, skip_check_array=True, reset=reset)
         return read_records(X)
-    if not (reset or is_table):  # fitted on texts, which are one column
-        columns = blank(columns)
-        columns.n_features_in_ = 1
-    array = read_columns(columns, X, reset=reset, dtype=None)
-    return read_records(array, columns=getattr(columns, "feature_names_in_", None))
+    if reset or is_table:
+        array = read_columns(columns, X, reset=reset, dtype=None)
+        return read_records(array, columns=vars(columns).get("feature_names_in_"))
+    array = read_columns(blank(columns), X, reset=True, dtype=None)
+    if array.shape[1] != 1:
+        raise ValueError(
+            f"X has {array.shape[1]} features, but {type(columns).__name__} was fitted on texts, which are one column."
+        )
+    return read_records(array)
 
 
 def _is_indicator(y):
@@ -577,7 +586,7 @@ def _abstains(learnt, mass):
 
 
 def _warn_of_dropped(task):
-    if getattr(task, "n_dropped_", 0):
+    if task.n_dropped_:
         total = task.n_dropped_ + len(task.plan_)
         warn_user(
             f"{task.n_dropped_} of {total} demonstrations were left out, so that the longest prompt fits into the "

@@ -1,14 +1,19 @@
-"""PromptEnsemble: several prompts for one question, and one opinion out of theirs."""
+"""PromptEnsemble: several prompts for one question, and one answer out of theirs."""
 
-from numbers import Integral
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import BaseEstimator, clone
 
-from skicl._validation._wording import did_you_mean
+from skicl._validation._scalars import check_choice, check_integer
 from skicl.prompting._template import PromptTemplate
 from skicl.prompting._verbalizer import Verbalizer
+
+if TYPE_CHECKING:
+    from skicl.prompting._task import Recipe
 
 VARIED = ("demonstrations", "order", "template", "words")
 COMBINED = ("mean", "vote", "max")
@@ -48,16 +53,23 @@ class PromptEnsemble(BaseEstimator):
     --------
     >>> import numpy as np
     >>> from skicl.prompting import PromptEnsemble
-    >>> opinions = np.log([[[0.9, 0.1]], [[0.4, 0.6]], [[0.4, 0.6]]])
-    >>> np.exp(PromptEnsemble(3).combined(opinions)).round(3)
+    >>> answers = np.log([[[0.9, 0.1]], [[0.4, 0.6]], [[0.4, 0.6]]])
+    >>> np.exp(PromptEnsemble(3).combined(answers)).round(3)
     array([[0.567, 0.433]])
-    >>> np.exp(PromptEnsemble(3, combine="vote").combined(opinions)).round(3)
+    >>> np.exp(PromptEnsemble(3, combine="vote").combined(answers)).round(3)
     array([[0.375, 0.625]])
     """
 
     def __init__(
-        self, n_members=5, *, vary=("demonstrations",), templates=None, words=None, combine="mean", random_state=0
-    ):
+        self,
+        n_members: int = 5,
+        *,
+        vary: Sequence[str] = ("demonstrations",),
+        templates: Sequence[str | PromptTemplate] | None = None,
+        words: Sequence[Mapping] | None = None,
+        combine: str = "mean",
+        random_state: int = 0,
+    ) -> None:
         self.n_members = n_members
         self.vary = vary
         self.templates = templates
@@ -65,7 +77,7 @@ class PromptEnsemble(BaseEstimator):
         self.combine = combine
         self.random_state = random_state
 
-    def check(self):
+    def check(self) -> None:
         """Refuse unusable parameters.
 
         Raises
@@ -73,20 +85,11 @@ class PromptEnsemble(BaseEstimator):
         ValueError
             If a parameter is unusable, or what should vary is not given.
         """
-        for name in ("n_members", "random_state"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < (name == "n_members"):
-                raise ValueError(
-                    f"`{name}` must be a {'positive' if name == 'n_members' else 'non-negative'} integer, "
-                    f"got {value!r}."
-                )
+        check_integer(self.n_members, "n_members")
+        check_integer(self.random_state, "random_state", least=0)
         if isinstance(self.vary, str) or not len(self.vary) or not set(self.vary) <= set(VARIED):
             raise ValueError(f"`vary` must be a list of some of {', '.join(map(repr, VARIED))}, got {self.vary!r}.")
-        if self.combine not in COMBINED:
-            raise ValueError(
-                f"`combine` must be one of {', '.join(map(repr, COMBINED))}, got {self.combine!r}."
-                + did_you_mean(self.combine, COMBINED)
-            )
+        check_choice(self.combine, "combine", COMBINED)
         for name, given, varied in (("templates", self.templates, "template"), ("words", self.words, "words")):
             if (varied in self.vary) != bool(given):
                 raise ValueError(
@@ -94,7 +97,7 @@ class PromptEnsemble(BaseEstimator):
                     f"only if {varied!r} is in `vary`."
                 )
 
-    def members(self, recipe, classes):
+    def members(self, recipe: "Recipe", classes: Sequence) -> "list[Recipe]":
         """The recipes of the prompts.
 
         Parameters
@@ -114,6 +117,7 @@ class PromptEnsemble(BaseEstimator):
             If demonstrations should vary and their selector has no seed.
         """
         recipes = []
+        templates, words = self.templates or (), self.words or ()
         for number in range(self.n_members):
             member, seed = recipe, self.random_state + number
             if "demonstrations" in self.vary and recipe.selector is not None:
@@ -126,16 +130,16 @@ class PromptEnsemble(BaseEstimator):
             if "order" in self.vary:
                 member = member._replace(shuffle=seed)
             if "template" in self.vary:
-                template = self.templates[number % len(self.templates)]
+                template = templates[number % len(templates)]
                 template = PromptTemplate(template) if isinstance(template, str) else template
                 member = member._replace(template=template)
             if "words" in self.vary:
-                member = member._replace(words=Verbalizer(self.words[number % len(self.words)]).words_of(classes))
+                member = member._replace(words=Verbalizer(words[number % len(words)]).words_of(classes))
             recipes.append(member)
         return recipes
 
-    def combined(self, log_proba):
-        """One opinion out of those of all members.
+    def combined(self, log_proba: ArrayLike) -> np.ndarray:
+        """One answer out of those of all members.
 
         Parameters
         ----------

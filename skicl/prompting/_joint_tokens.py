@@ -9,6 +9,8 @@ again, after checks that its beginning did not change.
 
 from typing import NamedTuple
 
+from skicl._models._prefix import shared_beginning
+
 # The end of a known text that is tokenised again is at least so many characters long,
 TAIL = 160
 # and so many of its first tokens must come out as they were.
@@ -32,19 +34,9 @@ class TokenizedPrompt(NamedTuple):
 
 
 class AnchoredText:
-    """A text whose tokens are known, and which other texts will follow.
+    """A text whose tokens, `ids`, are known, and which other texts will follow.
 
-    Parameters
-    ----------
-    encode : callable
-        From a list of strings to a list of lists of int, without special tokens.
-    text : str
-        The beginning of all texts.
-
-    Attributes
-    ----------
-    ids : list of int
-        Its tokens.
+    `encode` goes from a list of strings to a list of lists of int, without special tokens.
     """
 
     def __init__(self, encode, text):
@@ -61,18 +53,7 @@ class AnchoredText:
                 self._kept = (skipped, tail[: skipped + MARGIN])
 
     def followed_by(self, texts):
-        """Tokens of this text and another after it.
-
-        Parameters
-        ----------
-        texts : list of str
-            What follows.
-
-        Returns
-        -------
-        rows : list of list of int
-            Tokens of the whole, one list for each.
-        """
+        """Tokens of this text and another after it, one list for each."""
         rows = self._encode([self._tail + text for text in texts])
         if self._kept is None:
             return rows
@@ -85,27 +66,10 @@ class AnchoredText:
 
 
 def tokenize_jointly(encode, anchor, first, queries, cue, continuations):
-    """Tokens of prompts and of the continuations after each.
+    """A TokenizedPrompt for each query after the anchor, with the tokens of all continuations after it.
 
-    Parameters
-    ----------
-    encode : callable
-        From a list of strings to a list of lists of int, without special tokens.
-    anchor : AnchoredText
-        What all prompts begin with.
-    first : list of int
-        Tokens before every text.
-    queries : list of str
-        The rest of each prompt.
-    cue : str
-        What all queries end with.
-    continuations : list of str
-        What may follow, white space between included.
-
-    Returns
-    -------
-    prompts : list of TokenizedPrompt
-        In the order of the queries.
+    `encode` is as in :class:`AnchoredText`, `first` are tokens before every text, `cue` is what all queries end with,
+    and continuations bring the white space between.
     """
     first = tuple(first)
     known = _after_cue(encode, cue, continuations)
@@ -123,50 +87,12 @@ def tokenize_jointly(encode, anchor, first, queries, cue, continuations):
 
 
 def encoder_of(backend):
-    """The function from strings to tokens that this module works with.
-
-    Parameters
-    ----------
-    backend : tokenizers.Tokenizer
-        That neither pads nor truncates.
-
-    Returns
-    -------
-    encode : callable
-    """
+    """The function from strings to lists of tokens of a tokenizer of `tokenizers` that neither pads nor truncates."""
 
     def encode(texts):
         return [encoding.ids for encoding in backend.encode_batch(texts, add_special_tokens=False)]
 
     return encode
-
-
-def shared_beginning(rows, most):
-    """How many tokens all rows begin with.
-
-    Parameters
-    ----------
-    rows : list of sequence of int
-        At least one.
-    most : sequence of int
-        What they are compared with.
-
-    Returns
-    -------
-    count : int
-
-    Examples
-    --------
-    >>> from skicl.prompting._joint_tokens import shared_beginning
-    >>> shared_beginning([(1, 2, 3), (1, 2, 4)], (1, 2, 3))
-    2
-    """
-    most = tuple(most)
-    count = len(most)
-    for row in rows:
-        if tuple(row[:count]) != most[:count]:
-            count = next((i for i in range(min(count, len(row))) if row[i] != most[i]), min(count, len(row)))
-    return count
 
 
 def _after_cue(encode, cue, continuations):
@@ -180,18 +106,20 @@ def _after_cue(encode, cue, continuations):
 
 def _known_split(row, alone, sure, continuations):
     """The split read off the cue, if the prompt ends as the cue does, from a sure token on."""
-    left = len(alone) - sure
+    n_unsure = len(alone) - sure
     same = _common_end(row, alone)
-    return TokenizedPrompt(tuple(row[: len(row) - left]), continuations) if same > left else None
+    return TokenizedPrompt(tuple(row[: len(row) - n_unsure]), continuations) if same > n_unsure else None
 
 
 def _split(row, joint):
+    """The split at the last boundary that a prompt alone has with every continuation."""
     sure = shared_beginning(joint, row)
-    return TokenizedPrompt(tuple(row[:sure]), tuple(tuple(one[sure:]) for one in joint))
+    return TokenizedPrompt(tuple(row[:sure]), tuple(tuple(whole[sure:]) for whole in joint))
 
 
-def _common_end(one, other):
+def _common_end(tokens, others):
+    """With how many equal tokens two lists end."""
     count = 0
-    while count < min(len(one), len(other)) and one[-1 - count] == other[-1 - count]:
+    while count < min(len(tokens), len(others)) and tokens[-1 - count] == others[-1 - count]:
         count += 1
     return count

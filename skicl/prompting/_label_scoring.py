@@ -1,7 +1,7 @@
 """Log-probabilities of all tokens of every label after every prompt, at the cost of reading what they share once.
 
-The tokens that all prompts begin with are read once (see _reading.py), each prompt once, and after it the labels as a
-tree: what two labels begin with is read once, and a label of one token costs nothing.
+The tokens that all prompts begin with are read once (see _models/_prefix.py), each prompt once, and after it the
+labels as a tree: what two labels begin with is read once, and a label of one token costs nothing.
 
 Shapes: Q prompts, W labels.
 """
@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skicl._models._prefix import Prefix, log_probs_after, past_of, shared_beginning
 from skicl.prompting._batching import in_batches
-from skicl.prompting._joint_tokens import shared_beginning
-from skicl.prompting._reading import Prefix, past_of, read_rows
 
 
 class LabelScores(NamedTuple):
-    """What a network says about labels.
+    """Scores of labels.
 
     Attributes
     ----------
@@ -60,23 +59,7 @@ class LabelTree(NamedTuple):
 
 
 def label_tree(labels):
-    """Arrange labels as a tree.
-
-    Parameters
-    ----------
-    labels : tuple of tuple of int
-        Tokens of the labels, at least one each.
-
-    Returns
-    -------
-    tree : LabelTree
-
-    Examples
-    --------
-    >>> from skicl.prompting._label_scoring import label_tree
-    >>> label_tree(((5,), (6, 7), (6, 8, 9))).paths
-    [(6, 8)]
-    """
+    """Labels, tuples of at least one token, as a tree."""
     inner = sorted({label[:-1] for label in labels if len(label) > 1})
     # In sorted order a path is followed at once by those that go on from it.
     paths = [path for path, after in zip(inner, [*inner[1:], ()]) if after[: len(path)] != path]
@@ -89,32 +72,15 @@ def label_tree(labels):
 
 
 def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary=False, progress=None):
-    """Score labels after prompts.
+    """LabelScores of prompts, all with the same number of labels, in their order.
 
-    Parameters
-    ----------
-    model : LanguageModel
-        With its head.
-    prefix : Prefix
-        What the prompts begin with. Tokens at its end that a prompt does not have are not used.
-    prompts : list of TokenizedPrompt
-        Each with the same number of labels.
-    batch_size : int
-        Most rows read together. It halves where memory runs out.
-    states, vocabulary : bool, default=False
-        Whether to return these.
-    progress : callable or None, default=None
-        Called with the number of prompts after each batch.
-
-    Returns
-    -------
-    scores : LabelScores
-        In the order of the prompts.
+    Tokens at the end of the prefix that a prompt does not have are not used. `batch_size` halves where memory runs out;
+    `progress` is called with the number of prompts after each batch.
     """
     n_kept = shared_beginning([prompt.ids for prompt in prompts], prefix.ids)
     n_kept = min(n_kept, min(len(prompt.ids) for prompt in prompts) - 1)  # a row must have a token of its own
     shape = (len(prompts), len(prompts[0].continuations))
-    found = LabelScores(
+    scores = LabelScores(
         np.zeros(shape),
         np.array([[len(label) for label in prompt.continuations] for prompt in prompts], dtype=np.int64),
         {} if states else None,
@@ -131,16 +97,16 @@ def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary
 
         def run(batch, size, rows=rows, begun=begun, tree=tree, numbers=numbers):
             places = [numbers[i] for i in batch]
-            _score_batch(model, prefix, n_kept, [rows[i] for i in batch], begun, tree, size, places, found)
+            _score_batch(model, prefix, n_kept, [rows[i] for i in batch], begun, tree, size, places, scores)
             if progress is not None:
                 progress(len(batch))
 
         batch_size = in_batches([len(row) for row in rows], batch_size, run)
     in_order = [
         None if part is None else np.stack([part[i] for i in range(len(prompts))])
-        for part in (found.states, found.vocabulary)
+        for part in (scores.states, scores.vocabulary)
     ]
-    return LabelScores(found.log_probs, found.lengths, *in_order, batch_size)
+    return LabelScores(scores.log_probs, scores.lengths, *in_order, batch_size)
 
 
 def _common_beginning(labels):
@@ -148,24 +114,24 @@ def _common_beginning(labels):
     return labels[0][: min(shared_beginning(labels, labels[0]), min(map(len, labels)) - 1)]
 
 
-def _score_batch(model, prefix, n_kept, rows, begun, tree, size, numbers, found):
-    """Score the labels of a tree after rows that end with `begun`; what is found goes to the places `numbers`."""
+def _score_batch(model, prefix, n_kept, rows, begun, tree, size, numbers, scores):
+    """Score the labels of a tree after rows that end with `begun`; the results go to the places `numbers`."""
     first = [label[0] for label in tree.labels]
-    extra = {"states": found.states is not None, "vocabulary": found.vocabulary is not None}
+    extra = {"states": scores.states is not None, "vocabulary": scores.vocabulary is not None}
     wanted = [
         [(len(row) - len(begun) - 1 + place, token) for place, token in enumerate(begun)]
         + [(len(row) - 1, token) for token in first]
         for row in rows
     ]
-    read = read_rows(model, prefix, n_kept, rows, wanted, keep=bool(tree.paths), **extra)
+    read = log_probs_after(model, prefix, n_kept, rows, wanted, keep=bool(tree.paths), **extra)
     all_before, log_probs = np.split(np.stack(read.log_probs), [len(begun)], axis=1)
     log_probs = log_probs + all_before.sum(axis=1, keepdims=True)
     if tree.paths and prefix.shares:
         _read_on(model, read.cache, n_kept, rows, tree, size, log_probs)
     elif tree.paths:
         _read_again(model, prefix, n_kept, rows, tree, size, log_probs)
-    found.log_probs[numbers] = log_probs
-    for place, part in ((found.states, read.states), (found.vocabulary, read.vocabulary)):
+    scores.log_probs[numbers] = log_probs
+    for place, part in ((scores.states, read.states), (scores.vocabulary, read.vocabulary)):
         if place is not None:
             place.update(zip(numbers, part.cpu().numpy()))
 
@@ -180,22 +146,22 @@ def _read_on(model, cache, n_kept, rows, tree, size, log_probs):
     for length, group in groupby(order, key=lambda i: len(rows[i])):
         pairs = [(row, path) for row in group for path in range(len(tree.paths))]
         for start in range(0, len(pairs), size):
-            some = pairs[start : start + size]
-            past = Prefix((), past_of(cache, [row for row, _ in some], n_kept + length), True)
-            paths = [tree.paths[path] for _, path in some]
-            wanted = [[(place, token) for place, token, _ in tree.wanted[path]] for _, path in some]
-            read = read_rows(model, past, n_kept + length, paths, wanted)
-            _add(log_probs, tree, some, read.log_probs)
+            batch = pairs[start : start + size]
+            past = Prefix((), past_of(cache, [row for row, _ in batch], n_kept + length), True)
+            paths = [tree.paths[path] for _, path in batch]
+            wanted = [[(place, token) for place, token, _ in tree.wanted[path]] for _, path in batch]
+            read = log_probs_after(model, past, n_kept + length, paths, wanted)
+            _add(log_probs, tree, batch, read.log_probs)
 
 
 def _read_again(model, prefix, n_kept, rows, tree, size, log_probs):
     """Add the tokens after the first where a network cannot read on: rows and paths are read from the beginning."""
     pairs = [(row, path) for row in range(len(rows)) for path in range(len(tree.paths))]
     for start in range(0, len(pairs), size):
-        some = pairs[start : start + size]
-        whole = [(*rows[row], *tree.paths[path]) for row, path in some]
-        wanted = [[(len(rows[row]) + place, token) for place, token, _ in tree.wanted[path]] for row, path in some]
-        _add(log_probs, tree, some, read_rows(model, prefix, n_kept, whole, wanted).log_probs)
+        batch = pairs[start : start + size]
+        whole = [(*rows[row], *tree.paths[path]) for row, path in batch]
+        wanted = [[(len(rows[row]) + place, token) for place, token, _ in tree.wanted[path]] for row, path in batch]
+        _add(log_probs, tree, batch, log_probs_after(model, prefix, n_kept, whole, wanted).log_probs)
 
 
 def _add(log_probs, tree, pairs, found):

@@ -5,49 +5,22 @@ from numbers import Integral
 
 import numpy as np
 
-from skicl.prompting._selectors import StratifiedDemonstrations, check_count
+from skicl._validation._scalars import check_integer
+from skicl.prompting._selectors import StratifiedDemonstrations
 
 
 def resolve_selector(demonstrations):
-    """The selector that a parameter denotes.
-
-    Parameters
-    ----------
-    demonstrations : None, int or selector
-        What the user gave.
-
-    Returns
-    -------
-    selector : selector or None
-        None means no demonstrations.
-
-    Examples
-    --------
-    >>> from skicl.prompting._plans import resolve_selector
-    >>> resolve_selector(4)
-    StratifiedDemonstrations(k=4)
-    """
+    """The selector that a parameter denotes; None means no demonstrations."""
     if demonstrations is None:
         return StratifiedDemonstrations()
     if isinstance(demonstrations, Integral):
-        check_count(demonstrations, "demonstrations")
+        check_integer(demonstrations, "demonstrations", least=0)
         return StratifiedDemonstrations(int(demonstrations)) if demonstrations else None
     return demonstrations
 
 
 def check_selector(selector):
-    """Refuse what is no selector.
-
-    Parameters
-    ----------
-    selector : object
-        As :func:`resolve_selector` returned it.
-
-    Raises
-    ------
-    TypeError
-        If it has no ``fit`` or ``select``, or cannot be cloned.
-    """
+    """Refuse what lacks a method of a selector, or cannot be cloned."""
     for name in () if selector is None else ("fit", "select", "get_params"):
         if not callable(getattr(selector, name, None)) or isinstance(selector, type):
             raise TypeError(
@@ -57,64 +30,20 @@ def check_selector(selector):
 
 
 def fit_selector(selector, texts, y, scorer):
-    """Fit a selector; one that takes a `scorer` gets it.
-
-    Parameters
-    ----------
-    selector : object
-        With ``fit`` and ``select``; not fitted.
-    texts : list of str
-        The labelled rows.
-    y : ndarray of shape (n_samples,)
-        Their labels.
-    scorer : callable
-        ``scorer(demonstrations, rows)`` returns log-probabilities (n_rows, n_classes) of labelled rows after ordered
-        demonstrations, both given by their numbers.
-
-    Returns
-    -------
-    selector : object
-        Fitted.
-    """
+    """Fit a selector; one that takes a `scorer`, as :class:`BaseSelector` describes it, gets it."""
     extra = {"scorer": scorer} if "scorer" in inspect.signature(selector.fit).parameters else {}
     selector.fit(texts, y, **extra)
     return selector
 
 
 def plans_of(selector, texts, n_rows):
-    """Demonstrations of every query.
+    """Demonstrations of every query, a list of tuples of row numbers; and whether the selector gave one choice for all.
 
-    Parameters
-    ----------
-    selector : object
-        Fitted.
-    texts : list of str
-        The queries.
-    n_rows : int
-        Number of rows that it was fitted on.
-
-    Returns
-    -------
-    plans : list of tuple of int
-        One for each query.
-    fixed : bool
-        Whether the selector gave one choice for all.
-
-    Raises
-    ------
-    ValueError
-        If the selector returned no numbers of rows, or a row twice in one prompt.
-
-    Examples
-    --------
-    >>> from skicl.prompting import RandomDemonstrations
-    >>> from skicl.prompting._plans import plans_of
-    >>> plans_of(RandomDemonstrations(k=2).fit(["a", "b"], [0, 1]), ["c", "d"], 2)
-    ([(1, 0), (1, 0)], True)
+    `n_rows` is how many rows it was fitted on. Numbers of other rows are refused, and a row twice in one prompt.
     """
     chosen = selector.select(texts)
     fixed = _is_one_choice(chosen)
-    plans = [_checked(selector, one, n_rows) for one in ([chosen] if fixed else chosen)]
+    plans = [_checked(selector, choice, n_rows) for choice in ([chosen] if fixed else chosen)]
     if not fixed and len(plans) != len(texts):
         raise ValueError(
             f"`demonstrations`: {type(selector).__name__}.select returned {len(plans)} choices for {len(texts)} "
@@ -127,14 +56,14 @@ def _is_one_choice(chosen):
     return len(chosen) == 0 or np.ndim(chosen[0]) == 0
 
 
-def _checked(selector, one, n_rows):
-    rows = np.asarray(one)
+def _checked(selector, choice, n_rows):
+    rows = np.asarray(choice)
     rows = rows.astype(np.int64) if rows.size == 0 else rows
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or (rows.size and not (0 <= rows.min() <= rows.max() < n_rows)):
         raise ValueError(
             f"`demonstrations`: {type(selector).__name__}.select must return numbers of rows from 0 to {n_rows - 1}, "
-            f"got {one!r}."
+            f"got {choice!r}."
         )
     if len(set(rows.tolist())) < len(rows):
-        raise ValueError(f"`demonstrations`: {type(selector).__name__}.select returned a row twice: {one!r}.")
+        raise ValueError(f"`demonstrations`: {type(selector).__name__}.select returned a row twice: {choice!r}.")
     return tuple(rows.tolist())

@@ -1,6 +1,5 @@
 """Prompts of many rows: which demonstrations stand in each, their tokens, what of them is read once, what fits."""
 
-import warnings
 import weakref
 from itertools import pairwise
 from typing import NamedTuple
@@ -8,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
+from skicl._models._prefix import Prefix, read_prefix
+from skicl._validation._environment import warn_user
 from skicl.prompting._joint_tokens import AnchoredText, encoder_of, tokenize_jointly
 from skicl.prompting._label_scoring import LabelScores, score_labels
-from skicl.prompting._reading import Prefix, read_prefix, shares_prefix
 
 # Joining a label to a prompt may add so many tokens to those of the two.
 _SLACK = 2
@@ -50,9 +50,8 @@ class Prompts:
     Parameters
     ----------
     model : LanguageModel
-        With its head.
+        With its head; it is not kept alive from here.
     template : PromptTemplate
-        How rows are written out.
     demonstrations : Demonstrations
         Rows that plans choose from.
     words : list of str
@@ -96,13 +95,7 @@ class Prompts:
         return self._read[self.model][0]
 
     def keep(self, plan):
-        """Read what the prompts of a plan share, now rather than with every call, and keep it.
-
-        Parameters
-        ----------
-        plan : tuple of int
-            Numbers of demonstrations, in the order of the prompt.
-        """
+        """Read what the prompts of a plan share, now rather than with every call, and keep it."""
         opened = self._open(plan, read=False)
         ids = (*self._first(opened.frame), *opened.anchor.ids)
         kept, shared = self._read[self.model]
@@ -111,41 +104,18 @@ class Prompts:
         kept[plan] = opened._replace(prefix=shared[ids])
 
     def score(self, rows, plans, *, states=False, vocabulary=False, progress=None):
-        """Log-probabilities of the label words after rows.
+        """LabelScores of the label words after rows, each after the demonstrations of its plan.
 
-        Parameters
-        ----------
-        rows : list of tuple of str
-            Values of the columns.
-        plans : list of tuple of int
-            For each row the numbers of its demonstrations, in the order of the prompt.
-        states, vocabulary : bool, default=False
-            Whether to return these.
-        progress : callable or None, default=None
-            Called with the number of rows after each batch.
-
-        Returns
-        -------
-        scores : LabelScores
-            In the order of the rows.
-
-        Raises
-        ------
-        ValueError
-            If a row does not fit into the window even without demonstrations; before anything is read.
-
-        Warns
-        -----
-        UserWarning
-            If demonstrations were left out of the prompts of some rows.
+        A row that does not fit into the window even without demonstrations is refused before anything is read.
+        `progress` is called with the number of rows after each batch.
         """
         self._check_long_rows(rows)
-        found, shortened, size = [], 0, self._batch_size
+        parts, shortened, size = [], 0, self._batch_size
         for start in range(0, len(rows), ROWS_AT_ONCE):
             numbers = range(start, min(start + ROWS_AT_ONCE, len(rows)))
             groups, cut = self._tokenized(rows, plans, numbers)
             shortened += cut
-            for prefix, some, prompts in self._jobs(groups):
+            for prefix, positions, prompts in self._jobs(groups):
                 scores = score_labels(
                     self.model,
                     prefix,
@@ -156,50 +126,28 @@ class Prompts:
                     progress=progress,
                 )
                 size = scores.batch_size
-                found.append((some, scores))
+                parts.append((positions, scores))
         if shortened:
-            warnings.warn(
+            warn_user(
                 f"{shortened} of {len(rows)} rows are too long for all demonstrations: some were left out of their "
-                f"prompts, so that these have at most {self._window} tokens. Take fewer demonstrations.",
-                stacklevel=2,
+                f"prompts, so that these have at most {self._window} tokens. Take fewer demonstrations."
             )
-        back = np.argsort(np.concatenate([numbers for numbers, _ in found]), kind="stable")
-        parts = zip(*(scores[:-1] for _, scores in found))
-        return LabelScores(*(None if part[0] is None else np.concatenate(part)[back] for part in parts), size)
+        # Rows were scored plan by plan; this puts them back in their order.
+        back = np.argsort(np.concatenate([positions for positions, _ in parts]), kind="stable")
+        fields = zip(*(scores[:-1] for _, scores in parts))
+        return LabelScores(*(None if field[0] is None else np.concatenate(field)[back] for field in fields), size)
 
     def score_text(self, text):
-        """Log-probabilities of the label words after a text that stands alone.
-
-        Parameters
-        ----------
-        text : str
-            The text.
-
-        Returns
-        -------
-        log_probs : ndarray of shape (n_words,)
-        """
+        """Log-probabilities (n_words,) of the label words after a text that stands alone."""
         anchor = AnchoredText(self._encode, "")
         prompts = self._joint(anchor, self.model.first_tokens, [text], "")
-        prefix = Prefix((), None, shares_prefix(self.model))
+        prefix = self._no_prefix()
         return score_labels(self.model, prefix, prompts, batch_size=1).log_probs[0]
 
     def fitting(self, plan, rows, *, from_end):
-        """The demonstrations of a plan that leave room for nine of ten rows; rows that are longer get fewer.
+        """The longest part of a plan that leaves room for nine of ten rows; longer rows get fewer demonstrations.
 
-        Parameters
-        ----------
-        plan : tuple of int
-            Numbers of demonstrations.
-        rows : list of tuple of str
-            Rows, at least one.
-        from_end : bool
-            Whether demonstrations are dropped from the end of the prompt, or from its beginning.
-
-        Returns
-        -------
-        plan : tuple of int
-            The longest part that fits; maybe empty.
+        They are dropped from the end of the prompt, or from its beginning. Maybe none is left.
         """
         if self._window is None:
             return plan
@@ -218,18 +166,7 @@ class Prompts:
         return _part(plan, low, from_end)
 
     def check_room(self, rows):
-        """Refuse a window into which no row fits, even without demonstrations.
-
-        Parameters
-        ----------
-        rows : list of tuple of str
-            Rows.
-
-        Raises
-        ------
-        ValueError
-            If the shortest one does not fit.
-        """
+        """Refuse a window into which not even the shortest row fits without demonstrations."""
         if self._window is None or not rows:
             return
         n_tokens = self._n_tokens((), self._bodies_by_length(rows)[0])
@@ -272,7 +209,7 @@ class Prompts:
                 alone[0].extend(numbers)
                 alone[1].extend(prompts)
         if alone[0]:
-            yield Prefix((), None, shares_prefix(self.model)), *alone
+            yield self._no_prefix(), *alone
 
     def _tokenized(self, rows, plans, numbers):
         """Numbers of rows and their prompts for every plan, all of which fit; and for how many rows some were cut."""
@@ -309,6 +246,10 @@ class Prompts:
         # The probability of a first token needs a token before it.
         return [prompt if prompt.ids else prompt._replace(ids=(self.model.neutral_token,)) for prompt in prompts]
 
+    def _no_prefix(self):
+        model = self.model
+        return Prefix((), None, model.shares_prefix(model.whole))
+
     def _open(self, plan, *, read):
         if plan in self._kept:
             return self._kept[plan]
@@ -319,14 +260,14 @@ class Prompts:
 
     def _frame(self, plan):
         rows, words, columns = self._demonstrations
-        some = [(rows[i], words[i]) for i in plan]
+        shown = [(rows[i], words[i]) for i in plan]
         return self._template.frame(
-            some, columns, labels=self._labels, candidate=self._candidate, tokenizer=self.model.tokenizer
+            shown, columns, labels=self._labels, candidate=self._candidate, tokenizer=self.model.tokenizer
         )
 
     def _first(self, frame):
         """Tokens before the text; a chat template mostly writes them itself."""
-        begins = getattr(self.model.tokenizer, "bos_token", None)
+        begins = self.model.tokenizer.bos_token
         if frame.special and begins and frame.head.startswith(begins):
             return []
         return self.model.first_tokens
@@ -347,25 +288,7 @@ class Prompts:
 
 
 def label_mass(log_probs):
-    """How much probability a model puts on any label word.
-
-    Parameters
-    ----------
-    log_probs : ndarray of shape (n_rows, n_words)
-        Log-probabilities of all tokens of the words.
-
-    Returns
-    -------
-    mass : ndarray of shape (n_rows,)
-        At most 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.prompting._prompts import label_mass
-    >>> label_mass(np.log([[0.25, 0.5]]))
-    array([0.75])
-    """
+    """How much probability a model puts on all label words together (n_rows,), at most 1."""
     return np.minimum(np.exp(logsumexp(log_probs, axis=1)), 1.0)
 
 

@@ -1,14 +1,15 @@
 """What a user passes as ``X``, as rows of named strings that a template can be filled with."""
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
+from skicl._models._template import TEXT
+from skicl._validation._scalars import is_integer
 from skicl._validation._texts import check_texts, is_missing, is_text, warn_of_media_paths
 from skicl._validation._wording import position_of
 
-TEXT = "text"
 # Numbers are written with so many significant digits.
 DIGITS = 4
 
@@ -31,22 +32,7 @@ class Records(NamedTuple):
     alias: str | None = None
 
     def select(self, columns):
-        """Values of some columns.
-
-        Parameters
-        ----------
-        columns : sequence of str
-            Their names; of a single column also its other name.
-
-        Returns
-        -------
-        rows : list of tuple of str
-
-        Raises
-        ------
-        ValueError
-            If a column is missing.
-        """
+        """Values of some columns, one tuple a row; a single column also goes by its other name."""
         places = {name: i for i, name in enumerate(self.columns)}
         if self.alias is not None:
             places[self.alias] = 0
@@ -64,21 +50,7 @@ class Records(NamedTuple):
 def is_records(X):
     """Whether a collection goes to :func:`read_records` as it is: texts, or a frame that holds not only numbers.
 
-    Parameters
-    ----------
-    X : object
-        Anything a user may pass as samples.
-
-    Returns
-    -------
-    bool
-        False for arrays of several columns and for frames of numbers, which scikit-learn's checks read first.
-
-    Examples
-    --------
-    >>> from skicl.prompting._records import is_records
-    >>> is_records(["a text"]), is_records([[0.5, 1.0]])
-    (True, False)
+    Not arrays of several columns and frames of numbers, which scikit-learn's checks read first.
     """
     if is_text(X) or _is_empty(X):
         return True
@@ -89,32 +61,10 @@ def is_records(X):
 
 
 def read_records(X, *, columns=None):
-    """Read rows as named strings.
+    """Records of texts, a frame or an array that has been through scikit-learn's checks.
 
-    Parameters
-    ----------
-    X : collection of texts, frame, or ndarray of shape (n_samples, n_features)
-        An array has been through scikit-learn's checks.
-    columns : sequence of str or None, default=None
-        Names of the columns of an array. None means x0, x1, ...
-
-    Returns
-    -------
-    records : Records
-        Numbers are written with four significant digits.
-
-    Raises
-    ------
-    ValueError
-        If `X` is empty, is a bare string, or a value is missing; the message says where.
-    TypeError
-        If an item of a collection of texts is no string.
-
-    Examples
-    --------
-    >>> from skicl.prompting._records import read_records
-    >>> read_records(["late", "lost"]).rows
-    [('late',), ('lost',)]
+    `columns` names those of an array; None means x0, x1, ... What is empty, a bare string or has a missing value is
+    refused, and the message says where.
     """
     if is_text(X) or _is_empty(X) or not (hasattr(X, "columns") or hasattr(X, "shape")):
         alias = str(X.columns[0]) if hasattr(X, "columns") else None
@@ -139,34 +89,9 @@ def read_records(X, *, columns=None):
 
 
 def write_value(value, row=0, column="text", labels=None):
-    """One value of a table as it stands in a prompt.
+    """One value of a table as it stands in a prompt: strings as they are, integers exactly, other numbers rounded.
 
-    Parameters
-    ----------
-    value : object
-        A string, a number or anything with a string form.
-    row : int, default=0
-        Its row, for messages.
-    column : str, default="text"
-        Its column, for messages.
-    labels : sequence or None, default=None
-        The index of a frame, for messages.
-
-    Returns
-    -------
-    written : str
-        Strings as they are, integers exactly, other numbers with four significant digits.
-
-    Raises
-    ------
-    ValueError
-        If the value is missing.
-
-    Examples
-    --------
-    >>> from skicl.prompting._records import write_value
-    >>> write_value(3), write_value(0.123456), write_value("late")
-    ('3', '0.1235', 'late')
+    A missing value is refused; the other arguments say where it is. Numbers have four significant digits.
     """
     if is_missing(value):
         raise ValueError(
@@ -175,7 +100,7 @@ def write_value(value, row=0, column="text", labels=None):
         )
     if isinstance(value, str):
         return _of_characters(str(value), row)
-    if isinstance(value, bool | np.bool_ | Integral):
+    if is_integer(value) or isinstance(value, bool | np.bool_):
         return str(value)
     return f"{float(value):.{DIGITS}g}" if isinstance(value, Real) else str(value)
 

@@ -4,20 +4,61 @@ A selector has ``fit(X, y)``, where `X` is a list of texts and `y` an array, and
 the fitted rows in the order of the prompt: one array for all queries, or a list with one array for each.
 """
 
-from numbers import Integral
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skicl._validation._labels import read_all_labels
-from skicl._validation._wording import did_you_mean
+from skicl._validation._scalars import check_choice, check_integer
 
 ORDERS = ("interleaved", "grouped", "random")
 
 
-class RandomDemonstrations(BaseEstimator):
+class BaseSelector(BaseEstimator, ABC):
+    """What :class:`~skicl.ICLClassifier` asks of a selector; an estimator of one's own needs just these methods.
+
+    A ``fit`` that takes a ``scorer`` gets a function ``scorer(demonstrations, rows)`` that returns log-probabilities
+    (n_rows, n_classes) of labelled rows after ordered demonstrations, both given by their numbers.
+    """
+
+    @abstractmethod
+    def fit(self, X: Sequence[str], y: ArrayLike) -> Self:
+        """Learn from labelled texts what to choose."""
+
+    @abstractmethod
+    def select(self, X: Sequence[str]) -> ArrayLike:
+        """Numbers of the fitted rows, in the order of the prompt: one array for all queries, or one for each."""
+
+
+class FixedSelector(BaseSelector):
+    """Abstract selector whose choice, the attribute ``indices_``, is the same for all queries."""
+
+    indices_: np.ndarray
+
+    def select(self, X: Sequence[str]) -> np.ndarray:
+        """The demonstrations of queries.
+
+        Parameters
+        ----------
+        X : list of str
+            Queries; they play no part.
+
+        Returns
+        -------
+        indices : ndarray of shape (n_chosen,)
+            The same for all queries.
+        """
+        check_is_fitted(self, "indices_")
+        return self.indices_
+
+
+class RandomDemonstrations(FixedSelector):
     """Choose demonstrations at random.
 
     Parameters
@@ -43,11 +84,11 @@ class RandomDemonstrations(BaseEstimator):
     array([2, 3])
     """
 
-    def __init__(self, k=16, *, random_state=0):
+    def __init__(self, k: int = 16, *, random_state: int | np.random.RandomState | None = 0) -> None:
         self.k = k
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X: Sequence[str], y: ArrayLike) -> Self:
         """Choose among labelled rows.
 
         Parameters
@@ -61,28 +102,12 @@ class RandomDemonstrations(BaseEstimator):
         -------
         self : RandomDemonstrations
         """
-        check_count(self.k)
+        check_integer(self.k, "k", least=0)
         self.indices_ = check_random_state(self.random_state).permutation(len(X))[: self.k]
         return self
 
-    def select(self, X):
-        """The demonstrations of queries.
 
-        Parameters
-        ----------
-        X : list of str
-            Queries; they play no part.
-
-        Returns
-        -------
-        indices : ndarray of shape (n_chosen,)
-            The same for all queries.
-        """
-        check_is_fitted(self, "indices_")
-        return self.indices_
-
-
-class StratifiedDemonstrations(BaseEstimator):
+class StratifiedDemonstrations(FixedSelector):
     """Choose equally many demonstrations of every class at random.
 
     Parameters
@@ -114,12 +139,14 @@ class StratifiedDemonstrations(BaseEstimator):
     ['a', 'b', 'a', 'b']
     """
 
-    def __init__(self, k=16, *, order="interleaved", random_state=0):
+    def __init__(
+        self, k: int = 16, *, order: str = "interleaved", random_state: int | np.random.RandomState | None = 0
+    ) -> None:
         self.k = k
         self.order = order
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X: Sequence[str], y: ArrayLike) -> Self:
         """Choose among labelled rows.
 
         Parameters
@@ -133,55 +160,24 @@ class StratifiedDemonstrations(BaseEstimator):
         -------
         self : StratifiedDemonstrations
         """
-        check_count(self.k)
-        if not (isinstance(self.order, str) and self.order in ORDERS):
-            raise ValueError(
-                f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {self.order!r}."
-                + did_you_mean(self.order, ORDERS)
-            )
+        check_integer(self.k, "k", least=0)
+        check_choice(self.order, "order", ORDERS)
         random = check_random_state(self.random_state)
-        y = read_all_labels(y)
-        chosen = by_turns([random.permutation(np.flatnonzero(y == label)) for label in np.unique(y)], self.k, random)
+        labels = read_all_labels(y)
+        groups = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+        chosen = by_turns(groups, self.k, random)
         if self.order == "grouped":
-            chosen = chosen[np.argsort(y[chosen], kind="stable")]
+            chosen = chosen[np.argsort(labels[chosen], kind="stable")]
         elif self.order == "random":
             chosen = random.permutation(chosen)
         self.indices_ = chosen
         return self
 
-    def select(self, X):
-        """The demonstrations of queries.
-
-        Parameters
-        ----------
-        X : list of str
-            Queries; they play no part.
-
-        Returns
-        -------
-        indices : ndarray of shape (n_chosen,)
-            The same for all queries.
-        """
-        check_is_fitted(self, "indices_")
-        return self.indices_
-
 
 def by_turns(groups, k, random):
-    """Take rows from several groups by turns.
+    """At most `k` rows from several groups by turns; no group gives two more than another that still has rows.
 
-    Parameters
-    ----------
-    groups : list of ndarray of int
-        Rows of each group, in the order in which they are taken.
-    k : int
-        How many to take.
-    random : RandomState
-        Chooses the order of the groups, anew for every round.
-
-    Returns
-    -------
-    rows : ndarray of int
-        At most `k`; no group has two more than another that still has rows.
+    The rows of a group are taken in their order, the groups in a new random order in every round.
     """
     taken = []
     for turn in range(max(map(len, groups), default=0)):
@@ -189,22 +185,3 @@ def by_turns(groups, k, random):
             if turn < len(groups[i]):
                 taken.append(groups[i][turn])
     return np.array(taken[:k], dtype=np.int64)
-
-
-def check_count(k, parameter="k"):
-    """Refuse a number of demonstrations that is none.
-
-    Parameters
-    ----------
-    k : object
-        What the user gave.
-    parameter : str, default="k"
-        Its name.
-
-    Raises
-    ------
-    ValueError
-        If it is no integer of at least 0.
-    """
-    if isinstance(k, bool) or not isinstance(k, Integral) or k < 0:
-        raise ValueError(f"`{parameter}` must be an integer of at least 0, got {k!r}.")

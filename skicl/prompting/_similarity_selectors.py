@@ -1,12 +1,14 @@
-"""Which labelled rows stand in the prompt, where likeness decides: nearest to the query, diverse, representative.
+"""Which labelled rows stand in the prompt, where similarity decides: nearest to the query, diverse, representative.
 
-Rows are unit vectors of any encoder, so that likeness is the cosine.
+Rows are unit vectors of any encoder, so that their similarity is the cosine.
 """
 
-from numbers import Integral, Real
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from numpy.typing import ArrayLike
+from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
@@ -14,16 +16,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from skicl._fitted import update_at_once
 from skicl._validation._labels import read_all_labels
-from skicl._validation._wording import did_you_mean
-from skicl.prompting._selectors import check_count
+from skicl._validation._scalars import check_choice, check_flag, check_integer, check_number, check_share
+from skicl.prompting._selectors import BaseSelector, FixedSelector
 
 ORDERS = ("nearest_last", "nearest_first")
 # Of rows that gain equally much, the one that is less like those taken before.
 _TIE = 1e-9
 
 
-class NearestDemonstrations(BaseEstimator):
-    """Choose for every query the labelled rows that are most like it.
+class NearestDemonstrations(BaseSelector):
+    """Choose for every query the labelled rows that are most similar to it.
 
     Every query then has a prompt of its own, which is read from its beginning: with k demonstrations some k times the
     work of a fixed choice.
@@ -47,7 +49,7 @@ class NearestDemonstrations(BaseEstimator):
 
     See Also
     --------
-    DiverseDemonstrations : Avoids demonstrations that are like each other.
+    DiverseDemonstrations : Avoids demonstrations that are similar to each other.
 
     References
     ----------
@@ -63,13 +65,15 @@ class NearestDemonstrations(BaseEstimator):
            [3, 2]])
     """
 
-    def __init__(self, k=8, *, encoder=None, per_class=False, order="nearest_last"):
+    def __init__(
+        self, k: int = 8, *, encoder: Any = None, per_class: bool = False, order: str = "nearest_last"
+    ) -> None:
         self.k = k
         self.encoder = encoder
         self.per_class = per_class
         self.order = order
 
-    def fit(self, X, y):
+    def fit(self, X: Sequence[str], y: ArrayLike) -> Self:
         """Encode labelled rows.
 
         Parameters
@@ -83,16 +87,15 @@ class NearestDemonstrations(BaseEstimator):
         -------
         self : NearestDemonstrations
         """
-        check_count(self.k)
-        check_order(self.order)
-        if not isinstance(self.per_class, bool | np.bool_):
-            raise ValueError(f"`per_class` must be True or False, got {self.per_class!r}.")
+        check_integer(self.k, "k", least=0)
+        check_choice(self.order, "order", ORDERS)
+        check_flag(self.per_class, "per_class")
         encoder, vectors = fit_vectors(self.encoder, X)
         codes = np.unique(read_all_labels(y), return_inverse=True)[1]
         update_at_once(self, {"encoder_": encoder, "_vectors": vectors, "_codes": codes})
         return self
 
-    def select(self, X):
+    def select(self, X: Sequence[str]) -> np.ndarray:
         """The demonstrations of queries.
 
         Parameters
@@ -107,16 +110,16 @@ class NearestDemonstrations(BaseEstimator):
         """
         check_is_fitted(self, "encoder_")
         fitted = vars(self)  # of one fit, even if another ends meanwhile
-        likeness = unit_vectors(fitted["encoder_"].transform(X)) @ fitted["_vectors"].T
-        ranked = np.argsort(-_dense(likeness), axis=1, kind="stable")
+        similarity = unit_vectors(fitted["encoder_"].transform(X)) @ fitted["_vectors"].T  # n_queries, n_samples
+        ranked = np.argsort(-_dense(similarity), axis=1, kind="stable")
         if self.per_class:
             ranked = np.stack([row[_turns(fitted["_codes"][row])] for row in ranked])
         chosen = ranked[:, : self.k]
         return chosen if self.order == "nearest_first" else chosen[:, ::-1]
 
 
-class DiverseDemonstrations(BaseEstimator):
-    """Choose for every query labelled rows that are like it and unlike each other: maximal marginal relevance.
+class DiverseDemonstrations(BaseSelector):
+    """Choose for every query labelled rows that are similar to it and not to each other: maximal marginal relevance.
 
     Parameters
     ----------
@@ -125,7 +128,8 @@ class DiverseDemonstrations(BaseEstimator):
     encoder : transformer or None, default=None
         What turns texts into vectors. None means TF-IDF of words.
     trade_off : float, default=0.5
-        Weight of likeness to the query, from 0 to 1; the rest is the weight of the likeness to what was chosen before.
+        Weight of the similarity to the query, from 0 to 1; the rest is the weight of the similarity to what was chosen
+        before.
     order : {"nearest_last", "nearest_first"}, default="nearest_last"
         Whether what was chosen first stands last or first in the prompt.
 
@@ -136,7 +140,7 @@ class DiverseDemonstrations(BaseEstimator):
 
     See Also
     --------
-    NearestDemonstrations : Takes no notice of likeness between demonstrations.
+    NearestDemonstrations : Takes no notice of the similarity between demonstrations.
 
     References
     ----------
@@ -151,13 +155,13 @@ class DiverseDemonstrations(BaseEstimator):
     array([[3, 0]])
     """
 
-    def __init__(self, k=8, *, encoder=None, trade_off=0.5, order="nearest_last"):
+    def __init__(self, k: int = 8, *, encoder: Any = None, trade_off: float = 0.5, order: str = "nearest_last") -> None:
         self.k = k
         self.encoder = encoder
         self.trade_off = trade_off
         self.order = order
 
-    def fit(self, X, y):
+    def fit(self, X: Sequence[str], y: ArrayLike) -> Self:
         """Encode labelled rows.
 
         Parameters
@@ -171,16 +175,14 @@ class DiverseDemonstrations(BaseEstimator):
         -------
         self : DiverseDemonstrations
         """
-        check_count(self.k)
-        check_order(self.order)
-        trade_off = self.trade_off
-        if isinstance(trade_off, bool) or not isinstance(trade_off, Real) or not 0 <= trade_off <= 1:
-            raise ValueError(f"`trade_off` must be a number from 0 to 1, got {trade_off!r}.")
+        check_integer(self.k, "k", least=0)
+        check_choice(self.order, "order", ORDERS)
+        check_share(self.trade_off, "trade_off", open_low=False, open_high=False)
         encoder, vectors = fit_vectors(self.encoder, X)
         update_at_once(self, {"encoder_": encoder, "_vectors": vectors})
         return self
 
-    def select(self, X):
+    def select(self, X: Sequence[str]) -> np.ndarray:
         """The demonstrations of queries.
 
         Parameters
@@ -196,17 +198,17 @@ class DiverseDemonstrations(BaseEstimator):
         check_is_fitted(self, "encoder_")
         fitted = vars(self)  # of one fit, even if another ends meanwhile
         vectors = fitted["_vectors"]
-        likeness = _dense(unit_vectors(fitted["encoder_"].transform(X)) @ vectors.T)
-        among = _dense(vectors @ vectors.T)
-        chosen = np.stack([marginal_relevance(row, among, self.k, self.trade_off) for row in likeness])
+        similarity = _dense(unit_vectors(fitted["encoder_"].transform(X)) @ vectors.T)  # n_queries, n_samples
+        between = _dense(vectors @ vectors.T)
+        chosen = np.stack([marginal_relevance(row, between, self.k, self.trade_off) for row in similarity])
         return chosen if self.order == "nearest_first" else chosen[:, ::-1]
 
 
-class VoteKDemonstrations(BaseEstimator):
-    """Choose labelled rows that stand for many others, each for other ones: vote-k.
+class VoteKDemonstrations(FixedSelector):
+    """Choose labelled rows that represent many others, each of them different ones: vote-k.
 
-    Every row votes for those that it is among the nearest neighbours of; the votes of rows that the chosen ones
-    already stand for count less. The choice is the same for all queries.
+    Every row votes for its nearest neighbours; votes of rows that are already represented by chosen ones count less.
+    The choice is the same for all queries.
 
     Parameters
     ----------
@@ -217,7 +219,7 @@ class VoteKDemonstrations(BaseEstimator):
     n_neighbors : int, default=10
         Rows that each row votes for.
     rho : float, default=10.0
-        A vote of a row that m chosen rows already stand for weighs rho to the power of -m.
+        The vote of a row that m chosen rows already represent weighs rho to the power of -m.
     random_state : int, RandomState instance or None, default=0
         Chooses among rows with equally many votes, and the order of the prompt.
 
@@ -246,14 +248,22 @@ class VoteKDemonstrations(BaseEstimator):
     [0, 1]
     """
 
-    def __init__(self, k=16, *, encoder=None, n_neighbors=10, rho=10.0, random_state=0):
+    def __init__(
+        self,
+        k: int = 16,
+        *,
+        encoder: Any = None,
+        n_neighbors: int = 10,
+        rho: float = 10.0,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
         self.k = k
         self.encoder = encoder
         self.n_neighbors = n_neighbors
         self.rho = rho
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X: Sequence[str], y: ArrayLike) -> Self:
         """Choose among labelled rows.
 
         Parameters
@@ -267,115 +277,55 @@ class VoteKDemonstrations(BaseEstimator):
         -------
         self : VoteKDemonstrations
         """
-        check_count(self.k)
-        if isinstance(self.n_neighbors, bool) or not isinstance(self.n_neighbors, Integral) or self.n_neighbors < 1:
-            raise ValueError(f"`n_neighbors` must be an integer of at least 1, got {self.n_neighbors!r}.")
-        if isinstance(self.rho, bool) or not isinstance(self.rho, Real) or not 1 < self.rho < np.inf:
-            raise ValueError(f"`rho` must be a number above 1, got {self.rho!r}.")
+        check_integer(self.k, "k", least=0)
+        check_integer(self.n_neighbors, "n_neighbors")
+        check_number(self.rho, "rho", above=1)
         encoder, vectors = fit_vectors(self.encoder, X)
         random = check_random_state(self.random_state)
         indices = vote_k(_dense(vectors @ vectors.T), self.k, self.n_neighbors, self.rho, random)
         update_at_once(self, {"encoder_": encoder, "indices_": indices})
         return self
 
-    def select(self, X):
-        """The demonstrations of queries.
 
-        Parameters
-        ----------
-        X : list of str
-            Queries; they play no part.
+def marginal_relevance(similarity, between, k, trade_off):
+    """At most `k` rows, in the order in which they are taken: like a query and unlike those taken before.
 
-        Returns
-        -------
-        indices : ndarray of shape (n_chosen,)
-            The same for all queries.
-        """
-        check_is_fitted(self, "indices_")
-        return self.indices_
-
-
-def marginal_relevance(likeness, among, k, trade_off):
-    """Take rows that are like a query and unlike those taken before.
-
-    Parameters
-    ----------
-    likeness : ndarray of shape (n_rows,)
-        To the query.
-    among : ndarray of shape (n_rows, n_rows)
-        Between the rows.
-    k : int
-        How many.
-    trade_off : float
-        Weight of the likeness to the query.
-
-    Returns
-    -------
-    chosen : ndarray of shape (n_chosen,), dtype int64
-        In the order in which they were taken.
+    `similarity` (n_rows,) is that to the query, `between` (n_rows, n_rows) that of the rows; `trade_off` weighs the
+    first.
     """
-    left, nearest, chosen = np.ones(len(likeness), bool), np.zeros(len(likeness)), []
-    for _ in range(min(k, len(likeness))):
-        gain = trade_off * likeness - (1 - trade_off + _TIE) * nearest
-        best = int(np.argmax(np.where(left, gain, -np.inf)))
+    available, nearest, chosen = np.ones(len(similarity), bool), np.zeros(len(similarity)), []
+    for _ in range(min(k, len(similarity))):
+        gain = trade_off * similarity - (1 - trade_off + _TIE) * nearest
+        best = int(np.argmax(np.where(available, gain, -np.inf)))
         chosen.append(best)
-        left[best] = False
-        nearest = np.maximum(nearest, among[best])
+        available[best] = False
+        nearest = np.maximum(nearest, between[best])
     return np.array(chosen, dtype=np.int64)
 
 
-def vote_k(likeness, k, n_neighbors, rho, random):
-    """Take rows that stand for many others.
+def vote_k(similarity, k, n_neighbors, rho, random):
+    """At most `k` rows that stand for many others, from the similarity (n_rows, n_rows) between rows, in random order.
 
-    Parameters
-    ----------
-    likeness : ndarray of shape (n_rows, n_rows)
-        Between the rows.
-    k : int
-        How many.
-    n_neighbors : int
-        Rows that each row votes for.
-    rho : float
-        Base of the discount.
-    random : RandomState
-        Chooses among equals, and the final order.
-
-    Returns
-    -------
-    chosen : ndarray of shape (n_chosen,), dtype int64
+    Each row votes for `n_neighbors` others; `rho` is the base of the discount of rows that others already stand for.
     """
-    n_rows = len(likeness)
-    others = likeness - 4 * np.eye(n_rows)
+    n_rows = len(similarity)
+    others = similarity - 4 * np.eye(n_rows)
     votes = np.zeros((n_rows, n_rows), bool)  # of the row, for the column
     nearest = np.argsort(-others, axis=1, kind="stable")[:, : min(n_neighbors, n_rows - 1)]
     np.put_along_axis(votes, nearest, True, axis=1)
-    shown, left, chosen = np.zeros(n_rows), np.ones(n_rows, bool), []
+    # For how many of the chosen rows each row has voted.
+    n_chosen_near, available, chosen = np.zeros(n_rows), np.ones(n_rows, bool), []
     for _ in range(min(k, n_rows)):
-        score = np.where(left, votes.T @ (left * rho**-shown), -1.0)
+        score = np.where(available, votes.T @ (available * rho**-n_chosen_near), -1.0)
         best = int(random.choice(np.flatnonzero(score >= score.max() * (1 - 1e-12))))
         chosen.append(best)
-        left[best] = False
-        shown += votes[:, best]
+        available[best] = False
+        n_chosen_near += votes[:, best]
     return random.permutation(np.array(chosen, dtype=np.int64))
 
 
 def fit_vectors(encoder, texts):
-    """Fit an encoder and encode the same texts.
-
-    Parameters
-    ----------
-    encoder : transformer or None
-        Not fitted. None means TF-IDF of words.
-    texts : list of str
-        What to encode.
-
-    Returns
-    -------
-    encoder : transformer
-        Fitted.
-    vectors : ndarray or sparse matrix of shape (n_texts, n_features)
-        Of unit length, or zero.
-    """
+    """The encoder, fitted (TF-IDF of words for None), and unit vectors (n_texts, n_features) of the same texts."""
     # Words of one letter count too, so that short texts are not left without any.
     encoder = TfidfVectorizer(token_pattern=r"(?u)\w+|[^\w\s]") if encoder is None else clone(encoder)
     if isinstance(encoder, TfidfVectorizer) and not any(text.strip() for text in texts):
@@ -384,38 +334,8 @@ def fit_vectors(encoder, texts):
 
 
 def unit_vectors(vectors):
-    """Scale rows to unit length.
-
-    Parameters
-    ----------
-    vectors : array-like or sparse matrix of shape (n_rows, n_features)
-        What an encoder returned.
-
-    Returns
-    -------
-    vectors : ndarray or sparse matrix of shape (n_rows, n_features)
-        Rows of zeros stay as they are.
-    """
+    """Rows scaled to unit length, also of a sparse matrix; rows of zeros stay as they are."""
     return normalize(vectors if hasattr(vectors, "toarray") else np.asarray(vectors, dtype=np.float64))
-
-
-def check_order(order):
-    """Refuse a parameter that names no order.
-
-    Parameters
-    ----------
-    order : object
-        What the user gave.
-
-    Raises
-    ------
-    ValueError
-        If it is none of ``ORDERS``.
-    """
-    if not (isinstance(order, str) and order in ORDERS):
-        raise ValueError(
-            f"`order` must be one of {', '.join(map(repr, ORDERS))}, got {order!r}." + did_you_mean(order, ORDERS)
-        )
 
 
 def _turns(codes):

@@ -53,7 +53,7 @@ class Recipe(NamedTuple):
 
 
 class TaskScores(NamedTuple):
-    """What a task says about queries.
+    """Scores of queries.
 
     Attributes
     ----------
@@ -70,14 +70,8 @@ class TaskScores(NamedTuple):
 class PromptedTask:
     """A question about rows, asked of a language model after demonstrations.
 
-    It keeps no weights and pickles without what the model made of the prompt.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        What it is made from.
-    columns : tuple of str
-        Names of the fields of the rows.
+    It keeps no weights, and pickles without what the model made of the prompt. `recipe` is what it is made from,
+    `columns` are the names of the fields of the rows.
     """
 
     def __init__(self, recipe, columns):
@@ -87,20 +81,8 @@ class PromptedTask:
     def fit(self, model, rows, codes, shared=None):
         """Choose demonstrations, read what their prompts share, calibrate.
 
-        Parameters
-        ----------
-        model : LanguageModel
-            With its head.
-        rows : list of tuple of str
-            Labelled rows; maybe none.
-        codes : ndarray of shape (n_rows,), dtype int
-            Numbers of their classes.
-        shared : dict or None, default=None
-            What the model made of the beginnings of prompts, shared by the tasks of a classifier.
-
-        Returns
-        -------
-        self : PromptedTask
+        `rows` are labelled rows, maybe none, `codes` (n_rows,) the numbers of their classes; `shared` is what the model
+        made of the beginnings of prompts, shared by the tasks of a classifier.
         """
         recipe = self.recipe
         self._rows, self._codes, self._anchors = rows, codes, None
@@ -108,7 +90,7 @@ class PromptedTask:
         self._prompts.check_room(rows)
         # Before the selector is fitted: one that learns asks for scores, which are normalised by these.
         self._domain_scores = self._score_domain_prompt() if recipe.verbalizer.normalize == "pmi" else None
-        self._selector, self.plan_ = None, ()
+        self._selector, self.plan_, self.n_dropped_ = None, (), 0
         if recipe.selector is not None and rows:
             self._selector = fit_selector(clone(recipe.selector), self._texts(rows), codes, self._scorer)
             plans, fixed = plans_of(self._selector, self._texts(rows[:1]), len(rows))
@@ -121,21 +103,7 @@ class PromptedTask:
         return self
 
     def scores(self, model, rows, progress=None):
-        """Log-probabilities of the classes.
-
-        Parameters
-        ----------
-        model : LanguageModel
-            The same as in ``fit``.
-        rows : list of tuple of str
-            Queries.
-        progress : callable or None, default=None
-            Called with the number of rows after each batch.
-
-        Returns
-        -------
-        scores : TaskScores
-        """
+        """TaskScores of queries; `progress` is called with the number of rows after each batch."""
         if self._prompts is None or self._prompts.model is not model:  # a loaded pickle, a model loaded anew
             self._prompts, self._anchors = self._new_prompts(model), None
             self._keep()
@@ -165,13 +133,13 @@ class PromptedTask:
     def _new_prompts(self, model, shared=None):
         recipe = self.recipe
         demonstrated = [recipe.words[code][0] for code in self._codes]
-        words = [word for some in recipe.words for word in some]
+        all_words = [word for words in recipe.words for word in words]
         return Prompts(
             model,
             recipe.template,
             Demonstrations(self._rows, demonstrated, self.columns),
-            words,
-            labels=[some[0] for some in recipe.words],
+            all_words,
+            labels=[words[0] for words in recipe.words],
             candidate=recipe.candidate,
             window=recipe.window,
             batch_size=recipe.batch_size,
@@ -212,13 +180,13 @@ class PromptedTask:
             return self._words_of(rows, plans, progress)
         if self._anchors is None:
             self._anchors = self._read_anchors()
-        found = []
+        score = centroid_scores if readout == "hidden_centroid" else neighbor_scores
+        parts = []
         for start in range(0, len(rows), ANCHORS):  # the log-probabilities of all tokens take much memory
-            some = slice(start, start + ANCHORS)
-            read, log_probs = self._read(rows[some], plans[some], progress)
-            by = centroid_scores if readout == "hidden_centroid" else neighbor_scores
-            found.append((by(*self._anchors, read, len(self.recipe.words)), label_mass(log_probs)))
-        return tuple(np.concatenate(part) for part in zip(*found))
+            part = slice(start, start + ANCHORS)
+            read, log_probs = self._read(rows[part], plans[part], progress)
+            parts.append((score(*self._anchors, read, len(self.recipe.words)), label_mass(log_probs)))
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts))
 
     def _read(self, rows, plans, progress=None):
         """What the readout looks at, and log-probabilities of the label words."""
@@ -230,7 +198,7 @@ class PromptedTask:
         recipe = self.recipe
         scores = self._prompts.score(rows, plans, progress=progress)
         compared = normalized(scores.log_probs, scores.lengths, recipe.verbalizer.normalize, self._domain_scores)
-        owners = np.repeat(np.arange(len(recipe.words)), [len(some) for some in recipe.words])
+        owners = np.repeat(np.arange(len(recipe.words)), [len(words) for words in recipe.words])
         log_proba = log_softmax(class_scores(compared, owners, len(recipe.words)), axis=1)
         return log_proba, label_mass(scores.log_probs)
 
@@ -250,10 +218,11 @@ class PromptedTask:
             plans = [self.plan_] * len(numbers)
         else:
             plans = self._plans([self._rows[i] for i in numbers])
+        # How many demonstrations of each class a plan has.
         counts = {tuple(np.bincount(self._codes[list(plan)], minlength=len(self.recipe.words))) for plan in plans}
         withheld = self._withheld if len(counts) == 1 else _itself
         left_out = [set(withheld(i, plan)) for i, plan in zip(numbers, plans)]
-        return [tuple(one for one in plan if one not in some) for some, plan in zip(left_out, plans)]
+        return [tuple(row for row in plan if row not in absent) for absent, plan in zip(left_out, plans)]
 
     def _withheld(self, i, plan):
         """A demonstration and one of each other class: the rest has the same number of each class for all of them."""
@@ -292,7 +261,7 @@ class PromptedTask:
 
     def _calibrated(self, calibrator):
         """The calibrator, fitted on its probes."""
-        if not self._rows and getattr(calibrator, "needs_rows", True):
+        if not self._rows and calibrator.needs_rows:
             raise ValueError(
                 f"`calibration`: {type(calibrator).__name__} needs training rows, and there are none. Use "
                 "'contextual' or None, fit with rows, or set `needs_rows = False` on a calibrator of your own."
@@ -300,8 +269,7 @@ class PromptedTask:
         probes = calibrator.probes(self._rows or [("",) * len(self.columns)])
         if probes is not None:
             return calibrator.fit(self._plain(probes, self._plans(probes))[0])
-        most = getattr(calibrator, "n_rows", None)
-        numbers = self._training_rows(len(self._rows) if most is None else most)
+        numbers = self._training_rows(len(self._rows) if calibrator.n_rows is None else calibrator.n_rows)
         rows = [self._rows[i] for i in numbers]
         log_proba, _ = self._plain(rows, self._training_plans(numbers))
         return calibrator.fit(log_proba, self._codes[numbers])

@@ -1,38 +1,14 @@
 """PromptTemplate: how an example is written out in a prompt, with its label and without."""
 
-import re
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skicl.prompting._records import TEXT
+from skicl._models._template import CANDIDATE, MARK, TEXT, TemplateParts, parse, take_apart
 
-LABEL, CANDIDATE, LABELS = "label", "candidate", "labels"
-# What stands for a text while a chat template is rendered around it; no text holds it.
-_MARK = "\u241a\u241e\u241a"
-_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-
-
-class TemplateParts(NamedTuple):
-    """A template taken apart.
-
-    Attributes
-    ----------
-    before : tuple of (str, str)
-        What stands before each field, and the field.
-    cue : str
-        From the last field to the end of the query, such as ``"\\nLabel:"``.
-    gap : str
-        White space between the cue and the label.
-    after : str
-        What follows the label.
-    """
-
-    before: tuple
-    cue: str
-    gap: str
-    after: str
+LABELS = "labels"
 
 
 class Frame(NamedTuple):
@@ -102,13 +78,27 @@ class PromptTemplate(BaseEstimator):
     Sentiment:
     """
 
-    def __init__(self, template=None, *, instruction=None, separator="\n\n", chat="auto"):
+    def __init__(
+        self,
+        template: str | None = None,
+        *,
+        instruction: str | None = None,
+        separator: str = "\n\n",
+        chat: str | bool = "auto",
+    ) -> None:
         self.template = template
         self.instruction = instruction
         self.separator = separator
         self.chat = chat
 
-    def render(self, demonstrations, query, *, labels=(), candidate=None):
+    def render(
+        self,
+        demonstrations: Sequence[tuple[Mapping[str, str], str]],
+        query: Mapping[str, str],
+        *,
+        labels: Sequence[str] = (),
+        candidate: str | None = None,
+    ) -> str:
         """The prompt of a query, as a base model reads it.
 
         Parameters
@@ -137,7 +127,15 @@ class PromptTemplate(BaseEstimator):
         frame = self.frame(rows, columns, labels=labels, candidate=candidate)
         return frame.head + self.body([query[name] for name in columns], columns, candidate=candidate) + frame.tail
 
-    def frame(self, demonstrations, columns, *, labels=(), candidate=None, tokenizer=None):
+    def frame(
+        self,
+        demonstrations: Sequence[tuple[Sequence[str], str]],
+        columns: Sequence[str],
+        *,
+        labels: Sequence[str] = (),
+        candidate: str | None = None,
+        tokenizer: Any = None,
+    ) -> Frame:
         """What stands around every query.
 
         Parameters
@@ -158,18 +156,17 @@ class PromptTemplate(BaseEstimator):
         frame : Frame
             Around the bodies of queries that :meth:`body` returns.
         """
-        parts = self.parts(columns)
+        parts = self.parts(columns).about(candidate)
         instruction = fill(self.instruction or "", {LABELS: ", ".join(labels), CANDIDATE: candidate})
-        bodies = [(self.body(values, columns, candidate=candidate), word) for values, word in demonstrations]
-        cue = fill_candidate(parts.cue, candidate)
+        bodies = [(parts.body(dict(zip(columns, values))), word) for values, word in demonstrations]
         if self._is_chat(tokenizer):
-            return _chat_frame(tokenizer, instruction, bodies, cue, parts)
+            return _chat_frame(tokenizer, instruction, bodies, parts)
         blocks = [instruction] if instruction else []
-        blocks += [body + cue + parts.gap + word + parts.after for body, word in bodies]
+        blocks += [body + parts.cue + parts.label(word) for body, word in bodies]
         head = "".join(block + self.separator for block in blocks)
-        return Frame(head, cue, parts.gap, parts.after + self.separator, False)
+        return Frame(head, parts.cue, parts.gap, parts.after + self.separator, False)
 
-    def body(self, values, columns, *, candidate=None):
+    def body(self, values: Sequence[str], columns: Sequence[str], *, candidate: str | None = None) -> str:
         """The part of a query that differs from query to query.
 
         Parameters
@@ -186,14 +183,9 @@ class PromptTemplate(BaseEstimator):
         body : str
             Up to the end of the last field.
         """
-        known = dict(zip(columns, values))
-        written = []
-        for literal, field in self.parts(columns).before:
-            written.append(fill_candidate(literal, candidate))
-            written.append(known[field])
-        return "".join(written)
+        return self.parts(columns).about(candidate).body(dict(zip(columns, values)))
 
-    def parts(self, columns):
+    def parts(self, columns: Sequence[str]) -> TemplateParts:
         """The template taken apart.
 
         Parameters
@@ -217,19 +209,16 @@ class PromptTemplate(BaseEstimator):
             # Names of columns may hold braces, so they do not go through a template.
             before = tuple(zip([heads[0], *("\n" + head for head in heads[1:])], columns))
             return TemplateParts(before, "\nLabel:", " ", "")
-        literals, fields = _split(self.template)
-        unknown = sorted(set(fields) - set(columns) - {LABEL})
+        parts = _parts_of(self.template)
+        unknown = sorted({field for _, field in parts.before} - set(columns))
         if unknown:
             raise ValueError(
                 f"`template` names the field {{{unknown[0]}}}, and `X` has {_listed(columns)}. Write a field for a "
                 "column of `X`; doubled braces, {{ and }}, stand for themselves."
             )
-        between = literals[-2]
-        cue = between.rstrip()
-        before = tuple(zip(literals[:-2], fields[:-1]))
-        return TemplateParts(before, cue, between[len(cue) :], literals[-1])
+        return parts
 
-    def check(self):
+    def check(self) -> None:
         """Refuse parameters that cannot be used with any input.
 
         Raises
@@ -246,8 +235,7 @@ class PromptTemplate(BaseEstimator):
         if not (self.chat == "auto" or isinstance(self.chat, bool | np.bool_)):
             raise ValueError(f"`chat` must be 'auto', True or False, got {self.chat!r}.")
         if self.template is not None:
-            fields = _split(self.template)[1]
-            if len(fields) < 2:
+            if not _parts_of(self.template).before:
                 raise ValueError(
                     f"`template` must have a field for the input before {{label}}, such as {{text}}, got "
                     f"{self.template!r}."
@@ -259,7 +247,7 @@ class PromptTemplate(BaseEstimator):
                 "Doubled braces stand for themselves."
             )
 
-    def mentions_candidate(self):
+    def mentions_candidate(self) -> bool:
         """Whether the name of the label that is asked about stands anywhere.
 
         Returns
@@ -279,23 +267,7 @@ class PromptTemplate(BaseEstimator):
 
 
 def default_template(columns):
-    """The template of inputs for which the user gave none.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        Names of the columns.
-
-    Returns
-    -------
-    template : str
-
-    Examples
-    --------
-    >>> from skicl.prompting._template import default_template
-    >>> default_template(["title", "pages"])
-    'title: {title}\\npages: {pages}\\nLabel: {label}'
-    """
+    """The template of inputs for which the user gave none."""
     if list(columns) == [TEXT]:
         return "Text: {text}\nLabel: {label}"
     lines = [f"{name.replace('{', '{{').replace('}', '}}')}: {{{name}}}\n" for name in columns]
@@ -303,20 +275,8 @@ def default_template(columns):
 
 
 def choose_columns(template, records):
-    """Names of the columns that a template is filled with.
-
-    Parameters
-    ----------
-    template : PromptTemplate
-        The template.
-    records : Records or None
-        The labelled rows. None where there is none: then the fields of the template count.
-
-    Returns
-    -------
-    columns : tuple of str
-    """
-    named = None if template.template is None else [name for name in _split(template.template)[1] if name != LABEL]
+    """Names of the columns that a template is filled with; without labelled rows, those that it names."""
+    named = None if template.template is None else [name for _, name in _parts_of(template.template).before]
     if records is None:
         return (TEXT,) if named is None else tuple(dict.fromkeys(named))
     if records.alias is not None and named and records.alias in named and TEXT not in named:
@@ -327,24 +287,9 @@ def choose_columns(template, records):
 
 
 def multilabel_template(template, columns):
-    """The template for questions about one label at a time.
+    """The template for questions about one label at a time: the same if it asks about ``{candidate}``.
 
-    Parameters
-    ----------
-    template : PromptTemplate
-        What the user gave.
-    columns : sequence of str
-        Names of the columns.
-
-    Returns
-    -------
-    template : PromptTemplate
-        The same if it asks about ``{candidate}``.
-
-    Raises
-    ------
-    ValueError
-        If it has a text of its own that does not.
+    A text of the user's own that does not is refused.
     """
     if template.mentions_candidate():
         return template
@@ -359,55 +304,26 @@ def multilabel_template(template, columns):
 
 
 def fill(text, values):
-    """Replace fields of an instruction.
-
-    Parameters
-    ----------
-    text : str
-        With fields in braces.
-    values : dict of str to (str or None)
-        What to put in their places.
-
-    Returns
-    -------
-    filled : str
-    """
+    """The text of an instruction with its fields replaced; None becomes nothing."""
     pieces = []
-    for literal, field in _parsed(text, "instruction"):
+    for literal, field in parse(text, "instruction"):
         pieces.append(literal)
         if field is not None:
             pieces.append(values[field] or "")
     return "".join(pieces)
 
 
-def fill_candidate(literal, candidate):
-    """Put the name of a label where ``{candidate}`` stood.
-
-    Parameters
-    ----------
-    literal : str
-        A literal of :class:`TemplateParts`.
-    candidate : str or None
-        The name.
-
-    Returns
-    -------
-    filled : str
-    """
-    return literal.replace(_MARK, candidate or "")
-
-
-def _chat_frame(tokenizer, instruction, bodies, cue, parts):
+def _chat_frame(tokenizer, instruction, bodies, parts):
     """The turns of a chat: what stands before and after the body of the last message, and after an answer."""
-    question, stub = _question_and_stub(cue)
+    question, stub = _question_and_stub(parts.cue)
     messages = [{"role": "system", "content": instruction}] if instruction else []
     for body, word in bodies:
         messages.append({"role": "user", "content": body + question})
         messages.append({"role": "assistant", "content": stub + parts.gap * bool(stub) + word})
-    asked = _apply(tokenizer, [*messages, {"role": "user", "content": _MARK}], True)
-    head, _, tail = asked.rpartition(_MARK)
-    answered = _apply(tokenizer, [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}], False)
-    end = answered.rpartition(_MARK)[2]
+    asked = _apply(tokenizer, [*messages, {"role": "user", "content": MARK}], True)
+    head, _, tail = asked.rpartition(MARK)
+    answered = _apply(tokenizer, [{"role": "user", "content": "?"}, {"role": "assistant", "content": MARK}], False)
+    end = answered.rpartition(MARK)[2]
     return Frame(head, question + tail + stub, parts.gap if stub else "", end, True)
 
 
@@ -430,45 +346,19 @@ def _apply(tokenizer, messages, ask):
         return tokenizer.apply_chat_template([joined, *others], **options)
 
 
-def _split(template):
-    """Literals and fields of a template, by turns; ``{candidate}`` becomes part of the literals."""
-    literals, fields = [""], []
-    for literal, field in _parsed(template, "template"):
-        literals[-1] += literal
-        if field == CANDIDATE:
-            literals[-1] += _MARK
-        elif field is not None:
-            fields.append(field)
-            literals.append("")
-    if fields.count(LABEL) != 1 or fields[-1] != LABEL:
+def _parts_of(template):
+    """A template taken apart; refused unless ``{label}`` is its last field."""
+    parts = take_apart(parse(template, "template"))
+    if parts is None:
         raise ValueError(
             "`template` must hold {label} exactly once, after all other fields, such as "
             f"'Text: {{text}}\\nLabel: {{label}}', got {template!r}."
         )
-    return literals, fields
+    return parts
 
 
 def _fields_of(text, parameter):
-    return [field for _, field in _parsed(text, parameter) if field is not None]
-
-
-def _parsed(text, parameter):
-    """Pairs of a literal and the field after it (None at the end). Names of fields may hold all but braces."""
-    parsed, literal, start = [], "", 0
-    for match in _PIECE.finditer(text):
-        literal += text[start : match.start()]
-        start = match.end()
-        if match[0] in ("{{", "}}"):
-            literal += match[0][0]
-        elif match[1]:
-            parsed.append((literal, match[1]))
-            literal = ""
-        else:
-            raise ValueError(
-                f"`{parameter}` is malformed at {match[0]!r}, position {match.start()}: {text!r}. Fields are names in "
-                "braces; doubled braces, {{ and }}, stand for themselves."
-            )
-    return [*parsed, (literal + text[start:], None)]
+    return [field for _, field in parse(text, parameter) if field is not None]
 
 
 def _listed(columns):

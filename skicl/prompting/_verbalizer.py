@@ -1,13 +1,12 @@
 """Verbalizer: which words stand for a class, and how scores of words become scores of classes."""
 
-from collections.abc import Mapping
-from numbers import Real
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 
-from skicl._validation._wording import did_you_mean
+from skicl._validation._scalars import check_choice, check_share
 
 NORMALIZATIONS = ("auto", "sum", "mean", "pmi")
 LOW_MASS = ("ignore", "warn", "raise", "nan")
@@ -51,14 +50,22 @@ class Verbalizer(BaseEstimator):
     [['bad', 'poor'], ['good']]
     """
 
-    def __init__(self, words=None, *, normalize="auto", domain_prompt=None, low_mass="ignore", min_mass=0.01):
+    def __init__(
+        self,
+        words: Mapping | Sequence | None = None,
+        *,
+        normalize: str = "auto",
+        domain_prompt: str | None = None,
+        low_mass: str = "ignore",
+        min_mass: float = 0.01,
+    ) -> None:
         self.words = words
         self.normalize = normalize
         self.domain_prompt = domain_prompt
         self.low_mass = low_mass
         self.min_mass = min_mass
 
-    def check(self):
+    def check(self) -> None:
         """Refuse parameters that cannot be used with any classes.
 
         Raises
@@ -73,22 +80,13 @@ class Verbalizer(BaseEstimator):
                 f"`words` must be a dict from classes to words, a list with an entry for each class, or "
                 f"None, got {self.words!r}."
             )
-        if not (isinstance(self.normalize, str) and self.normalize in NORMALIZATIONS):
-            raise ValueError(
-                f"`normalize` must be one of {_listed(NORMALIZATIONS)}, got {self.normalize!r}."
-                + did_you_mean(self.normalize, NORMALIZATIONS)
-            )
-        if not (isinstance(self.low_mass, str) and self.low_mass in LOW_MASS):
-            raise ValueError(
-                f"`low_mass` must be one of {_listed(LOW_MASS)}, got {self.low_mass!r}."
-                + did_you_mean(self.low_mass, LOW_MASS)
-            )
-        if not (isinstance(self.min_mass, Real) and 0 <= self.min_mass <= 1):
-            raise ValueError(f"`min_mass` must be a probability from 0 to 1, got {self.min_mass!r}.")
+        check_choice(self.normalize, "normalize", NORMALIZATIONS)
+        check_choice(self.low_mass, "low_mass", LOW_MASS)
+        check_share(self.min_mass, "min_mass", open_low=False, open_high=False)
         if not (self.domain_prompt is None or isinstance(self.domain_prompt, str)):
             raise TypeError(f"`domain_prompt` must be a string or None, got {self.domain_prompt!r}.")
 
-    def words_of(self, classes):
+    def words_of(self, classes: Iterable) -> list[list[str]]:
         """Words of every class.
 
         Parameters
@@ -108,16 +106,29 @@ class Verbalizer(BaseEstimator):
         """
         self.check()
         classes = list(classes)
+        words = self._listed(classes)
+        owners: dict[str, object] = {}
+        for label, own in zip(classes, words):
+            if not own:
+                raise ValueError(f"`words` has an empty list for the class {label!r}. Give at least one word.")
+            for word in own:
+                if not isinstance(word, str) or not word.strip():
+                    raise ValueError(
+                        f"`words` has {word!r} for the class {label!r}: expected a string that is not blank."
+                    )
+                if word in owners:
+                    raise ValueError(
+                        f"`words` has {word!r} twice, for {owners[word]!r} and {label!r}: a word must stand "
+                        "for one class."
+                    )
+                owners[word] = label
+        return words
+
+    def _listed(self, classes):
+        """A list of words for each class, in the order of the classes."""
         if self.words is None:
-            words = [[str(label)] for label in classes]
-        elif not isinstance(self.words, Mapping):
-            if len(self.words) != len(classes):
-                raise ValueError(
-                    f"`words` has {len(self.words)} entries, and there are {len(classes)} classes: "
-                    f"{classes[:10]!r}. Give one for each, in this order."
-                )
-            words = [[some] if isinstance(some, str) else list(some) for some in self.words]
-        else:
+            return [[str(label)] for label in classes]
+        if isinstance(self.words, Mapping):
             missing = [label for label in classes if label not in self.words]
             if missing:
                 raise ValueError(f"`words` has no word for the class {missing[0]!r}. Give one for each of {classes!r}.")
@@ -127,77 +138,30 @@ class Verbalizer(BaseEstimator):
                     f"`words` has words for {unknown[0]!r}, which is no class. The classes are {classes[:10]!r}."
                 )
             given = [self.words[label] for label in classes]
-            words = [[some] if isinstance(some, str) else list(some) for some in given]
-        seen = {}
-        for label, some in zip(classes, words):
-            if not some:
-                raise ValueError(f"`words` has an empty list for the class {label!r}. Give at least one word.")
-            for word in some:
-                if not isinstance(word, str) or not word.strip():
-                    raise ValueError(
-                        f"`words` has {word!r} for the class {label!r}: expected a string that is not blank."
-                    )
-                if word in seen:
-                    raise ValueError(
-                        f"`words` has {word!r} twice, for {seen[word]!r} and {label!r}: a word must stand "
-                        "for one class."
-                    )
-                seen[word] = label
-        return words
+        elif len(self.words) != len(classes):
+            raise ValueError(
+                f"`words` has {len(self.words)} entries, and there are {len(classes)} classes: "
+                f"{classes[:10]!r}. Give one for each, in this order."
+            )
+        else:
+            given = list(self.words)
+        return [[words] if isinstance(words, str) else list(words) for words in given]
 
 
 def class_scores(word_scores, owners, n_classes):
-    """Scores of classes: the log of the sum of the exponentials of the scores of their words.
+    """Log-scores of classes (n_queries, n_classes): the log of the sum of the exponentials of those of their words.
 
-    Parameters
-    ----------
-    word_scores : ndarray of shape (n_queries, n_words)
-        Log-scores of the words.
-    owners : ndarray of shape (n_words,), dtype int
-        The number of the class of each word.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_queries, n_classes)
-        Log-scores.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.prompting._verbalizer import class_scores
-    >>> np.exp(class_scores(np.log([[0.2, 0.1, 0.3]]), np.array([0, 0, 1]), 2)).round(3)
-    array([[0.3, 0.3]])
+    `word_scores` are (n_queries, n_words), `owners` (n_words,) the numbers of the classes of the words.
     """
     columns = [logsumexp(word_scores[:, owners == label], axis=1) for label in range(n_classes)]
     return np.stack(columns, axis=1)
 
 
 def normalized(log_probs, lengths, normalize, domain_scores=None):
-    """Scores of words that are compared.
+    """Scores of words that are compared (n_queries, n_words), from log-probabilities of all their tokens.
 
-    Parameters
-    ----------
-    log_probs : ndarray of shape (n_queries, n_words)
-        Log-probabilities of all tokens of the words.
-    lengths : ndarray of shape (n_queries, n_words), dtype int
-        Numbers of tokens.
-    normalize : {"auto", "sum", "mean", "pmi"}
-        As in :class:`Verbalizer`.
-    domain_scores : ndarray of shape (n_words,) or None, default=None
-        Log-probabilities after the domain prompt, for "pmi".
-
-    Returns
-    -------
-    scores : ndarray of shape (n_queries, n_words)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skicl.prompting._verbalizer import normalized
-    >>> normalized(np.array([[-2.0, -3.0]]), np.array([[1, 3]]), "auto")
-    array([[-2., -1.]])
+    `lengths` (n_queries, n_words) are numbers of tokens, `domain_scores` (n_words,) the log-probabilities after the
+    domain prompt, for "pmi".
     """
     if normalize == "pmi":
         return log_probs - domain_scores
@@ -207,7 +171,3 @@ def normalized(log_probs, lengths, normalize, domain_scores=None):
         equal = (lengths == lengths[:, :1]).all(axis=1, keepdims=True)
         return np.where(equal, log_probs, log_probs / lengths)
     return log_probs
-
-
-def _listed(names):
-    return ", ".join(map(repr, names))

@@ -3,7 +3,8 @@
 Shapes: B tasks, N context rows, Q query rows, D features, C classes.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import torch
@@ -43,12 +44,13 @@ class Evidence(NamedTuple):
     side: torch.Tensor | None = None
 
 
-class Reasoner(nn.Module):
+class Reasoner(nn.Module, ABC):
     """A network that reads labelled rows as its context and labels new rows.
 
-    A final class writes :meth:`encode` and :meth:`score`. Neither keeps state in the module: what
-    is computed once is returned as a context, a (nested) tuple of tensors that can be printed,
-    pickled and moved. Scoring queries together, one by one or in any order gives the same logits.
+    A final class writes :meth:`encode` and :meth:`score`; this is all that :class:`~skicl.TartClassifier` needs.
+    Neither keeps state in the module: what is computed once is returned as a context, a (nested) tuple of tensors that
+    can be printed, pickled and moved. Scoring queries together, one by one or in any order gives the same logits. A
+    class whose sizes may differ keeps them as ``config``, a dataclass.
 
     Examples
     --------
@@ -58,7 +60,9 @@ class Reasoner(nn.Module):
     """
 
     # Whether `Evidence.side` and the argument `side` of `score` may be given.
-    reads_side_scores = True
+    reads_side_scores: bool = True
+    # The sizes, from which an equal network can be built: a dataclass.
+    config: Any = None
 
     @abstractmethod
     def encode(self, evidence: Evidence, *, chunk_rows: int | None = None) -> Any:
@@ -78,7 +82,7 @@ class Reasoner(nn.Module):
         """
 
     @abstractmethod
-    def score(self, context, X, side=None) -> torch.Tensor:
+    def score(self, context: Any, X: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:
         """Score queries against a context.
 
         Parameters
@@ -96,7 +100,51 @@ class Reasoner(nn.Module):
             Logits, to be normalised by a softmax over the classes.
         """
 
-    def context_fit(self, context) -> torch.Tensor | None:
+    def score_all_layers(self, context: Any, X: torch.Tensor, side: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """Score queries after every layer, for pretraining and inspection.
+
+        Parameters
+        ----------
+        context : tuple
+            What :meth:`encode` returned.
+        X : Tensor of shape (B, Q, D)
+            Features of the queries.
+        side : Tensor of shape (B, Q, C) or None, default=None
+            Outside scores of the queries, where the context had them.
+
+        Returns
+        -------
+        list of Tensor of shape (B, Q, C)
+            Logits, one entry per layer; those of :meth:`score` alone unless a final class says otherwise.
+        """
+        return [self.score(context, X, side)]
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the sizes.
+
+        Returns
+        -------
+        dict
+            The fields of ``config``, from which an equal network can be built; empty without one.
+        """
+        return {} if self.config is None else asdict(self.config)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw new weights of all linear layers, LeCun-uniform, with biases of zero.
+
+        Parameters
+        ----------
+        generator : torch.Generator, default=None
+            Source of randomness. None means PyTorch's own.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                bound = module.in_features**-0.5
+                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def context_fit(self, context: Any) -> torch.Tensor | None:
         """How well the labelled rows of a context are predicted by the others.
 
         Parameters
@@ -112,7 +160,7 @@ class Reasoner(nn.Module):
         """
         return None
 
-    def forward(self, evidence: Evidence, X, side=None) -> torch.Tensor:
+    def forward(self, evidence: Evidence, X: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:
         """Encode the context and score the queries in one call.
 
         Parameters

@@ -153,16 +153,6 @@ class CausalReasoner(Reasoner):
         other.load_state_dict(weights, strict=True)
         return other.train(self.training)
 
-    def describe(self):
-        """Describe the sizes.
-
-        Returns
-        -------
-        dict
-            The fields of the configuration, from which an equal network can be built.
-        """
-        return asdict(self.config)
-
     def encode(self, evidence, *, chunk_rows=None):
         """Read a labelled context.
 

@@ -38,6 +38,11 @@ def save_reasoner(path, reasoner, card=None):
     card : dict, default=None
         Provenance that can be written as JSON: prior, steps, hardware, evaluation.
 
+    Raises
+    ------
+    TypeError
+        If `reasoner` is of a class that :func:`load_reasoner` could not build again.
+
     Examples
     --------
     >>> import tempfile
@@ -49,7 +54,7 @@ def save_reasoner(path, reasoner, card=None):
     ...     read_card(path)
     {'steps': 0}
     """
-    architecture = next(name for name, (_, of_reasoner) in ARCHITECTURES.items() if isinstance(reasoner, of_reasoner))
+    architecture = _architecture_of(reasoner)
     header = {
         "format": FORMAT,
         "architecture": architecture,
@@ -174,6 +179,18 @@ def reasoner_path(reasoner=None):
             f"or one of the bundled names: {bundled_reasoners()}." + did_you_mean(str(path), bundled_reasoners())
         )
     return path
+
+
+def _architecture_of(reasoner):
+    """The name under which a file tells what to build."""
+    for name, (_, of_reasoner) in ARCHITECTURES.items():
+        if isinstance(reasoner, of_reasoner):
+            return name
+    known = " or ".join(of_reasoner.__name__ for _, of_reasoner in ARCHITECTURES.values())
+    raise TypeError(
+        f"`reasoner` is of the class {type(reasoner).__name__}, and a file tells how to build a {known} only. Pass the "
+        "instance itself as TartClassifier(reasoner=...), and keep its weights with safetensors.torch.save_file."
+    )
 
 
 def _check_fit(path, expected, tensors):

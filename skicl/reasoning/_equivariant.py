@@ -8,7 +8,7 @@ Shapes: B tasks, N context rows, Q query rows, n rows of either kind, D features
 r directions of a view, m landmarks, H state channels, F fit channels.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -40,6 +40,8 @@ from skicl.reasoning._preprocessing import (
 
 RANK_TOLERANCE = {torch.float32: 3e-6, torch.float64: 1e-6}
 LANDMARK_TOLERANCE = 1e-4
+LOG_SCALE = 0.2  # logarithms of counts enter the network at this scale, so that thousands of rows are no outlier
+ABSENT = -1e4  # a logit so low that a class without any evidence gets no weight
 LARGEST_LOG_SCALE = 2.0  # the readout sharpens or flattens its logits by at most exp of this
 
 
@@ -155,28 +157,13 @@ class EquivariantReasoner(Reasoner):
         generator : torch.Generator, default=None
             Source of randomness. None means PyTorch's own.
         """
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                bound = module.in_features**-0.5
-                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        super().reset_parameters(generator)
         with torch.no_grad():
             for layer in self.layers:
                 layer.out.weight.mul_(0.3)
                 for spectral_filter in layer.filters:
                     spectral_filter.out.weight.mul_(0.1)
             self.sharpness[-1].weight.zero_()
-
-    def describe(self):
-        """Describe the sizes.
-
-        Returns
-        -------
-        dict
-            The fields of the configuration, from which an equal network can be built.
-        """
-        return asdict(self.config)
 
     def encode(self, evidence, *, chunk_rows=None, n_landmarks=None):
         """Compile a labelled context.
@@ -337,7 +324,7 @@ class EquivariantReasoner(Reasoner):
         n_present = present.sum(1)
         labelled = counts.sum(1)
         frequency = ((counts + 0.5) / (labelled + 0.5 * n_present)[:, None]).log()
-        task = 0.2 * torch.stack(
+        task = LOG_SCALE * torch.stack(
             [
                 weight.sum(1).clamp_min(1e-3).log(),
                 labelled.clamp_min(1e-3).log(),
@@ -354,14 +341,14 @@ class EquivariantReasoner(Reasoner):
             side = side / scale
         flag = weight.new_tensor(float(has_side))
         share = (present / n_present[:, None])[:, None]
-        penalty = -1e4 * (present == 0).to(present.dtype)[:, None, :, None]
-        return Classes(present, share, penalty, frequency, 0.2 * counts.log1p(), task, flag, scale), side
+        penalty = ABSENT * (present == 0).to(present.dtype)[:, None, :, None]
+        return Classes(present, share, penalty, frequency, LOG_SCALE * counts.log1p(), task, flag, scale), side
 
     def _start(self, rows, labels, classes):
         """State of the rows before the first layer: (B, n, C, H)."""
         n_row = N_ROW_FEATURES + N_TASK_FEATURES
         by_label, by_class, by_side, by_flag, by_row = self.start.weight.split([2, 2, 1, 1, n_row], 1)
-        own = torch.stack([0.2 * classes.frequency, classes.count], -1)  # (B, C, 2)
+        own = torch.stack([LOG_SCALE * classes.frequency, classes.count], -1)  # (B, C, 2)
         own = F.linear(own, by_class, self.start.bias) + classes.has_side * by_flag[:, 0]
         task = F.linear(classes.task, by_row[:, N_ROW_FEATURES:])
         row = F.linear(rows.features, by_row[:, :N_ROW_FEATURES]) + task[:, None]
@@ -379,7 +366,7 @@ class EquivariantReasoner(Reasoner):
         logits = self.readout(rms_norm(state))[..., 0] * scale
         absent = (classes.present == 0)[:, None]
         seen = logits.masked_fill(absent, -torch.inf).logsumexp(2, keepdim=True)
-        log_total = 5.0 * classes.task[:, 1, None, None]
+        log_total = (1 / LOG_SCALE) * classes.task[:, 1, None, None]  # of the labelled rows' weight
         return torch.where(absent, seen - F.softplus(log_total), logits)
 
 

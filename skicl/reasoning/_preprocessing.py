@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import torch
 
+# Rows that differ from their mean by so many roundings of a number count as equal.
+ROUNDINGS = 64
+
 
 class Axes(NamedTuple):
     """Principal axes of a weighted context.
@@ -71,7 +74,7 @@ def principal_axes(X, weight, *, tolerance):
     centred = X - mean
     variance = (weight[:, :, None] * centred.square()).sum((1, 2), keepdim=True) / total
     # Rows that differ only by the rounding of their mean are equal rows.
-    rounding = (64 * torch.finfo(X.dtype).eps) ** 2 * mean.square().sum(2, keepdim=True)
+    rounding = (ROUNDINGS * torch.finfo(X.dtype).eps) ** 2 * mean.square().sum(2, keepdim=True)
     scale = torch.where(variance > rounding, variance, 1.0).sqrt()
     rows = weight[:, :, None].sqrt() * centred / (scale * total.sqrt())  # rows' rows = covariance
     if X.shape[1] < X.shape[2]:

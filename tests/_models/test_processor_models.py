@@ -3,12 +3,13 @@ import pytest
 import torch
 from encoders.tiny_vision_audio import build_image_model, image_processor
 
-from skicl._models._processor_models import check_model, live_handle, load_tower, open_tower
+from skicl._models._processor_models import load_processor_model, processor_kind
 from skicl.encoders import LiveModel, clear_model_cache
 from skicl.encoders._image_networks import ImageModel
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CPU = torch.device("cpu")
+KIND = processor_kind(ImageModel)
 
 
 @pytest.fixture(scope="module")
@@ -26,21 +27,21 @@ def pair(folder):
 
 
 def load(model, **options):
-    return load_tower(ImageModel, model, options.pop("revision", None), CPU, options.pop("dtype", None), **options)
+    return load_processor_model(KIND, model, options.pop("revision", None), CPU, options.pop("dtype", None), **options)
 
 
 def test_pairs_become_handles(pair):
-    handle = live_handle(pair, ImageModel)
+    handle = KIND.live_handle(pair)
     assert isinstance(handle, LiveModel)
     assert handle.model.network is pair[0]
     for other in ("name", handle, None, 3, (1, 2), "ab", [pair[0]]):
-        assert live_handle(other, ImageModel) is other
+        assert KIND.live_handle(other) is other
 
 
 def test_models_are_checked(pair):
-    handle = live_handle(pair, ImageModel)
+    handle = KIND.live_handle(pair)
     for fine in (("name", "main", "bfloat16"), (handle, None, None)):
-        check_model(*fine)
+        KIND.check_parameters(*fine)
     for wrong, error, message in [
         ((3, None, None), TypeError, r"`model` must be .* a pair \(network, processor\), got 3"),
         (("name", 3, None), TypeError, "`revision` must be a string or None, got 3"),
@@ -48,7 +49,7 @@ def test_models_are_checked(pair):
         ((handle, None, "float16"), ValueError, r"`dtype`='float16' does not apply .* network\.to\(dtype\)"),
     ]:
         with pytest.raises(error, match=message):
-            check_model(*wrong)
+            KIND.check_parameters(*wrong)
 
 
 def test_folder_is_loaded_once_for_each_format(folder):
@@ -73,10 +74,10 @@ def test_folder_that_is_saved_again_is_loaded_again(tmp_path):
 
 
 def test_live_model_stays_or_moves(pair):
-    handle = live_handle(pair, ImageModel)
+    handle = KIND.live_handle(pair)
     assert load(handle, stay=True) is handle.loaded
     assert load(handle).model.network is pair[0]
-    assert load_tower(ImageModel, handle, None, torch.device("meta"), None).model.network.device.type == "meta"
+    assert load_processor_model(KIND, handle, None, torch.device("meta"), None).model.network.device.type == "meta"
 
 
 def test_handle_that_the_user_made(pair):
@@ -103,7 +104,7 @@ def test_snapshot_in_the_cache_of_the_hub_needs_no_network(folder, tmp_path, mon
 def test_folder_without_a_model_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing here", encoding="utf-8")
     with pytest.raises(ValueError, match=r"could not be loaded from .* written by save_pretrained of transformers"):
-        open_tower(ImageModel, tmp_path, CPU, torch.float32)
+        KIND.open(tmp_path, CPU, torch.float32)
 
 
 def test_missing_weights_are_reported(tmp_path):
@@ -115,4 +116,4 @@ def test_missing_weights_are_reported(tmp_path):
     del weights[lacking]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.warns(UserWarning, match="lack 1 weights, which are random numbers now"):
-        open_tower(ImageModel, tmp_path, CPU, torch.float32)
+        KIND.open(tmp_path, CPU, torch.float32)

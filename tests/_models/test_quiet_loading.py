@@ -59,8 +59,12 @@ def test_progress_bars_that_the_user_switched_off_stay_off():
 
 
 def test_missing_weights_give_a_warning():
-    with pytest.warns(UserWarning, match=r"'some model' lack 1 weights.*encoder\.layer"), quiet_loading("some model"):
+    with (
+        pytest.warns(UserWarning, match=r"'some model' lack 1 weights.*encoder\.layer") as caught,
+        quiet_loading("some model"),
+    ):
         logging.getLogger("transformers.modeling_utils").warning(REPORT)
+    assert caught[0].filename == __file__
 
 
 def test_weights_that_are_missing_are_the_same_every_time_and_cost_the_user_no_random_numbers():

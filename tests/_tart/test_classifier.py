@@ -25,7 +25,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skicl import SentenceEncoder, TartClassifier
-from skicl._tart._scaling import has_mixed_units
+from skicl._tart._coordinates import has_mixed_units
 from skicl.reasoning import EquivariantConfig, EquivariantReasoner, Reasoner, load_reasoner, save_reasoner
 
 

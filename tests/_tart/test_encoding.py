@@ -19,6 +19,7 @@ from skicl._tart._encoding import (
     fit_on_texts,
     learns_from_labels,
 )
+from skicl._validation._rows import Rows
 from skicl.encoders import SentenceEncoder
 
 RNG = np.random.default_rng(0)
@@ -61,27 +62,27 @@ def test_who_learns_from_labels(encoder, expected):
 
 def test_an_encoder_without_labels_is_fitted_on_all_rows():
     encoder = PCA(2)
-    encoded = fit_encode(encoder, X, LABELS, LABELLED)
+    encoded = fit_encode(encoder, Rows(X), LABELS, LABELLED)
     np.testing.assert_allclose(encoder.mean_, X.mean(axis=0))
     np.testing.assert_allclose(encoded, PCA(2).fit_transform(X))
 
 
 def test_an_encoder_that_needs_labels_is_fitted_on_the_labelled_rows():
     encoder = LinearDiscriminantAnalysis()
-    encoded = fit_encode(encoder, X, LABELS, LABELLED)
+    encoded = fit_encode(encoder, Rows(X), LABELS, LABELLED)
     np.testing.assert_allclose(encoded, LinearDiscriminantAnalysis().fit(X[LABELLED], LABELS).transform(X))
     every = np.ones(20, bool)
     np.testing.assert_allclose(
-        fit_encode(LinearDiscriminantAnalysis(), X, np.arange(20) % 2, every),
+        fit_encode(LinearDiscriminantAnalysis(), Rows(X), np.arange(20) % 2, every),
         LinearDiscriminantAnalysis().fit(X, np.arange(20) % 2).transform(X),
     )
     with pytest.raises(ValueError, match="`encoder` LinearDiscriminantAnalysis learns from labels"):
-        fit_encode(LinearDiscriminantAnalysis(), X, LABELS[:0], np.zeros(20, bool))
+        fit_encode(LinearDiscriminantAnalysis(), Rows(X), LABELS[:0], np.zeros(20, bool))
 
 
 def test_a_frozen_encoder_is_left_alone():
     frozen = FrozenEstimator(StandardScaler().fit(X[:5]))
-    np.testing.assert_array_equal(fit_encode(frozen, X, LABELS, LABELLED), frozen.transform(X))
+    np.testing.assert_array_equal(fit_encode(frozen, Rows(X), LABELS, LABELLED), frozen.transform(X))
     fit_on_texts(frozen, [])
     np.testing.assert_array_equal(frozen.transform(X), StandardScaler().fit(X[:5]).transform(X))
 

@@ -270,10 +270,10 @@ def test_chosen_rows():
 
 def test_indispensable_row():
     codes, weight = np.array([-1, 2, 0, -1]), np.array([1.0, 1.0, 0.0, 0.0])
-    assert indispensable_row(codes, weight, told_apart=False) == 1
-    assert indispensable_row(codes, weight, told_apart=True) == -1
-    assert indispensable_row(codes, np.array([1.0, 0.0, 0.0, 0.0]), told_apart=True) == 0
-    assert indispensable_row(codes, np.ones(4), told_apart=False) == -1
+    assert indispensable_row(codes, weight, has_side_information=False) == 1
+    assert indispensable_row(codes, weight, has_side_information=True) == -1
+    assert indispensable_row(codes, np.array([1.0, 0.0, 0.0, 0.0]), has_side_information=True) == 0
+    assert indispensable_row(codes, np.ones(4), has_side_information=False) == -1
 
 
 def test_stack():

@@ -1,4 +1,4 @@
-"""Opinions of another model: alignment, limits, and cross-fitting that never leaks."""
+"""Probabilities of another model: alignment, limits, and cross-fitting that never leaks."""
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,16 @@ from skicl import TartClassifier
 from skicl._tart._prior import (
     FLOOR,
     N_FOLDS,
-    Opinions,
-    ask,
+    PriorProba,
+    centred_log_proba,
     check_prior,
-    consult,
     cross_fit,
+    fit_prior,
     folds_of_rows,
     is_ready,
-    log_scores,
+    predict_prior,
 )
+from skicl._validation._rows import Rows
 
 RNG = np.random.default_rng(0)
 CLASSES = np.array(["a", "b", "c"])
@@ -74,23 +75,23 @@ def test_who_is_asked_as_it_is():
 
 def test_columns_follow_the_names_of_the_classes():
     labels = np.array(["c", "other", "a"])[CODES]
-    opinions = ask(fitted(labels), X, 30, CLASSES)
+    opinions = predict_prior(fitted(labels), X, 30, CLASSES)
     assert opinions.classes.tolist() == ["a", "c", "other"]
     proba = np.column_stack([opinions.proba[:, 0], np.full(30, FLOOR), opinions.proba[:, 1]]).clip(FLOOR)
     expected = np.log(proba) - np.log(proba).mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(log_scores(opinions, CLASSES), expected)
+    np.testing.assert_allclose(centred_log_proba(opinions, CLASSES), expected)
 
 
 def test_a_function_gives_the_classes_in_sorted_order():
     proba = np.tile([0.2, 0.3, 0.5], (30, 1))
     for answer in (lambda rows: proba, lambda rows: proba.tolist(), lambda rows: proba.astype(np.float32)):
-        opinions = ask(answer, X, 30, CLASSES)
+        opinions = predict_prior(answer, X, 30, CLASSES)
         assert opinions.classes.tolist() == ["a", "b", "c"]
         np.testing.assert_allclose(opinions.proba, proba, rtol=1e-6)
 
 
 def test_certainty_is_bounded_and_rows_are_centred():
-    scores = log_scores(Opinions(np.array([[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]]), CLASSES), CLASSES)
+    scores = centred_log_proba(PriorProba(np.array([[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]]), CLASSES), CLASSES)
     assert scores[0, 0] - scores[0, 1] == pytest.approx(-np.log(FLOOR))
     np.testing.assert_allclose(scores.sum(axis=1), 0, atol=1e-12)
     np.testing.assert_allclose(scores[1], 0, atol=1e-12)
@@ -110,7 +111,7 @@ def test_certainty_is_bounded_and_rows_are_centred():
 )
 def test_what_is_no_probability_is_refused(proba, message):
     with pytest.raises(ValueError, match=f"`prior` rule gave.*{message}"):
-        ask(rule_that_gives(proba), X, 30, CLASSES)
+        predict_prior(rule_that_gives(proba), X, 30, CLASSES)
 
 
 def rule_that_gives(proba):
@@ -122,7 +123,7 @@ def rule_that_gives(proba):
 
 def test_a_prior_of_another_problem_is_refused():
     with pytest.raises(ValueError, match=r"knows the classes \[0, 1, 2\], and none of \['a', 'b', 'c'\]"):
-        ask(fitted(CODES), X, 30, CLASSES)
+        predict_prior(fitted(CODES), X, 30, CLASSES)
 
 
 # -- cross-fitting -------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ def test_a_prior_of_another_problem_is_refused():
 
 def test_a_memorising_prior_does_not_tell_what_it_memorised():
     noise = RNG.permutation(CODES)
-    model, opinions = cross_fit(KNeighborsClassifier(1), X, X, noise, CLASSES, ONES)
+    model, opinions = cross_fit(KNeighborsClassifier(1), Rows(X), X, noise, CLASSES, ONES)
     assert (model.predict(X) == CLASSES[noise]).all()
     by_hand = np.array(
         [
@@ -170,10 +171,10 @@ def test_copies_of_a_row_are_held_out_together():
     twice, codes = np.concatenate([X, X]), np.concatenate([CODES, CODES])
     for train, test in folds_of_rows(twice, codes):
         assert not set(train % 30) & set(test % 30)
-    once = cross_fit(LogisticRegression(), X, X, CODES, CLASSES, ONES)[1]
-    repeated = cross_fit(LogisticRegression(C=0.5), twice, twice, codes, CLASSES, np.ones(60))[1]
+    once = cross_fit(LogisticRegression(), Rows(X), X, CODES, CLASSES, ONES)[1]
+    repeated = cross_fit(LogisticRegression(C=0.5), Rows(twice), twice, codes, CLASSES, np.ones(60))[1]
     np.testing.assert_allclose(repeated.proba[:30], once.proba, atol=1e-4)
-    weighted = cross_fit(LogisticRegression(C=0.5), X, X, CODES, CLASSES, 2 * ONES)[1]
+    weighted = cross_fit(LogisticRegression(C=0.5), Rows(X), X, CODES, CLASSES, 2 * ONES)[1]
     np.testing.assert_allclose(weighted.proba, once.proba, atol=1e-4)
 
 
@@ -205,13 +206,13 @@ def test_where_no_row_can_be_held_out_there_is_no_opinion():
     assert folds_of_rows(np.ones((10, 2)), np.arange(10) % 2) == []
     for codes, weight in ((np.arange(30), ONES), (np.zeros(30, int), ONES), (np.full(30, -1), ONES), (CODES, 0 * ONES)):
         classes = np.arange(30) if codes[-1] == 29 else CLASSES
-        assert cross_fit(LogisticRegression(), X, X, codes, classes, weight) == (None, None)
+        assert cross_fit(LogisticRegression(), Rows(X), X, codes, classes, weight) == (None, None)
 
 
 def test_the_only_row_of_a_class_gets_a_neutral_opinion():
     codes = np.concatenate([CODES[CODES < 2], [2]])
     rows = np.concatenate([X[CODES < 2], X[CODES == 2][:1]])
-    model, opinions = cross_fit(LogisticRegression(), rows, rows, codes, CLASSES, np.ones(21))
+    model, opinions = cross_fit(LogisticRegression(), Rows(rows), rows, codes, CLASSES, np.ones(21))
     np.testing.assert_allclose(opinions.proba[-1], 1 / 3)
     assert (opinions.proba[:-1, 2] > 0).all()  # every copy has learnt of the class
     assert model.classes_.tolist() == ["a", "b", "c"]
@@ -220,7 +221,7 @@ def test_the_only_row_of_a_class_gets_a_neutral_opinion():
 def test_rows_without_label_or_weight_are_not_learnt_from():
     codes, weight = CODES.copy(), ONES.copy()
     codes[:5], weight[5:10] = -1, 0
-    model, opinions = cross_fit(LogisticRegression(), X, X, codes, CLASSES, weight)
+    model, opinions = cross_fit(LogisticRegression(), Rows(X), X, codes, CLASSES, weight)
     alone = LogisticRegression().fit(X[10:], CLASSES[CODES[10:]])
     np.testing.assert_allclose(model.predict_proba(X), alone.predict_proba(X))
     np.testing.assert_allclose(opinions.proba[:10], alone.predict_proba(X[:10]))
@@ -229,16 +230,16 @@ def test_rows_without_label_or_weight_are_not_learnt_from():
 
 def test_a_class_without_a_row_gets_the_floor():
     codes = CODES % 2
-    _, opinions = cross_fit(LogisticRegression(), X, X, codes, CLASSES, ONES)
+    _, opinions = cross_fit(LogisticRegression(), Rows(X), X, codes, CLASSES, ONES)
     assert (opinions.proba[:, 2] == 0).all()
-    scores = log_scores(opinions, CLASSES)
+    scores = centred_log_proba(opinions, CLASSES)
     np.testing.assert_allclose(scores[:, :2] - scores[:, 2:], np.log(opinions.proba[:, :2].clip(FLOOR) / FLOOR))
 
 
 def test_weights_go_where_they_are_taken():
     weight = np.where(CODES == 0, 10.0, 1.0)
     means = [
-        cross_fit(prior, X, X, CODES, CLASSES, weight)[1].proba[:, 0].mean()
+        cross_fit(prior, Rows(X), X, CODES, CLASSES, weight)[1].proba[:, 0].mean()
         for prior in (DummyClassifier(strategy="prior"), KNeighborsClassifier(20))
     ]
     assert means[0] == pytest.approx(10 / 12, abs=0.05)
@@ -249,12 +250,14 @@ def test_texts_and_frames_are_passed_on_as_they_are():
     texts = [f"{'red' if code == 0 else 'green' if code == 1 else 'blue'} number {i}" for i, code in enumerate(CODES)]
     prior = make_pipeline(CountVectorizer(), MultinomialNB())
     for rows in (texts, np.array(texts, dtype=object), pd.Series(texts, index=[0] * 30)):
-        opinions = cross_fit(prior, rows, X, CODES, CLASSES, ONES)[1]
+        opinions = cross_fit(prior, Rows(rows), X, CODES, CLASSES, ONES)[1]
         assert (opinions.proba.argmax(axis=1) == CODES).all()
     frame = pd.DataFrame(X, columns=list("abcd"), index=[0] * 30)
-    model, opinions = cross_fit(LogisticRegression(), frame, X, CODES, CLASSES, ONES)
+    model, opinions = cross_fit(LogisticRegression(), Rows(frame), X, CODES, CLASSES, ONES)
     assert model.feature_names_in_.tolist() == list("abcd")
-    np.testing.assert_allclose(opinions.proba, cross_fit(LogisticRegression(), X, X, CODES, CLASSES, ONES)[1].proba)
+    np.testing.assert_allclose(
+        opinions.proba, cross_fit(LogisticRegression(), Rows(X), X, CODES, CLASSES, ONES)[1].proba
+    )
 
 
 # -- in portions ---------------------------------------------------------------------------------
@@ -262,33 +265,33 @@ def test_texts_and_frames_are_passed_on_as_they_are():
 
 @pytest.mark.parametrize("prior", [LogisticRegression(), fitted(), fitted().predict_proba])
 def test_portions_equal_the_whole(prior):
-    whole = consult(prior, X, X, CODES, CLASSES, ONES, None)
-    part = consult(prior, X[:12], X[:12], CODES[:12], CLASSES, ONES[:12], None)
-    both = consult(prior, X[12:], X, CODES, CLASSES, ONES, part)
-    np.testing.assert_allclose(both.opinions.proba, whole.opinions.proba)
+    whole = fit_prior(prior, Rows(X), X, CODES, CLASSES, ONES, None)
+    part = fit_prior(prior, Rows(X[:12]), X[:12], CODES[:12], CLASSES, ONES[:12], None)
+    both = fit_prior(prior, Rows(X[12:]), X, CODES, CLASSES, ONES, part)
+    np.testing.assert_allclose(both.context.proba, whole.context.proba)
 
 
 def test_what_happens_to_the_rows_later_does_not_matter():
     mine = X.copy()
-    part = consult(LogisticRegression(), mine, mine, CODES, CLASSES, ONES, None)
+    part = fit_prior(LogisticRegression(), Rows(mine), mine, CODES, CLASSES, ONES, None)
     mine[:] = 0
     np.testing.assert_array_equal(part.rows, X)
 
 
 def test_a_prior_is_not_changed_between_portions():
     for first, second in ((fitted(), fitted()), (fitted(), LogisticRegression()), (LogisticRegression(), fitted())):
-        part = consult(first, X[:12], X[:12], CODES[:12], CLASSES, ONES[:12], None)
+        part = fit_prior(first, Rows(X[:12]), X[:12], CODES[:12], CLASSES, ONES[:12], None)
         with pytest.raises(ValueError, match="`prior` was changed"):
-            consult(second, X[12:], X, CODES, CLASSES, ONES, part)
+            fit_prior(second, Rows(X[12:]), X, CODES, CLASSES, ONES, part)
 
 
 def test_a_function_needs_all_classes_from_the_start():
     def even(rows):
         return np.full((len(rows), 2), 0.5)
 
-    part = consult(even, X[:12], X[:12], CODES[:12] % 2, CLASSES[:2], ONES[:12], None)
+    part = fit_prior(even, Rows(X[:12]), X[:12], CODES[:12] % 2, CLASSES[:2], ONES[:12], None)
     with pytest.raises(ValueError, match="List classes that have no row yet in `classes`"):
-        consult(even, X[12:], X, CODES, CLASSES, ONES, part)
+        fit_prior(even, Rows(X[12:]), X, CODES, CLASSES, ONES, part)
 
 
 @pytest.mark.parametrize("error", [TypeError, ValueError, NotFittedError])
@@ -298,7 +301,7 @@ def test_an_error_of_a_prior_is_told_from_ours(error):
 
     kind = TypeError if error is TypeError else ValueError
     with pytest.raises(kind, match=rf"`prior` unable could not use the rows \({error.__name__}: no such loop\)"):
-        ask(unable, np.zeros((2, 1)), 2, np.array(["a", "b"]))
+        predict_prior(unable, np.zeros((2, 1)), 2, np.array(["a", "b"]))
 
 
 def test_a_prior_that_cannot_be_fitted_is_named():

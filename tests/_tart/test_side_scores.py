@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skicl._tart._side_scores import FARTHEST_SCORE, PSEUDO_ROWS, side_scores, take_guide
+from skicl._tart._side_scores import FARTHEST_SCORE, PSEUDO_ROWS, fit_side_scorer
 
 
 def tensor(*shape, seed=0):
@@ -20,8 +20,8 @@ def context():
 
 
 def scores_of(rows, weight, names, opinions, queries, query_opinions=None):
-    guide = take_guide(rows, weight, names, opinions)
-    return side_scores(guide, rows, opinions), side_scores(guide, queries, query_opinions)
+    scorer = fit_side_scorer(rows, weight, names, opinions)
+    return scorer.score(rows, opinions), scorer.score(queries, query_opinions)
 
 
 def test_they_are_cosines_seen_from_the_centre(context):
@@ -67,8 +67,8 @@ def test_classes_may_be_permuted(context):
 def test_names_far_from_the_rows_do_not_move_the_centre_beyond_them(context):
     rows, weight, names, _, _ = context
     spread = ((weight[:, None] * rows**2).sum() / weight.sum()).sqrt()
-    guide = take_guide(rows, weight, names + 1e6, None)
-    assert guide.centre.norm() <= spread * PSEUDO_ROWS / (weight.sum() + PSEUDO_ROWS) * (1 + 1e-9)
+    scorer = fit_side_scorer(rows, weight, names + 1e6, None)
+    assert scorer.centre.norm() <= spread * PSEUDO_ROWS / (weight.sum() + PSEUDO_ROWS) * (1 + 1e-9)
 
 
 def test_names_and_opinions_weigh_the_same(context):

@@ -298,14 +298,14 @@ def test_balanced_classes_have_equal_totals():
 def test_codes_and_weights_of_rows():
     labelled = np.array([True, False, True])
     labels, classes, class_weight = np.array(["b", "a"]), np.array(["a", "b"]), {"a": 2.0, "b": 3.0}
-    codes = encode_labels(labels, labelled, np.ones(3), classes, class_weight, told_apart=False)
+    codes = encode_labels(labels, labelled, np.ones(3), classes, class_weight, has_side_information=False)
     assert codes.tolist() == [1, -1, 0]
     factors = class_weights(class_weight, classes, labels, np.ones(2))
     assert row_weights(np.array([1.0, 5.0, 1.0]), codes, factors).tolist() == [3, 5, 2]
 
 
 @pytest.mark.parametrize(
-    ("labels", "labelled", "weight", "classes", "told_apart", "message"),
+    ("labels", "labelled", "weight", "classes", "has_side_information", "message"),
     [
         (["a"], [True], [1.0], ["a"], False, "1 class"),
         ([], [False], [1.0], ["a", "b"], False, "nothing else tells the classes apart"),
@@ -314,7 +314,9 @@ def test_codes_and_weights_of_rows():
         (["a"], [True], [1e60], ["a", "b"], False, "rescale"),
     ],
 )
-def test_labels_that_allow_no_classification_are_refused(labels, labelled, weight, classes, told_apart, message):
+def test_labels_that_allow_no_classification_are_refused(
+    labels, labelled, weight, classes, has_side_information, message
+):
     with pytest.raises(ValueError, match=message):
         encode_labels(
             np.array(labels, dtype="<U1"),
@@ -322,13 +324,13 @@ def test_labels_that_allow_no_classification_are_refused(labels, labelled, weigh
             np.array(weight),
             np.array(classes),
             None,
-            told_apart=told_apart,
+            has_side_information=has_side_information,
         )
 
 
 def test_names_of_the_classes_stand_in_for_labels():
     codes = encode_labels(
-        np.array([], dtype="<U1"), np.array([False]), np.ones(1), np.array(["a", "b"]), None, told_apart=True
+        np.array([], dtype="<U1"), np.array([False]), np.ones(1), np.array(["a", "b"]), None, has_side_information=True
     )
     assert codes.tolist() == [-1]
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_array
 
-from skicl._validation._rows import append_rows, count_rows, take_rows
+from skicl._validation._rows import Rows, append_rows, count_rows, take_rows
 
 ROWS = np.array([3, 0, 3])
 TEXTS = ["a", "b", "c", "d"]
@@ -64,3 +64,21 @@ def test_numbers_and_frames_are_appended():
 def test_rows_of_different_kinds_are_refused():
     with pytest.raises(TypeError, match="`X` is of type ndarray, and the rows before it were of type DataFrame"):
         append_rows(pd.DataFrame(NUMBERS), NUMBERS)
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_rows_are_counted_taken_copied_and_appended_in_their_container(name):
+    build, read = CONTAINERS[name]
+    rows = Rows(build(TEXTS))
+    assert len(rows) == 4
+    assert rows.are_texts
+    assert read(rows.take(ROWS)) == ["d", "a", "d"]
+    assert rows.append(Rows(TEXTS)).data == TEXTS + TEXTS
+    copied = rows.copy()
+    assert copied.data is not rows.data
+    assert read(copied.data) == TEXTS
+
+
+def test_what_has_no_rows_is_refused_at_the_door():
+    with pytest.raises(TypeError, match="`X` is of type set"):
+        Rows({"a"})

@@ -47,7 +47,7 @@ def test_bounds_are_allowed_or_not(kind):
         ({"above": 2}, "above 2"),
         ({"below": 2}, "below 2"),
         ({"least": 3, "below": 5}, "of at least 3 and below 5"),
-        ({"above": 0, "most": 1}, "above 0 and of at most 1"),
+        ({"above": 0, "most": 1}, "above 0 and at most 1"),
     ]:
         with pytest.raises(ValueError, match=f"`rate` must be a number {words}, got"):
             check_number(value, "rate", **bounds)
@@ -75,3 +75,6 @@ def test_flags():
     for value in ("yes", None, 1.0):
         with pytest.raises(ValueError, match="`verbose` must be True or False, got"):
             check_flag(value, "verbose")
+    check_flag(np.True_, "normalize", exact=True)
+    with pytest.raises(ValueError, match="`normalize` must be True or False, got 1"):
+        check_flag(1, "normalize", exact=True)

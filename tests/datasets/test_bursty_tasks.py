@@ -156,7 +156,7 @@ def test_equal_seeds_equal_sequences():
         ({"condition": "absent", "n_classes": 4, "n_labels": 4}, "'absent' leaves no classes of other labels"),
         ({"zipf": 1000.0}, "`zipf`=1000.0 gives the rarest of 64 classes a frequency of 0"),
         ({"noise": 0.0}, "`noise` must be a number above 0"),
-        ({"p_bursty": 1.5}, "`p_bursty` must be a number at least 0.0 and at most 1.0"),
+        ({"p_bursty": 1.5}, "`p_bursty` must be a number of at least 0 and at most 1"),
         ({"like": make_bursty_classification(1)}, "`n_features` is 5, and the classes of `like` have 32"),
     ],
 )

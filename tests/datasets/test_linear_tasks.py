@@ -134,9 +134,9 @@ def test_equal_seeds_equal_tasks():
     ("arguments", "message"),
     [
         ({"n_tasks": 0}, "`n_tasks` must be an integer of at least 1, got 0"),
-        ({"noise": -1.0}, "`noise` must be a number at least 0.0, got -1.0"),
-        ({"weight_scale": 0.0}, "`weight_scale` must be a number above 0.0"),
-        ({"condition_number": 0.5}, "`condition_number` must be a number at least 1.0"),
+        ({"noise": -1.0}, "`noise` must be a number of at least 0, got -1.0"),
+        ({"weight_scale": 0.0}, "`weight_scale` must be a number above 0"),
+        ({"condition_number": 0.5}, "`condition_number` must be a number of at least 1"),
         ({"n_distinct": 3, "noise": 0.0}, "`n_distinct` needs a positive `noise`"),
         ({"n_distinct": 0}, "`n_distinct` must be an integer"),
     ],

@@ -152,7 +152,7 @@ def test_as_frame_with_return_X_y():
 
 def test_as_frame_without_pandas_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"`as_frame=True` needs pandas.*pip install pandas"):
+    with pytest.raises(ImportError, match=r"'pandas' is needed for `as_frame=True`.*pip install pandas"):
         load_support_messages(as_frame=True)
     assert load_support_messages().frame is None
 

@@ -95,6 +95,11 @@ def test_channels_are_mixed_by_their_mean():
     np.testing.assert_allclose(samples(as_wav(STEREO.astype(np.float32))), STEREO.mean(axis=1), atol=1e-7)
 
 
+def test_integers_are_scaled_before_channels_are_mixed():
+    stereo = np.array([[0, 16384], [16384, 16384]], dtype=np.int16)
+    assert samples(stereo).tolist() == [0.25, 0.5]
+
+
 def test_a_file_says_its_rate_itself():
     item = read_recordings([as_wav(TONE, rate=8000)], sampling_rate=44100)[0]
     assert item.rate == 8000

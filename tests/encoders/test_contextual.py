@@ -25,8 +25,10 @@ from sklearn.utils import get_tags
 from text_battery import LABELS, TEXTS, TRANSFORMER_CHECKS, name_of
 
 from skicl import TartClassifier
+from skicl._models import _prefix
+from skicl._models._language_model import LanguageModel
 from skicl._models._reading_on import NAMES
-from skicl.encoders import ContextualEncoder, EmbeddingCache, LanguageModelEncoder, _contextual, _prompt_reading
+from skicl.encoders import ContextualEncoder, EmbeddingCache, LanguageModelEncoder, _contextual
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 LONG = 2048
@@ -50,13 +52,13 @@ def folder(folders):
 @pytest.fixture
 def runs(monkeypatch):
     """Numbers of tokens that the network was given."""
-    sizes, original = [], _prompt_reading.states_of
+    sizes, original = [], _prefix.states_of
 
     def states_of(network, layers, n_layers, **inputs):
         sizes.append(inputs["input_ids"].numel())
         return original(network, layers, n_layers, **inputs)
 
-    monkeypatch.setattr(_prompt_reading, "states_of", states_of)
+    monkeypatch.setattr(_prefix, "states_of", states_of)
     return sizes
 
 
@@ -66,7 +68,7 @@ def encoder(model, **options):
 
 def left_out_with(one, texts, labels):
     """For every text the texts that are left out when it is read, its own included."""
-    rows = one._choose(one._load(torch.device("cpu")).model, texts, list(map(str, labels)), 2)
+    rows = one._choose(one._load(torch.device("cpu")).model, texts, list(map(str, labels)))
     return [{one.demonstrations_[i][0] for i in row.withheld} for row in rows]
 
 
@@ -132,7 +134,7 @@ def test_left_out_rows_are_new_texts_for_an_encoder_of_the_others(folders, famil
 def test_shared_keys_and_values_change_nothing(folders, family, embedding, monkeypatch):
     one = encoder(folders[family], embedding=embedding, layers=[1, -1])
     shared = one.fit_transform(TEXTS, LABELS), one.transform(TEXTS[:4])
-    monkeypatch.setattr(_prompt_reading, "shares_past", lambda model: False)
+    monkeypatch.setattr(LanguageModel, "shares_prefix", lambda model, network: False)
     one.model = (make_network(family, positions=LONG), make_tokenizer(family))
     whole = one.fit_transform(TEXTS, LABELS), one.transform(TEXTS[:4])
     for a, b in zip(shared, whole):
@@ -380,13 +382,13 @@ def test_what_does_not_fit_is_dropped_as_a_whole_and_counted(folder, embedding, 
 
 def test_no_prompt_is_longer_than_the_window(folder, monkeypatch):
     longest = []
-    original = _prompt_reading.states_of
+    original = _prefix.states_of
 
     def states_of(network, layers, n_layers, **inputs):
         longest.append(inputs["attention_mask"].shape[1])
         return original(network, layers, n_layers, **inputs)
 
-    monkeypatch.setattr(_prompt_reading, "states_of", states_of)
+    monkeypatch.setattr(_prefix, "states_of", states_of)
     for window in (90, 150, 301):
         one = encoder(folder, window=window)
         with warnings.catch_warnings():

@@ -5,9 +5,9 @@ import pytest
 from encoders.tiny_language_models import CAUSAL, make_network, make_tokenizer
 
 from skicl._models._language_model import LanguageModel
+from skicl._models._template import TemplateParts
 from skicl.encoders._demonstrations import (
     Block,
-    Template,
     count_that_fit,
     cut_text,
     demonstration_block,
@@ -35,9 +35,10 @@ def written(model, ids):
 
 
 def test_template_is_split_at_its_fields():
-    assert TEMPLATE == Template("Sentence: ", "\nLabel:", " ", "\n")
-    assert split_template("{text}={label}") == Template("", "=", "", "")
-    assert split_template("{0} {text} {x}: {label}") == Template("{0} ", " {x}:", " ", "")
+    assert TEMPLATE == TemplateParts((("Sentence: ", "text"),), "\nLabel:", " ", "\n")
+    assert split_template("{text}={label}") == TemplateParts((("", "text"),), "=", "", "")
+    assert split_template("{0} {text} {x}: {label}") == TemplateParts((("{0} ", "text"),), " {x}:", " ", "")
+    assert split_template("{{text}} { => {label}.") == TemplateParts((("{", "text"),), "} { =>", " ", ".")
 
 
 @pytest.mark.parametrize(

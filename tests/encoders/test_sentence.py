@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from skicl import SentenceEncoder
 from skicl.encoders import EmbeddingCache, LiveModel, _sentence, clear_model_cache
-from skicl.encoders._sentence import count_longer
+from skicl.encoders._sentence import _count_longer
 
 TEXTS = ["where is my card", "card lost", "refund please", "", "no refund yet", "log in fails", "a", "card lost"]
 LABELS = [0, 0, 1, 1, 1, 0, 1, 0]
@@ -453,9 +453,9 @@ def test_count_longer_is_exact_where_letters_take_several_bytes(tiny_model):
     texts = ["é" * 40, "e" * 31, "日本" * 40, "", "e e " * 8]
     lengths = [len(tiny_model.tokenizer(text)["input_ids"]) for text in texts]
     for limit in (3, 20, 33, 34):
-        assert count_longer(texts, limit, tiny_model.tokenizer) == sum(length > limit for length in lengths)
-    assert count_longer(texts, None, tiny_model.tokenizer) == 0
-    assert count_longer(texts, float("inf"), tiny_model.tokenizer) == 0
+        assert _count_longer(texts, limit, tiny_model.tokenizer) == sum(length > limit for length in lengths)
+    assert _count_longer(texts, None, tiny_model.tokenizer) == 0
+    assert _count_longer(texts, float("inf"), tiny_model.tokenizer) == 0
 
 
 # -- errors --------------------------------------------------------------------------------------

@@ -125,8 +125,12 @@ class TestOrdersAndQueries:
         for rows in drawn_queries(100, n_queries, 2, 0):
             np.testing.assert_array_equal(rows, np.arange(100))
 
-    @pytest.mark.parametrize("value", [True, 1.0, "1", -1, 0])
+    @pytest.mark.parametrize("value", [True, 1.0, "1", -1, None])
     def test_counts_are_whole_numbers(self, value):
-        with pytest.raises(ValueError, match="`n_queries` must be an integer of at least 1, got"):
-            drawn_queries(100, value, 2, 0)
-        assert len(drawn_queries(100, np.int64(3), 2, 0)[0]) == 3
+        for name in ("n_repeats", "min_per_class"):
+            with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1, got"):
+                nested_contexts(["a", "b"], 2, **{"n_repeats": 1, name: value})
+        nested_contexts(["a", "b"], 2, np.int64(1))
+        if value is not None:
+            with pytest.raises(ValueError, match="`n_queries` must be an integer of at least 1, got"):
+                drawn_queries(100, value, 2, 0)

@@ -39,5 +39,5 @@ def test_advice_is_that_of_the_comparison():
 
 def test_without_pandas_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"'pandas' is needed .* pip install pandas"):
+    with pytest.raises(ImportError, match=r"'pandas' is needed for a frame.*pip install pandas"):
         FewShotCurve(made()).frame()

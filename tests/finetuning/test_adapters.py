@@ -56,7 +56,7 @@ def test_place_of_adapters():
     names = adapter_weights(adapted(network, LoRASettings(2, target_modules=["query"])))
     assert names
     assert all(".query." in name for name in names)
-    with pytest.raises(ValueError, match=r"`target_modules` of `lora` is \['nothing'\].*'query'"):
+    with pytest.raises(ValueError, match=r"`lora\.target_modules` is \['nothing'\].*'query'"):
         adapted(network, LoRASettings(2, target_modules=["nothing"]))
 
 
@@ -72,14 +72,14 @@ def test_a_pooler_gets_none():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (LoRASettings(rank=0), "`rank` of `lora`"),
-        (LoRASettings(rank=2.5), "`rank` of `lora`"),
-        (LoRASettings(alpha=-1), "`alpha` of `lora`"),
-        (LoRASettings(dropout=1.0), "`dropout` of `lora`"),
-        (LoRASettings(alpha=float("inf")), "`alpha` of `lora`"),
-        (LoRASettings(target_modules="query"), "`target_modules` of `lora`"),
-        (LoRASettings(target_modules=[]), "`target_modules` of `lora`"),
-        (LoRASettings(target_modules=3), "`target_modules` of `lora`"),
+        (LoRASettings(rank=0), r"`lora\.rank`"),
+        (LoRASettings(rank=2.5), r"`lora\.rank`"),
+        (LoRASettings(alpha=-1), r"`lora\.alpha`"),
+        (LoRASettings(dropout=1.0), r"`lora\.dropout`"),
+        (LoRASettings(alpha=float("inf")), r"`lora\.alpha`"),
+        (LoRASettings(target_modules="query"), r"`lora\.target_modules`"),
+        (LoRASettings(target_modules=[]), r"`lora\.target_modules`"),
+        (LoRASettings(target_modules=3), r"`lora\.target_modules`"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -24,7 +24,7 @@ from skicl import SentenceEncoder
 from skicl.encoders import EmbeddingCache, LanguageModelEncoder, clear_model_cache
 from skicl.finetuning import FineTuneClassifier, LoRASettings
 from skicl.finetuning import _methods as methods_module
-from skicl.finetuning._classifier import split_rows
+from skicl.finetuning._classifier import in_order_of_appearance, split_rows
 from skicl.finetuning._methods import METHODS, Rows
 from skicl.finetuning._vectors import module_of
 
@@ -229,6 +229,12 @@ def test_contrast_with_a_rare_class_needs_no_pair_that_is_not_there(tiny_folder)
     trained = tuner(tiny_folder, "contrastive", epochs=1, batch_size=64).fit(texts, labels)
     assert len(trained.validation_losses_) == 0
     assert np.isfinite(trained.predict_log_proba(texts[:3])).all()
+
+
+def test_classes_are_numbered_as_they_appear():
+    rows, order = in_order_of_appearance(["x", "y", "z"], np.array([2, 0, 1]), np.ones(3))
+    assert rows.codes.tolist() == [0, 1, 2]
+    assert order.tolist() == [1, 2, 0], "the new number of each old one"
 
 
 def test_what_early_stopping_keeps_is_what_predicts(tiny_folder):

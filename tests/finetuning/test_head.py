@@ -24,6 +24,12 @@ def test_an_empty_head_knows_nothing_and_makes_a_mean_squared_norm_of_one():
     assert (scaled**2).sum(axis=1).mean() == pytest.approx(1.0)
 
 
+def test_vectors_are_centred_and_scaled_feature_by_feature():
+    head = empty_head(np.array([[1.0, 5.0], [3.0, 1.0]]), 2)
+    np.testing.assert_allclose(head.centre, [2, 3])
+    np.testing.assert_allclose(head.scale, np.sqrt([2, 8]))
+
+
 def test_constant_features_and_constant_rows_give_finite_numbers():
     vectors, codes, weights = make_rows(2)
     vectors[:, 1] = 3.0

@@ -37,6 +37,7 @@ def test_rate_rises_to_one_and_falls_to_nearly_zero():
     assert (np.diff(rates[5:]) < 0).all()
     assert 0 < rates[-1] < 0.05
     assert rate_factor(0, 1) == 1.0
+    assert [round(rate_factor(step, 20), 2) for step in (0, 1, 2, 11, 19)] == [0.5, 1.0, 1.0, 0.5, 0.06]
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.01])

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 from scipy.special import log_softmax
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
 
+from skicl import ICLClassifier
 from skicl.prompting import AffineCalibration, BatchCalibration, ContextualCalibration, DomainCalibration
 from skicl.prompting._calibration import CALIBRATIONS, BaseCalibration, mean_bias, resolve_calibration
 
@@ -137,6 +138,48 @@ def test_mean_bias():
     log_proba = np.log([[0.2, 0.8], [0.6, 0.4]])
     np.testing.assert_allclose(np.exp(mean_bias(log_proba, "arithmetic")), [0.4, 0.6])
     np.testing.assert_allclose(np.exp(mean_bias(log_proba, "geometric")), np.sqrt([0.12, 0.32]))
+
+
+class _Declared(BaseEstimator):
+    """A calibrator of the user, with what is declared and nothing else."""
+
+    needs_rows, n_rows = True, 3
+
+    def probes(self, rows):
+        return None
+
+    def fit(self, log_proba, y=None):
+        self.shape_, self.y_ = np.shape(log_proba), y
+        return self
+
+    def transform(self, log_proba):
+        return log_softmax(np.asarray(log_proba) + [5.0, 0.0], axis=1)
+
+
+def test_a_calibrator_of_the_user_works_by_what_it_declares():
+    calibrator = _Declared()
+    classifier = ICLClassifier("skicl-tiny", demonstrations=2, calibration=calibrator, device="cpu")
+    texts, labels = ["late parcel", "wrong bill"] * 3, [0, 1] * 3
+    assert resolve_calibration(calibrator) is calibrator
+    assert (classifier.fit(texts, labels).predict(texts) == 0).all()
+    fitted = classifier._learnt.questions[0][0]._calibrator
+    assert fitted.shape_ == (3, 2)
+    assert len(fitted.y_) == 3
+
+
+@pytest.mark.parametrize("name", ["probes", "fit", "transform", "get_params", "needs_rows", "n_rows"])
+def test_what_a_calibrator_lacks_is_named(name):
+    has = {key: getattr(_Declared, key) for key in ("probes", "fit", "transform", "get_params", "needs_rows", "n_rows")}
+    del has[name]
+    with pytest.raises(TypeError, match=rf"`calibration` must be .*which has no {name}\."):
+        resolve_calibration(type("Lacking", (), has)())
+    with pytest.raises(TypeError, match="a class: pass an instance"):
+        resolve_calibration(BatchCalibration)
+
+
+def test_affine_calibration_needs_labels():
+    with pytest.raises(ValueError, match="AffineCalibration needs `y`"):
+        AffineCalibration().fit(unbiased(2))
 
 
 def test_a_calibrator_must_say_all_that_it_is_asked():

@@ -240,6 +240,10 @@ def test_numbers():
         make().fit(scipy.sparse.eye(4), [0, 1, 0, 1])
     with pytest.raises(ValueError, match=r"1D array|no column"):
         make().fit(TRAIN, Y).predict(np.zeros(3))
+    texts = make().fit(TRAIN, Y)
+    with pytest.raises(ValueError, match="X has 2 features, but ICLClassifier was fitted on texts"):
+        texts.predict(X)
+    assert not hasattr(texts, "n_features_in_")
 
 
 @pytest.mark.parametrize(
@@ -294,6 +298,7 @@ def test_demonstrations_that_do_not_fit_are_counted():
     with pytest.warns(UserWarning, match=r"[1-7] of 8 demonstrations were left out") as caught:
         less = make(demonstrations=8, window=200).fit(TRAIN, Y)
     assert len(caught) == 1
+    assert caught[0].filename == __file__
     kept = less.demonstrations_.tolist()
     assert kept == whole.demonstrations_.tolist()[: len(kept)]
     explicit = make(demonstrations=_Fixed(kept)).fit(TRAIN, Y)

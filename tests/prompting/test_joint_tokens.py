@@ -5,7 +5,6 @@ from skicl.prompting._joint_tokens import (
     TAIL,
     AnchoredText,
     encoder_of,
-    shared_beginning,
     tokenize_jointly,
 )
 
@@ -88,9 +87,3 @@ def test_a_boundary_inside_a_token_is_moved_back():
     tokenizer = tokenizer_of("whole pieces")
     for continuation, word in zip(found.continuations, [" yes", " no"]):
         assert tokenizer.decode([*found.ids, *continuation]) == prompt + word
-
-
-def test_shared_beginning():
-    assert shared_beginning([(1, 2), (1, 2, 3)], (1, 2, 3)) == 2
-    assert shared_beginning([(4,)], (1, 2, 3)) == 0
-    assert shared_beginning([(1, 2, 3, 4)], (1, 2, 3)) == 3

@@ -7,9 +7,9 @@ from encoders.argument_names import CountsTokens
 from encoders.tiny_language_models import WINDOW
 from prompting.tiny_causal_models import FAMILIES, OTHERS, model_of
 
+from skicl._models._prefix import Prefix, read_prefix
 from skicl.prompting._joint_tokens import AnchoredText, TokenizedPrompt, encoder_of, tokenize_jointly
 from skicl.prompting._label_scoring import label_tree, score_labels
-from skicl.prompting._reading import read_prefix
 
 PREFIX = "".join(
     f"Text: {text}\nLabel: {label}\n\n"
@@ -83,7 +83,7 @@ def test_no_prefix(family):
 @pytest.mark.parametrize("family", ["gpt2", "gemma"])
 def test_a_network_that_cannot_share_is_read_from_the_beginning(family):
     ids, prompts = prompts_of(family)
-    scores = score_labels(model_of(family), read_prefix(model_of(family), ids, share=False), prompts, batch_size=4)
+    scores = score_labels(model_of(family), Prefix(tuple(ids), None, False), prompts, batch_size=4)
     close(scores, by_brute_force(family))
 
 

@@ -171,6 +171,7 @@ def test_memory_that_runs_out_is_reported_once(monkeypatch):
         scores = prompts.score(queries, [(0, 1)] * 12)
     hook.remove()
     assert len(caught) == 1
+    assert caught[0].filename == __file__
     np.testing.assert_allclose(scores.log_probs, prompts.score(queries, [(0, 1)] * 12).log_probs, atol=1e-4)
 
 

@@ -3,7 +3,8 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.neighbors import NearestCentroid
 
-from skicl.prompting._readouts import NEIGHBORS, READOUTS, centroid_scores, check_readout, neighbor_scores
+from skicl._validation._scalars import check_choice
+from skicl.prompting._readouts import NEIGHBORS, READOUTS, centroid_scores, neighbor_scores
 
 
 def sample(seed=0, n_features=6):
@@ -54,7 +55,7 @@ def test_impossible_tokens_do_no_harm():
 
 def test_names():
     for readout in READOUTS:
-        check_readout(readout)
+        check_choice(readout, "readout", READOUTS)
     for bad in ("logits", None, 3):
         with pytest.raises(ValueError, match="`readout` must be one of 'label_words'"):
-            check_readout(bad)
+            check_choice(bad, "readout", READOUTS)

@@ -3,8 +3,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from skicl._validation._scalars import check_integer
 from skicl.prompting import RandomDemonstrations, StratifiedDemonstrations
-from skicl.prompting._selectors import by_turns, check_count
+from skicl.prompting._selectors import BaseSelector, by_turns
 
 Y = np.array(["a"] * 10 + ["b"] * 5 + ["c"] * 2)
 X = [f"text {i}" for i in range(len(Y))]
@@ -49,10 +50,15 @@ def test_by_turns():
 @pytest.mark.parametrize("k", [-1, 1.5, True, None])
 def test_bad_counts(k):
     with pytest.raises(ValueError, match="`k` must be"):
-        check_count(k)
+        check_integer(k, "k", least=0)
     for selector in (RandomDemonstrations(k=k), StratifiedDemonstrations(k=k)):
         with pytest.raises(ValueError, match="`k` must be"):
             selector.fit(X, Y)
+
+
+def test_a_selector_must_say_all_that_it_is_asked():
+    with pytest.raises(TypeError, match="abstract"):
+        BaseSelector()
 
 
 def test_bad_order_and_no_fit():

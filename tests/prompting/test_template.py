@@ -2,13 +2,13 @@ import pytest
 from prompting.tiny_causal_models import pair_of
 from sklearn.base import clone
 
+from skicl._models._template import fill_mark
 from skicl.prompting import PromptTemplate
 from skicl.prompting._records import Records, read_records
 from skicl.prompting._template import (
     choose_columns,
     default_template,
     fill,
-    fill_candidate,
     multilabel_template,
 )
 
@@ -21,6 +21,7 @@ NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no syst
 
 def test_default_templates():
     assert default_template(["text"]) == "Text: {text}\nLabel: {label}"
+    assert default_template(["title", "pages"]) == "title: {title}\npages: {pages}\nLabel: {label}"
     one = PromptTemplate().render([({"text": "late"}, "yes")], {"text": "lost"})
     assert one == "Text: late\nLabel: yes\n\nText: lost\nLabel:"
     table = PromptTemplate().render([], {"a{b}": "1", "c": "2"})
@@ -124,7 +125,11 @@ def test_candidate():
     assert template.mentions_candidate()
     assert template.render([], {"text": "u"}, candidate="cats") == "Is it cats?\n\nu\nAbout cats?"
     assert not PromptTemplate("{text} {label}").mentions_candidate()
-    assert fill_candidate("no mark", "cats") == "no mark"
+    after = PromptTemplate("{text}: {label} ({candidate})").render(
+        [({"text": "t"}, "no")], {"text": "u"}, candidate="cats"
+    )
+    assert after == "t: no (cats)\n\nu:"
+    assert fill_mark("no mark", "cats") == "no mark"
 
 
 def test_template_for_several_labels():

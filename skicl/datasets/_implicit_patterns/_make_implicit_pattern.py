@@ -1,12 +1,12 @@
 """make_implicit_pattern: problems with a shortcut that is right, wrong, or not there."""
 
 from collections.abc import Mapping
-from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from skicl._validation._wording import did_you_mean
+from skicl._validation._environment import import_optional
+from skicl._validation._scalars import check_choice, check_integer, is_integer, is_number
 from skicl.datasets._implicit_patterns._arithmetic_patterns import ALGEBRA, EXPRESSION
 from skicl.datasets._implicit_patterns._code_pattern import CODE
 from skicl.datasets._implicit_patterns._draws import Draws
@@ -138,7 +138,9 @@ def make_implicit_pattern(
     ['conflict', 'neutral', 'pattern']
     """
     n_answers, shares = _check(task, n_samples, variant, difficulty, n_answers, proportions, as_frame)
-    pandas = _import_pandas() if as_frame else None
+    pandas = (
+        import_optional("pandas", needed="for `as_frame=True`", instead="Or use as_frame=False.") if as_frame else None
+    )
     # With the same numbers for all variants, a test item would be a training item with another end.
     chosen, draws = TASKS[task], Draws(random_state, sorted(TASKS).index(task), (*VARIANTS, "mixed").index(variant))
     answers = chosen.answers(n_answers)
@@ -209,11 +211,10 @@ def _distinct(task, draws, plan, n_answers, difficulty):
 
 def _check(task, n_samples, variant, difficulty, n_answers, proportions, as_frame):
     """Refuse bad parameters; return the number of answers and the shares of the variants."""
-    _check_choice(task, "task", sorted(TASKS))
-    _check_choice(variant, "variant", (*VARIANTS, "mixed"))
-    if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
-        raise ValueError(f"`n_samples` must be an integer of at least 1, got {n_samples!r}.")
-    if isinstance(difficulty, bool) or not isinstance(difficulty, Integral) or difficulty not in DIFFICULTIES:
+    check_choice(task, "task", sorted(TASKS))
+    check_choice(variant, "variant", (*VARIANTS, "mixed"))
+    check_integer(n_samples, "n_samples")
+    if not is_integer(difficulty) or difficulty not in DIFFICULTIES:
         raise ValueError(f"`difficulty` must be 1, 2 or 3, got {difficulty!r}.")
     if not isinstance(as_frame, bool | np.bool_):
         raise TypeError(f"`as_frame` must be True or False, got {as_frame!r}.")
@@ -226,17 +227,8 @@ def _check(task, n_samples, variant, difficulty, n_answers, proportions, as_fram
         raise ValueError(
             f"`n_answers` is for numeric answers; {task!r} has the answers {TASKS[task].words}. Leave it None."
         )
-    if isinstance(n_answers, bool) or not isinstance(n_answers, Integral) or not 3 <= n_answers <= MOST_ANSWERS:
-        raise ValueError(f"`n_answers` must be an integer from 3 to {MOST_ANSWERS}, got {n_answers!r}.")
+    check_integer(n_answers, "n_answers", least=3, most=MOST_ANSWERS)
     return int(n_answers), shares
-
-
-def _check_choice(value, parameter, choices):
-    if not (isinstance(value, str) and value in choices):
-        raise ValueError(
-            f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}."
-            + did_you_mean(value, choices)
-        )
 
 
 def _check_proportions(proportions):
@@ -245,18 +237,7 @@ def _check_proportions(proportions):
     if not isinstance(proportions, Mapping) or not set(proportions) <= set(VARIANTS):
         raise ValueError(f"`proportions` must be a dict with keys among {VARIANTS}, got {proportions!r}.")
     values = list(proportions.values())
-    bad = [v for v in values if isinstance(v, bool) or not isinstance(v, Real) or not 0 <= v <= 1]
+    bad = [v for v in values if not (is_number(v) and 0 <= v <= 1)]
     if bad or not np.isclose(sum(values), 1):
         raise ValueError(f"`proportions` must be shares that sum to 1, got {dict(proportions)}.")
     return {name: share / sum(values) for name, share in proportions.items()}
-
-
-def _import_pandas():
-    try:
-        import pandas
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "`as_frame=True` needs pandas, which is not installed. Install it with: pip install pandas. "
-            "Or use as_frame=False to get numpy arrays."
-        ) from error
-    return pandas

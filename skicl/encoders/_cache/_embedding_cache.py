@@ -6,14 +6,14 @@ import time
 from contextlib import closing, suppress
 from hashlib import blake2b
 from itertools import count
-from numbers import Integral
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from skicl._process_lock import ProcessLock
+from skicl._validation._scalars import is_integer
 from skicl.encoders._cache._memory_store import MemoryStore
 
 LEAST_BYTES = 2**20
@@ -27,8 +27,8 @@ SECONDS_BETWEEN_LOOKS = (0.01, 0.2)
 SECONDS_BETWEEN_CHECKS = 1.0
 
 # The places of all caches of this process; those that are to outlive the objects that refer to them are kept.
-_STORES = WeakValueDictionary()
-_KEPT = {}
+_STORES: WeakValueDictionary = WeakValueDictionary()
+_KEPT: dict[tuple, Any] = {}
 _OPENING = ProcessLock()
 _NUMBERS = count()
 _SHARED = "shared"
@@ -104,14 +104,14 @@ class EmbeddingCache:
     >>> cache.clear()
     """
 
-    def __init__(self, folder=None, *, max_bytes=None):
+    def __init__(self, folder: Any = None, *, max_bytes: int | None = None) -> None:
         self.folder = None if folder is None else _absolute(folder)
         self.max_bytes = _checked_bytes(max_bytes, BYTES_IN_MEMORY if folder is None else BYTES_IN_A_FOLDER)
         self._name = f"{os.getpid()}.{next(_NUMBERS)}"
-        self._opened = None
+        self._opened: tuple[int, Any] | None = None
 
     @classmethod
-    def shared(cls, max_bytes=None):
+    def shared(cls, max_bytes: int | None = None) -> Self:
         """The memory that all encoders of this process with ``cache=True`` share.
 
         Parameters
@@ -129,7 +129,7 @@ class EmbeddingCache:
         return cache
 
     @property
-    def stats(self):
+    def stats(self) -> CacheStats:
         """What the cache holds and how often it helped.
 
         Returns
@@ -140,11 +140,11 @@ class EmbeddingCache:
         store = self.open()
         return CacheStats(store.hits, store.misses, *store.size())
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget all vectors and reset the statistics."""
         self.open().clear()
 
-    def open(self):
+    def open(self) -> Any:
         """The place where vectors are, shared by all copies of this cache in this process.
 
         Returns
@@ -198,35 +198,16 @@ def clear_shared_memory():
 
 
 def resolve_cache(cache):
-    """The cache that the parameter of an encoder means.
+    """The cache that the parameter of an encoder means, or None where nothing is to be kept.
 
-    Parameters
-    ----------
-    cache : None, bool, int, str, path or EmbeddingCache
-        None or False: none. True: the memory that all encoders of this process share; an int: one like it with at
-        most so many bytes. A string or path: a folder.
-
-    Returns
-    -------
-    cache : EmbeddingCache or None
-        None where nothing is to be kept.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `cache` is anything else, or too small.
-
-    Examples
-    --------
-    >>> from skicl.encoders._cache._embedding_cache import resolve_cache
-    >>> resolve_cache(True).open() is resolve_cache(True).open(), resolve_cache(False)
-    (True, None)
+    True means the memory that all encoders of this process share, an int memory like it with at most so many bytes, a
+    string or path a folder. Anything else, or too few bytes, is a TypeError or ValueError.
     """
     if cache is None or isinstance(cache, EmbeddingCache):
         return cache
     if isinstance(cache, bool | np.bool_):
         return EmbeddingCache.shared() if cache else None
-    if isinstance(cache, Integral):
+    if is_integer(cache):
         return EmbeddingCache.shared(_checked_bytes(int(cache), None, parameter="cache"))
     if isinstance(cache, str | os.PathLike) and os.fspath(cache):
         return EmbeddingCache(cache)
@@ -237,41 +218,15 @@ def resolve_cache(cache):
 
 
 def content_digest(content):
-    """Sixteen bytes that stand for the content of an item.
-
-    Parameters
-    ----------
-    content : bytes
-        All that tells the item from others.
-
-    Returns
-    -------
-    digest : bytes
-        Equal for equal contents, and in practice for no others.
-    """
+    """Sixteen bytes that are equal for equal contents, and in practice for no others."""
     return blake2b(content, digest_size=16).digest()
 
 
 def keys_of(digests, fingerprint):
-    """The keys of items encoded in one way.
+    """The keys, of sixteen bytes, of items encoded in one way, from their content digests.
 
-    Parameters
-    ----------
-    digests : list of bytes
-        What :func:`content_digest` gave for each item.
-    fingerprint : tuple of str, int, float or None
-        All else that the vectors depend on.
-
-    Returns
-    -------
-    keys : list of bytes
-        Sixteen bytes each.
-
-    Raises
-    ------
-    TypeError
-        If the fingerprint holds something else: what is printed of an array or of an object does not tell it from
-        others.
+    The fingerprint holds all else that the vectors depend on. A TypeError if it holds anything but str, int, float and
+    None: what is printed of an array or of an object does not tell it from others.
     """
     parts = tuple(_plain(part) for part in fingerprint)
     way = blake2b(repr((KEY_VERSION, *parts)).encode(errors="surrogatepass")).digest()
@@ -279,18 +234,7 @@ def keys_of(digests, fingerprint):
 
 
 class Rows:
-    """A float32 matrix that is filled row by row; its width is that of the first rows.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-
-    Attributes
-    ----------
-    matrix : ndarray of shape (n_rows, n_features) or None
-        None before the first rows.
-    """
+    """A float32 matrix (n_rows, n_features) that is filled row by row; None before the first, which sets its width."""
 
     def __init__(self, n_rows):
         self.n_rows = n_rows
@@ -298,15 +242,7 @@ class Rows:
         self._making = threading.Lock()
 
     def fill(self, positions, vectors):
-        """Put vectors in their places.
-
-        Parameters
-        ----------
-        positions : list of int
-            Rows to fill.
-        vectors : list or array of shape (n_positions, n_features)
-            What to put there.
-        """
+        """Put vectors (n_positions, n_features) in their places."""
         if len(positions):
             with self._making:  # the thread that works ahead fills rows too
                 if self.matrix is None:
@@ -319,41 +255,22 @@ class KeysOutdated(Exception):
 
 
 def cached_vectors(store, keys, encode, still_valid=None):
-    """Vectors of items, from a store where it has them; others are encoded, by nobody else at the same time.
+    """Vectors (n_keys, n_features), float32, from a store; what it lacks is encoded, by nobody else at the same time.
 
-    Parameters
-    ----------
-    store : MemoryStore or FolderStore
-        Where vectors are kept.
-    keys : list of bytes
-        Keys of the items, all different.
-    encode : callable
-        ``encode(positions, choose)`` yields pairs of a batch (positions) and its vectors, for all batches that it
-        makes of the positions, of each only what ``choose(batch)`` returns.
-    still_valid : callable or None, default=None
-        Called without arguments before vectors are kept: whether the keys still stand for what encodes. None means
-        that it cannot change.
-
-    Returns
-    -------
-    vectors : ndarray of shape (n_keys, n_features), dtype float32
-        One row per key.
-
-    Raises
-    ------
-    KeysOutdated
-        If they do not; nothing was kept since they did.
+    ``encode(positions, choose)`` yields pairs of a batch (positions) and its vectors, for all batches that it makes of
+    the positions, of each only what ``choose(batch)`` returns. ``still_valid()`` says, before vectors are kept, whether
+    the keys still stand for what encodes; if not, KeysOutdated is raised. None means that they cannot change.
     """
-    rows, left, encoded = Rows(len(keys)), range(len(keys)), 0
+    rows, waiting, encoded = Rows(len(keys)), range(len(keys)), 0
     shortest, longest = SECONDS_BETWEEN_LOOKS
     seconds = shortest
     while True:
-        missing = _look_up(store, keys, left, rows)
-        left, done = _encode_unclaimed(store, keys, missing, rows, encode, still_valid)
+        missing = _look_up(store, keys, waiting, rows)
+        waiting, done = _encode_unclaimed(store, keys, missing, rows, encode, still_valid)
         encoded += done
-        if not left:
+        if not waiting:
             break
-        # All that is left is being encoded by others; should they fail or be killed, their claims end too.
+        # All that is missing is being encoded by others; should they fail or be killed, their claims end too.
         seconds = shortest if done else min(2 * seconds, longest)
         time.sleep(seconds)
     store.count(hits=len(keys) - encoded, misses=encoded)
@@ -364,21 +281,22 @@ def _look_up(store, keys, positions, rows):
     """Fill the rows that the store has; the positions of the others."""
     missing = []
     for start in range(0, len(positions), LOOKED_UP_AT_ONCE):
-        some = positions[start : start + LOOKED_UP_AT_ONCE]
-        found = store.find([keys[i] for i in some])
-        rows.fill([i for i in some if keys[i] in found], [found[keys[i]] for i in some if keys[i] in found])
-        missing += [i for i in some if keys[i] not in found]
+        asked = positions[start : start + LOOKED_UP_AT_ONCE]
+        kept = store.find([keys[i] for i in asked])
+        here = [i for i in asked if keys[i] in kept]
+        rows.fill(here, [kept[keys[i]] for i in here])
+        missing += [i for i in asked if keys[i] not in kept]
     return missing
 
 
 def _encode_unclaimed(store, keys, missing, rows, encode, still_valid):
     """Encode and store what nobody else is encoding; the positions of the rest, and the number encoded."""
-    claimed, left, encoded = set(), [], 0
+    claimed, of_others, encoded = set(), [], 0
     waiting, checked = [], time.monotonic()
 
     def choose(batch):
         taken = store.claims.take([keys[i] for i in batch], claimed)
-        left.extend(i for i in batch if keys[i] not in taken)
+        of_others.extend(i for i in batch if keys[i] not in taken)
         # Between the look-up and the claim another may have finished.
         return _look_up(store, keys, [i for i in batch if keys[i] in taken], rows)
 
@@ -411,7 +329,7 @@ def _encode_unclaimed(store, keys, missing, rows, encode, still_valid):
             store.claims.release(claimed, claimed)
     finally:  # again, if an interrupt came just now: others would wait for what is never released
         store.claims.release(claimed, claimed)
-    return left, encoded
+    return of_others, encoded
 
 
 def _plain(part):
@@ -429,6 +347,7 @@ def _plain(part):
 
 
 def _absolute(folder):
+    """The absolute path of a folder, which may not exist yet."""
     if not (isinstance(folder, str | os.PathLike) and os.fspath(folder)):
         raise TypeError(f"`folder` must be the path of a folder or None for memory, got {folder!r}.")
     path = Path(folder).expanduser().absolute()
@@ -438,8 +357,9 @@ def _absolute(folder):
 
 
 def _checked_bytes(value, default, parameter="max_bytes"):
+    """A number of bytes, or the default where it is None and has one."""
     if value is None and default is not None:
         return default
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < LEAST_BYTES:
+    if not is_integer(value) or value < LEAST_BYTES:
         raise ValueError(f"`{parameter}` must be a number of bytes, at least {LEAST_BYTES} (1 MiB), got {value!r}.")
     return int(value)

@@ -4,19 +4,19 @@ import os
 import sqlite3
 import threading
 import time
-import warnings
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 
 import numpy as np
 
+from skicl._validation._environment import warn_user
 from skicl.encoders._cache._key_locks import Claims
 
 FILE = "embeddings.sqlite3"
 LOCK_FILE = "claims.lock"
-# SQLite waits so long for other writers, whose transactions take milliseconds.
+# How long SQLite waits for other writers, whose transactions take milliseconds.
 SECONDS_TO_WAIT = 60
-# So many rows that were stored one after the other are given up together, so that a hit need not be written down
+# This many rows that were stored one after the other are given up together, so that a hit need not be written down
 # for every row.
 ROWS_OF_A_BLOCK = 64
 SECONDS_BETWEEN_NOTES = 60
@@ -38,28 +38,11 @@ _STATEMENTS = (
 class FolderStore:
     """Vectors by key, in a folder.
 
-    Every call opens the file anew, so that nothing is shared with forked processes. Writes are transactions of
-    SQLite: an interrupted one leaves nothing behind. They are not forced to the disk one by one; should a failure of
-    power damage the file, the checksum of every vector and the checks of SQLite tell.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if it does not exist.
-    max_bytes : int
-        Most disk space.
-
-    Attributes
-    ----------
-    hits, misses : int
-        Items found and items encoded, by this process.
-    claims : Claims
-        Keys that a thread of any process is encoding.
-
-    Raises
-    ------
-    ValueError
-        If there can be no such folder, because a part of its path is a file.
+    Every call opens the file anew, so that nothing is shared with forked processes. Writes are transactions of SQLite:
+    an interrupted one leaves nothing behind. They are not forced to the disk one by one; should a failure of power
+    damage the file, the checksum of every vector and the checks of SQLite tell. `hits` and `misses` are items found and
+    items encoded by this process; `claims` are keys that a thread of any process is encoding. A path of which a part is
+    a file is a ValueError.
     """
 
     def __init__(self, folder, max_bytes):
@@ -78,51 +61,31 @@ class FolderStore:
         self._warned = False
 
     def find(self, keys):
-        """The vectors that are here and undamaged.
-
-        Parameters
-        ----------
-        keys : list of bytes
-            Keys of items.
-
-        Returns
-        -------
-        found : dict of bytes to ndarray of shape (n_features,)
-            By key. The arrays cannot be changed.
-        """
-        found, damaged, blocks = {}, [], set()
+        """The vectors (n_features,) that are here and undamaged, by key; the arrays cannot be changed."""
+        vectors, damaged, blocks = {}, [], set()
         with self._working("read from"), self._connected() as connection:
             for start in range(0, len(keys), KEYS_OF_A_QUERY):
-                some = keys[start : start + KEYS_OF_A_QUERY]
-                marks = ",".join("?" * len(some))
+                asked = keys[start : start + KEYS_OF_A_QUERY]
+                marks = ",".join("?" * len(asked))
                 query = f"SELECT number, key, record FROM vectors WHERE key IN ({marks})"
-                for number, key, record in connection.execute(query, some):
+                for number, key, record in connection.execute(query, asked):
                     vector = _vector(key, record)
                     if vector is None:
                         damaged.append((key,))
                     else:
-                        found[key] = vector
+                        vectors[key] = vector
                         blocks.add(number // ROWS_OF_A_BLOCK)
             self._note_use(connection, blocks)
             if damaged:
-                warnings.warn(
+                warn_user(
                     f"{len(damaged)} entries of the cache in {str(self.folder)!r} are damaged. Their items are encoded "
-                    "again.",
-                    stacklevel=2,
+                    "again."
                 )
                 connection.executemany("DELETE FROM vectors WHERE key = ?", damaged)
-        return found
+        return vectors
 
     def put(self, keys, vectors):
-        """Keep vectors, and give up others where room is short.
-
-        Parameters
-        ----------
-        keys : list of bytes
-            Keys of items.
-        vectors : ndarray of shape (n_keys, n_features), dtype float32
-            Copied.
-        """
+        """Keep vectors (n_keys, n_features), float32, which are copied, and give up others where room is short."""
         records = [(key, _record(key, vector)) for key, vector in zip(keys, vectors)]
         space = SPACE_BY_BYTES * max(len(key) * 2 + len(record) for key, record in records)
         records = records[: int((self.max_bytes - BYTES_OF_AN_EMPTY_FILE) / space)]
@@ -135,13 +98,7 @@ class FolderStore:
             connection.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", blocks)
 
     def count(self, hits, misses):
-        """Add to the statistics.
-
-        Parameters
-        ----------
-        hits, misses : int
-            Items found and items encoded.
-        """
+        """Add numbers of items found and of items encoded to the statistics."""
         with self._mutex:
             self.hits += hits
             self.misses += misses
@@ -157,13 +114,7 @@ class FolderStore:
             self.hits = self.misses = 0
 
     def size(self):
-        """Number of vectors and of bytes.
-
-        Returns
-        -------
-        n_items, n_bytes : int
-            What is in the file now, and its size.
-        """
+        """Number of vectors in the file now, and its size in bytes."""
         with self._working("read from"), self._connected() as connection:
             n_items = connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
             return n_items, _pragma(connection, "page_count") * _pragma(connection, "page_size") if n_items else 0
@@ -171,6 +122,7 @@ class FolderStore:
 
     @contextmanager
     def _connected(self):
+        """An open connection to the file, which is made if it is not there."""
         if not self._made:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._made = True
@@ -197,10 +149,9 @@ class FolderStore:
                 self._discard(error)
             elif not self._warned:
                 self._warned = True  # once: the next batch would fail in the same way
-                warnings.warn(
+                warn_user(
                     f"The cache in {str(self.folder)!r} could not be used ({error}). What it lacks is encoded and not "
-                    "kept. Make room, or choose another folder.",
-                    stacklevel=2,
+                    "kept. Make room, or choose another folder."
                 )
         else:
             self._warned = self._warned and what != "write to"
@@ -210,10 +161,9 @@ class FolderStore:
         taken = set()
         try:
             if self.claims.take([_CLAIM_OF_THE_FILE], taken) and not self._is_sound():
-                warnings.warn(
+                warn_user(
                     f"The file of the cache in {str(self.folder)!r} is damaged ({error}). It is given up, and its "
-                    "items are encoded again.",
-                    stacklevel=2,
+                    "items are encoded again."
                 )
                 for name in (FILE, f"{FILE}-journal"):
                     with suppress(OSError):
@@ -222,6 +172,7 @@ class FolderStore:
             self.claims.release(taken)
 
     def _is_sound(self):
+        """Whether SQLite finds no damage in the file."""
         try:
             with self._connected() as connection:
                 return connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
@@ -249,6 +200,7 @@ class FolderStore:
 
 @contextmanager
 def _transaction(connection):
+    """All statements inside take effect, or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

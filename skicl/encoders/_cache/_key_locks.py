@@ -7,19 +7,14 @@ from contextlib import suppress
 try:
     import fcntl
 except ImportError:  # Windows: processes do not see each other's claims, so two may encode the same item
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a name of a module
 
 
 class Claims:
-    """Keys that somebody in this process is encoding, and with a lock file somebody in any process.
+    """Keys that somebody in this process is encoding, and with a lock file, at `path`, somebody in any process.
 
     A key is one byte of the lock file, locked as long as it is claimed. The operating system unlocks the bytes of
     a process that dies, so a claim never outlives its owner, and nothing is written into the file.
-
-    Parameters
-    ----------
-    path : Path or None, default=None
-        The lock file, created when needed. None: threads of this process only.
     """
 
     def __init__(self, path=None):
@@ -29,20 +24,10 @@ class Claims:
         self._file = None
 
     def take(self, keys, owned=None):
-        """Claim those keys that nobody has claimed, without waiting.
+        """Claim those keys that nobody has claimed, without waiting; they belong to the caller, who must release them.
 
-        Parameters
-        ----------
-        keys : iterable of bytes
-            The keys wanted.
-        owned : set of bytes or None, default=None
-            The caller's claims. Each key is put in here before it is claimed, so that an interrupt leaves no claim
-            that nobody knows of.
-
-        Returns
-        -------
-        taken : set of bytes
-            The keys that now belong to the caller, who must release them.
+        They are put into the set `owned` before they are claimed, so that an interrupt leaves no claim that nobody
+        knows of.
         """
         with self._mutex:
             free = [key for key in keys if key not in self._taken]
@@ -59,15 +44,7 @@ class Claims:
             return taken
 
     def release(self, keys, owned=None):
-        """Give keys back.
-
-        Parameters
-        ----------
-        keys : iterable of bytes
-            Keys that :meth:`take` returned.
-        owned : set of bytes or None, default=None
-            The caller's claims. Each key is taken out after it was given back.
-        """
+        """Give keys back, each taken out of the set `owned` after that."""
         with self._mutex:
             for key in list(keys):
                 if self._file is not None:
@@ -79,6 +56,7 @@ class Claims:
             self._close_if_idle()
 
     def _lock(self, key):
+        """Lock the byte of a key; False if another process has it."""
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
         except (BlockingIOError, PermissionError):

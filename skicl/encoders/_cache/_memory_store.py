@@ -10,19 +10,9 @@ BYTES_OF_AN_ENTRY = 320
 
 
 class MemoryStore:
-    """Vectors by key, in this process.
+    """Vectors by key in this process, in at most `max_bytes` of memory.
 
-    Parameters
-    ----------
-    max_bytes : int
-        Most memory to use.
-
-    Attributes
-    ----------
-    hits, misses : int
-        Items found and items encoded.
-    claims : Claims
-        Keys that a thread is encoding.
+    `hits` and `misses` are items found and items encoded; `claims` are keys that a thread is encoding.
     """
 
     def __init__(self, max_bytes):
@@ -34,34 +24,15 @@ class MemoryStore:
         self._mutex = threading.Lock()
 
     def find(self, keys):
-        """The vectors that are here.
-
-        Parameters
-        ----------
-        keys : list of bytes
-            Keys of items.
-
-        Returns
-        -------
-        found : dict of bytes to ndarray of shape (n_features,)
-            By key. The arrays are not to be changed.
-        """
+        """The vectors (n_features,) that are here, by key; the arrays are not to be changed."""
         with self._mutex:
-            found = {key: self._vectors[key] for key in keys if key in self._vectors}
-            for key in found:
+            vectors = {key: self._vectors[key] for key in keys if key in self._vectors}
+            for key in vectors:
                 self._vectors.move_to_end(key)
-            return found
+            return vectors
 
     def put(self, keys, vectors):
-        """Keep vectors, and give up others where room is short.
-
-        Parameters
-        ----------
-        keys : list of bytes
-            Keys of items.
-        vectors : ndarray of shape (n_keys, n_features)
-            Copied.
-        """
+        """Keep vectors (n_keys, n_features), which are copied, and give up others where room is short."""
         with self._mutex:
             for key, vector in zip(keys, vectors):
                 if key not in self._vectors:
@@ -72,13 +43,7 @@ class MemoryStore:
                 self._bytes -= vector.nbytes + BYTES_OF_AN_ENTRY
 
     def count(self, hits, misses):
-        """Add to the statistics.
-
-        Parameters
-        ----------
-        hits, misses : int
-            Items found and items encoded.
-        """
+        """Add numbers of items found and of items encoded to the statistics."""
         with self._mutex:
             self.hits += hits
             self.misses += misses
@@ -90,12 +55,6 @@ class MemoryStore:
             self._bytes = self.hits = self.misses = 0
 
     def size(self):
-        """Number of vectors and of bytes.
-
-        Returns
-        -------
-        n_items, n_bytes : int
-            What is held now.
-        """
+        """Number of vectors held now, and of bytes."""
         with self._mutex:
             return len(self._vectors), self._bytes

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skicl._progress import progress_bar
-from skicl._validation._scalars import check_choice, check_integer
+from skicl._validation._scalars import check_choice, check_integer, is_integer
 from skicl.evaluation._implicit_patterns._learners import answers, choose, fitted, read_learners, scores_of_tests
 from skicl.evaluation._implicit_patterns._results import ImplicitPatternStudy
 from skicl.evaluation._implicit_patterns._splits import VARIANTS, Design, draw_splits, is_template
@@ -257,7 +257,10 @@ def _check(train_variant, template, random_state, **counts):
     for name, count in counts.items():
         check_integer(count, name)
     check_choice(train_variant, "train_variant", VARIANTS)
-    check_integer(random_state, "random_state", least=0)
+    if not is_integer(random_state) or random_state < 0:
+        raise ValueError(
+            f"`random_state` must be an integer of at least 0, so that a run can continue, got {random_state!r}."
+        )
     if template is not None and not is_template(template):
         raise ValueError(
             "`template` must be a text with {text} in it, {label} at its end and no other braces, such as "

@@ -1,9 +1,10 @@
 """gd_attention_weights: linear attention whose layers are steps of gradient descent, written down exactly."""
 
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+
+from skicl._validation._scalars import check_integer
 
 
 class LinearAttentionLayer(NamedTuple):
@@ -148,8 +149,7 @@ def gd_attention_weights(n_features, n_steps, *, learning_rate):
     array([0.5  , 0.75 , 0.875])
     """
     for name, value in [("n_features", n_features), ("n_steps", n_steps)]:
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"`{name}` must be an integer of at least 1, got {value!r}.")
+        check_integer(value, name)
     rates = np.asarray(learning_rate)
     is_number = rates.dtype.kind in "iuf" and np.isfinite(rates).all()
     if not is_number or rates.shape not in ((), (n_steps,)) or not (rates > 0).all():

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skicl._resampling import interval, resampling_weights
+from skicl._resampling import check_bootstrap, interval, resampling_weights
+from skicl._validation._environment import import_optional
 from skicl._validation._wording import did_you_mean
 from skicl.inspection._algorithms._predictors import as_predictor, name_of, predict_means, split_tasks
 from skicl.inspection._algorithms._reference_predictors import reference_predictors
@@ -93,8 +93,7 @@ class AlgorithmMatch:
             One row for each reference and length, with the columns reference, n_ctx, distance, low, high, noise_floor
             and closest_share.
         """
-        import pandas as pd
-
+        pd = import_optional("pandas")
         columns = {
             "distance": self.distance,
             "low": self.low,
@@ -131,7 +130,7 @@ def algorithm_match(
     references=None,
     metric="squared_difference",
     n_bootstrap=1000,
-    confidence=0.95,
+    confidence_level=0.95,
     random_state=0,
 ):
     """Compare the predictions of a model with those of known learning algorithms.
@@ -158,7 +157,7 @@ def algorithm_match(
         probable labels differ, for which confidence does not count.
     n_bootstrap : int, default=1000
         Samples of tasks, drawn with replacement, for the intervals.
-    confidence : float, default=0.95
+    confidence_level : float, default=0.95
         Confidence of the intervals.
     random_state : int, RandomState instance or None, default=0
         Draws the samples.
@@ -198,7 +197,7 @@ def algorithm_match(
             f"`metric` must be one of {', '.join(METRICS)}, the last for labels only, got {metric!r}."
             + did_you_mean(metric, METRICS)
         )
-    check_bootstrap(n_bootstrap, confidence)
+    check_bootstrap(n_bootstrap, confidence_level)
     random = check_random_state(random_state)
     references = reference_predictors(tasks) if references is None else _check_references(references)
     measure = distance_function(metric, split)
@@ -212,7 +211,7 @@ def algorithm_match(
             floors[number, at] = measure(predict_means(reference, split, n - 1), expected).mean()
     weights = resampling_weights(len(split.X), n_bootstrap, random)
     samples = per_task @ weights.T  # (references, lengths, samples)
-    low, high = interval(samples, confidence)
+    low, high = interval(samples, confidence_level)
     winners = samples.argmin(axis=0)
     share = np.stack([(winners == number).mean(axis=1) for number in range(len(references))])
     return AlgorithmMatch(name_of(model), list(references), split.n_ctx, per_task, low, high, floors, share, metric)
@@ -224,14 +223,6 @@ def distance_function(metric, split):
         return lambda one, other: ((one > 0.5) != (other > 0.5)).mean(axis=-1)
     scale = 1.0 if split.classification else (split.y_query**2).mean()
     return lambda one, other: ((one - other) ** 2).mean(axis=-1) / scale
-
-
-def check_bootstrap(n_bootstrap, confidence):
-    """Refuse numbers of samples and confidences that are none."""
-    if isinstance(n_bootstrap, bool) or not isinstance(n_bootstrap, Integral) or n_bootstrap < 1:
-        raise ValueError(f"`n_bootstrap` must be an integer of at least 1, got {n_bootstrap!r}.")
-    if isinstance(confidence, bool) or not isinstance(confidence, Real) or not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence!r}.")
 
 
 def _check_references(references):

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skicl._resampling import interval, resampling_weights
+from skicl._resampling import check_bootstrap, interval, resampling_weights
+from skicl._validation._scalars import check_number
 from skicl.inspection._algorithms import _reference_linear as linear
 from skicl.inspection._algorithms import _reference_logistic as logistic
-from skicl.inspection._algorithms._match import check_bootstrap, distance_function
+from skicl.inspection._algorithms._match import distance_function
 from skicl.inspection._algorithms._predictors import as_layered_predictor, checked, name_of, split_tasks
 from skicl.inspection._algorithms._reference_predictors import check_steps
 
@@ -103,7 +103,7 @@ def layerwise_algorithm_match(
     newton_steps=NEWTON_STEPS,
     learning_rate=None,
     n_bootstrap=1000,
-    confidence=0.95,
+    confidence_level=0.95,
     random_state=0,
 ):
     """Compare every layer of a model with steps of gradient descent and of Newton's method.
@@ -129,7 +129,7 @@ def layerwise_algorithm_match(
         the largest curvature of each task. In classification it is always that.
     n_bootstrap : int, default=1000
         Samples of tasks, drawn with replacement, for the intervals.
-    confidence : float, default=0.95
+    confidence_level : float, default=0.95
         Confidence of the intervals.
     random_state : int, RandomState instance or None, default=0
         Draws the samples.
@@ -163,7 +163,7 @@ def layerwise_algorithm_match(
     (6, 11)
     """
     predict, split = as_layered_predictor(model), split_tasks(tasks, [n_ctx], smallest=2)
-    check_bootstrap(n_bootstrap, confidence)
+    check_bootstrap(n_bootstrap, confidence_level)
     random = check_random_state(random_state)
     steps = {
         name: np.array(check_steps(numbers, f"{name}_steps"), dtype=np.int64)
@@ -172,9 +172,7 @@ def layerwise_algorithm_match(
     for name, numbers in steps.items():
         if not len(numbers):
             raise ValueError(f"`{name}_steps` is empty. Give at least one number of steps.")
-    is_number = isinstance(learning_rate, Real) and not isinstance(learning_rate, bool)
-    if learning_rate is not None and not (is_number and 0 < learning_rate < np.inf):
-        raise ValueError(f"`learning_rate` must be a positive number or None, got {learning_rate!r}.")
+    check_number(learning_rate, "learning_rate", above=0, optional=True)
     layers = np.asarray(predict(*split.at(n_ctx)), dtype=float)
     layers = checked(layers, (*layers.shape[:1], *split.y_query.shape))
     measure = distance_function("squared_difference", split)
@@ -192,7 +190,7 @@ def layerwise_algorithm_match(
                 "grow out of all bounds. Take a smaller rate, or fewer `gd_steps`."
             )
         smallest = (per_task[name] @ weights.T).min(axis=1)  # (layers, samples)
-        low[name], high[name] = interval(smallest, confidence)
+        low[name], high[name] = interval(smallest, confidence_level)
         floors[name] = measure(paths, shorter).mean(axis=1)
     return LayerwiseAlgorithmMatch(name_of(model), int(n_ctx), steps, per_task, low, high, floors)
 

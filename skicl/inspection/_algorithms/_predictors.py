@@ -4,13 +4,13 @@ Shapes: T tasks, N rows of the context, Q queries, L layers.
 """
 
 from functools import partial
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from sklearn.base import clone, is_classifier
 
+from skicl._validation._scalars import is_integer
 from skicl.inspection._algorithms._reference_predictors import is_classification
 from skicl.reasoning import Evidence, Reasoner
 
@@ -61,7 +61,7 @@ def split_tasks(tasks, n_ctx, *, smallest):
                 f"{n_points} points in each task. Give lengths, or tasks of 4 points or more."
             )
     lengths = list(n_ctx) if np.iterable(n_ctx) else [n_ctx]
-    whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in lengths)
+    whole = all(is_integer(n) for n in lengths)
     if not lengths or not whole or min(lengths) < smallest or max(lengths) >= n_points:
         raise ValueError(
             f"`n_ctx` must hold lengths from {smallest} to {n_points - 1}, got {lengths}: the points "
@@ -91,7 +91,8 @@ def as_predictor(model):
 
 def as_layered_predictor(model):
     """The same for predictions after every layer, (L, T, Q)."""
-    if hasattr(model, "score_all_layers"):
+    # The method of the base class knows the last layer only.
+    if isinstance(model, Reasoner) and type(model).score_all_layers is not Reasoner.score_all_layers:
         return lambda X, y, X_query: _ask_reasoner(model, X, y, X_query, _all_layers)
     if hasattr(model, "predict_all_layers"):
         return model.predict_all_layers

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.special import softmax
 
-from skicl.datasets._task_checks import as_batch, check_number
+from skicl._validation._scalars import check_number
+from skicl._validation._task_arrays import as_batch
 
 
 def mixture_bayes_predictor(means, covariances, *, shares=None, noise=0.1):
@@ -61,7 +62,7 @@ def mixture_bayes_predictor(means, covariances, *, shares=None, noise=0.1):
     shares = np.ones(len(means)) if shares is None else np.asarray(shares, dtype=float)
     if shares.shape != (len(means),) or not ((shares > 0) & np.isfinite(shares)).all():
         raise ValueError(f"`shares` must hold {len(means)} positive numbers, one for each family, got {shares}.")
-    check_number(noise, "noise", 0.0, open_low=True)
+    check_number(noise, "noise", above=0)
 
     def predict(X_context, y_context, X_query, return_variance=False):
         X, y, X_query, single = as_batch(X_context, y_context, X_query, means.shape[1])

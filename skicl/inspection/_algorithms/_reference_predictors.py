@@ -1,10 +1,10 @@
 """reference_predictors: known learning algorithms, to hold an in-context learner against."""
 
 from functools import partial
-from numbers import Integral, Real
 
 import numpy as np
 
+from skicl._validation._scalars import check_integer, check_number, is_integer
 from skicl.inspection._algorithms import _reference_linear as linear
 from skicl.inspection._algorithms import _reference_logistic as logistic
 
@@ -84,13 +84,11 @@ def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_n
             f"`tasks` must be a Bunch with X and y, such as make_logistic_tasks returns, got {type(tasks).__name__}."
         )
     gd_steps, newton_steps = check_steps(gd_steps, "gd_steps"), check_steps(newton_steps, "newton_steps")
-    if isinstance(n_neighbors, bool) or not isinstance(n_neighbors, Integral) or n_neighbors < 1:
-        raise ValueError(f"`n_neighbors` must be an integer of at least 1, got {n_neighbors!r}.")
+    check_integer(n_neighbors, "n_neighbors")
     if penalty is None:
         known = "noise" in tasks and "weight_scale" in tasks
         penalty = tasks["noise"] ** 2 / tasks["weight_scale"] ** 2 if known else 1.0
-    if isinstance(penalty, bool) or not isinstance(penalty, Real) or not 0 <= penalty < np.inf:
-        raise ValueError(f"`penalty` must be a number of at least 0, got {penalty!r}.")
+    check_number(penalty, "penalty", least=0)
     found = {"mean": label_mean, f"knn_{n_neighbors}": partial(nearest_neighbors, n_neighbors=n_neighbors)}
     fits = {
         "averaging": linear.averaging,
@@ -116,7 +114,7 @@ def reference_predictors(tasks, *, gd_steps=(1, 8, 64), newton_steps=(2, 4), n_n
 def check_steps(steps, parameter):
     """Numbers of steps as a list; anything but integers of at least 0 is refused."""
     listed = list(steps) if np.iterable(steps) else [None]
-    if not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 0 for n in listed):
+    if not all(is_integer(n) and n >= 0 for n in listed):
         raise ValueError(f"`{parameter}` must be a sequence of integers of at least 0, got {steps!r}.")
     return [int(n) for n in listed]
 

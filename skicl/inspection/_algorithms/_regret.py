@@ -7,9 +7,9 @@ import numpy as np
 from scipy.special import xlogy
 from sklearn.utils import check_random_state
 
-from skicl._resampling import interval, resampling_weights
+from skicl._resampling import check_bootstrap, interval, resampling_weights
+from skicl._validation._environment import import_optional
 from skicl._validation._wording import did_you_mean
-from skicl.inspection._algorithms._match import check_bootstrap
 from skicl.inspection._algorithms._predictors import as_predictor, checked, name_of, split_tasks
 
 ESTIMATES = ("expected", "observed")
@@ -82,8 +82,7 @@ class ICLRegret:
         DataFrame
             One row for each length, with the columns n_ctx, regret, low, high and noise_floor.
         """
-        import pandas as pd
-
+        pd = import_optional("pandas")
         return pd.DataFrame(
             {
                 "n_ctx": self.n_ctx,
@@ -104,7 +103,9 @@ class ICLRegret:
         return "\n".join(lines)
 
 
-def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=1000, confidence=0.95, random_state=0):
+def icl_regret(
+    model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=1000, confidence_level=0.95, random_state=0
+):
     """Measure how many nats a model loses against the Bayes predictor.
 
     No learner has a smaller expected loss on tasks than the Bayes predictor that knows how they are made. What a model
@@ -127,7 +128,7 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
         predictor were better than Bayes.
     n_bootstrap : int, default=1000
         Samples of tasks, drawn with replacement, for the intervals.
-    confidence : float, default=0.95
+    confidence_level : float, default=0.95
         Confidence of the intervals.
     random_state : int, RandomState instance or None, default=0
         Draws the samples.
@@ -189,7 +190,7 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
         )
     if not callable(bayes):
         raise TypeError(f"`tasks` must have a function as `bayes_predict`, got {type(bayes).__name__}.")
-    check_bootstrap(n_bootstrap, confidence)
+    check_bootstrap(n_bootstrap, confidence_level)
     random = check_random_state(random_state)
     losses = _of_labels if split.classification else _of_gaussians
     again = {"random_state": OTHER_SEED} if "random_state" in inspect.signature(bayes).parameters else {}
@@ -206,7 +207,7 @@ def icl_regret(model, tasks, *, n_ctx=None, estimate="expected", n_bootstrap=100
         second = _ask(bayes, split, n, again) if again else best
         floors[at] = losses(second, best, split.y_query, "expected").mean()
     weights = resampling_weights(len(split.X), n_bootstrap, random)
-    low, high = interval(per_task @ weights.T, confidence)
+    low, high = interval(per_task @ weights.T, confidence_level)
     found = {
         name: ICLRegret(name, split.n_ctx, *of_model, floors, estimate)
         for name, *of_model in zip(models, per_task, low, high)

@@ -59,7 +59,7 @@ class ICLDiagnosticsDisplay:
         n_repeats=10,
         templates=None,
         template_parameter=None,
-        confidence=0.95,
+        confidence_level=0.95,
         n_bootstrap=1000,
         random_state=0,
         ax=None,
@@ -88,7 +88,7 @@ class ICLDiagnosticsDisplay:
             Values of the estimator's parameter for the template, to compare.
         template_parameter : str or None, default=None
             Name of that parameter. None means the only one that is called ``template``, perhaps within a pipeline.
-        confidence : float, default=0.95
+        confidence_level : float, default=0.95
             Confidence of intervals and noise floors.
         n_bootstrap : int, default=1000
             Number of bootstrap samples.
@@ -117,7 +117,7 @@ class ICLDiagnosticsDisplay:
             n_repeats=n_repeats,
             templates=templates,
             template_parameter=template_parameter,
-            confidence=confidence,
+            confidence_level=confidence_level,
             n_bootstrap=n_bootstrap,
             random_state=random_state,
         )
@@ -167,7 +167,7 @@ class ICLDiagnosticsDisplay:
         ax.invert_yaxis()
         ax.axvline(0, color="0.3", linewidth=0.8)
         ax.set_xlim(min(-0.03, *(measure.low - 0.03 for measure in measures)), None)
-        ax.set_xlabel(f"value, {self.report.confidence:.0%} interval; grey bar: noise floor", loc="right")
+        ax.set_xlabel(f"value, {self.report.confidence_level:.0%} interval; grey bar: noise floor", loc="right")
         ax.set_title(f"{self.report.estimator_name}, {self.report.n_context} labelled rows", loc="right")
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)

@@ -1,14 +1,13 @@
 """icl_diagnostics: how an in-context estimator depends on what stands in its context, and on what should not matter."""
 
-from numbers import Integral, Real
-
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_random_state
 
-from skicl._resampling import bound, interval, resampled_means, resampling_weights
+from skicl._resampling import bound, check_bootstrap, interval, resampled_means, resampling_weights
 from skicl._validation._labels import read_all_labels
 from skicl._validation._rows import count_rows, take_rows
+from skicl._validation._scalars import check_integer
 from skicl.inspection._diagnostics._contexts import draw_rows, rotation, sliceable, with_wrong_labels, without_content
 from skicl.inspection._diagnostics._report import ICLDiagnostics, Measure
 from skicl.inspection._diagnostics._statistics import (
@@ -42,7 +41,7 @@ def icl_diagnostics(
     n_repeats=10,
     templates=None,
     template_parameter=None,
-    confidence=0.95,
+    confidence_level=0.95,
     n_bootstrap=1000,
     random_state=0,
 ):
@@ -76,7 +75,7 @@ def icl_diagnostics(
         Values of the estimator's parameter for the template, to compare. None measures nothing about it.
     template_parameter : str or None, default=None
         Name of that parameter. None means the only one that is called ``template``, perhaps within a pipeline.
-    confidence : float, default=0.95
+    confidence_level : float, default=0.95
         Confidence of intervals and noise floors.
     n_bootstrap : int, default=1000
         Number of bootstrap samples: of fits and queries, both drawn anew.
@@ -133,7 +132,7 @@ def icl_diagnostics(
     1.0
     """
     _check_estimator(estimator)
-    _check_numbers(n_context, n_queries, n_repeats, n_bootstrap, confidence)
+    _check_numbers(n_context, n_queries, n_repeats, n_bootstrap, confidence_level)
     if X is None or y is None:
         raise ValueError(f"`{'X' if X is None else 'y'}` is None. Pass rows to draw contexts from, and their labels.")
     for name, rows in (("X", X), ("X_query", X_query)):
@@ -151,7 +150,7 @@ def icl_diagnostics(
     n_context = _size_of_context(codes[pool], n_context, len(classes))
     context = pool[draw_rows(codes[pool], n_context, random)]
     probe = _Probe(
-        estimator, X, codes, classes, X_query, codes_query, context, n_repeats, n_bootstrap, confidence, random
+        estimator, X, codes, classes, X_query, codes_query, context, n_repeats, n_bootstrap, confidence_level, random
     )
     measures, notes = [probe.accuracy()], []
     for found in (
@@ -174,7 +173,7 @@ def icl_diagnostics(
         n_context=n_context,
         n_queries=len(codes_query),
         n_classes=len(classes),
-        confidence=confidence,
+        confidence_level=confidence_level,
     )
 
 
@@ -182,11 +181,27 @@ class _Probe:
     """One estimator, one context, the same queries: fits and compares. Methods return measures and notes in a list."""
 
     def __init__(
-        self, estimator, X, codes, classes, X_query, codes_query, context, n_repeats, n_bootstrap, confidence, random
+        self,
+        estimator,
+        X,
+        codes,
+        classes,
+        X_query,
+        codes_query,
+        context,
+        n_repeats,
+        n_bootstrap,
+        confidence_level,
+        random,
     ):
         self.estimator, self.X, self.codes, self.classes = estimator, X, codes, classes
         self.X_query, self.codes_query, self.context = X_query, codes_query, context
-        self.n_repeats, self.n_bootstrap, self.confidence, self.random = n_repeats, n_bootstrap, confidence, random
+        self.n_repeats, self.n_bootstrap, self.confidence_level, self.random = (
+            n_repeats,
+            n_bootstrap,
+            confidence_level,
+            random,
+        )
         self.model, self.base = self.fit(context)
         self.again = self.unchanged(context, self.base)
 
@@ -210,8 +225,8 @@ class _Probe:
         return proba
 
     def measure(self, name, value, samples, chance):
-        low, high = interval(samples, self.confidence)
-        return Measure(name, float(value), float(low), float(high), max(0.0, bound(chance, self.confidence)))
+        low, high = interval(samples, self.confidence_level)
+        return Measure(name, float(value), float(low), float(high), max(0.0, bound(chance, self.confidence_level)))
 
     def mean_measure(self, name, values, chance):
         return self.measure(name, values.mean(), resampled_means(values, self.n_bootstrap, self.random), chance)
@@ -392,19 +407,16 @@ def _check_estimator(estimator):
         )
 
 
-def _check_numbers(n_context, n_queries, n_repeats, n_bootstrap, confidence):
+def _check_numbers(n_context, n_queries, n_repeats, n_bootstrap, confidence_level):
     for name, value, smallest in [
         ("n_context", n_context, 2),
         ("n_queries", n_queries, 2),
         ("n_repeats", n_repeats, 2),
-        ("n_bootstrap", n_bootstrap, 10),
     ]:
         if value is None and name == "n_context":
             continue
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < smallest:
-            raise ValueError(f"`{name}` must be an integer of at least {smallest}, got {value!r}.")
-    if isinstance(confidence, bool) or not isinstance(confidence, Real) or not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence!r}.")
+        check_integer(value, name, least=smallest)
+    check_bootstrap(n_bootstrap, confidence_level, least=10)
 
 
 def _template_parameters(estimator):

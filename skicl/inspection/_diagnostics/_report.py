@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from skicl._validation._environment import import_optional
+
 # What counts as above the noise floor: more than rounding.
 ROUNDING = 1e-9
 
@@ -55,7 +57,7 @@ class ICLDiagnostics:
         Number of queries.
     n_classes : int
         Number of classes.
-    confidence : float
+    confidence_level : float
         Confidence of the intervals and of the noise floors.
 
     See Also
@@ -74,14 +76,14 @@ class ICLDiagnostics:
     0.0
     """
 
-    def __init__(self, estimator_name, measures, notes, *, n_context, n_queries, n_classes, confidence):
+    def __init__(self, estimator_name, measures, notes, *, n_context, n_queries, n_classes, confidence_level):
         self.estimator_name = estimator_name
         self.measures = measures
         self.notes = notes
         self.n_context = n_context
         self.n_queries = n_queries
         self.n_classes = n_classes
-        self.confidence = confidence
+        self.confidence_level = confidence_level
 
     def __getitem__(self, name):
         for measure in self.measures:
@@ -102,13 +104,7 @@ class ICLDiagnostics:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ModuleNotFoundError as error:
-            raise ImportError(
-                "`to_frame` needs pandas, which is not installed. Install it with: pip install pandas. "
-                "Or read `measures`."
-            ) from error
+        pandas = import_optional("pandas", needed="for `to_frame`", instead="Or read `measures`.")
         return pandas.DataFrame(self.measures, columns=Measure._fields)
 
     def __str__(self):
@@ -116,7 +112,7 @@ class ICLDiagnostics:
         lines = [
             f"{self.estimator_name}: {self.n_context} labelled rows, {self.n_queries} queries, "
             f"{self.n_classes} classes",
-            f"{'':{width}}   value   {self.confidence:.0%} interval   noise floor",
+            f"{'':{width}}   value   {self.confidence_level:.0%} interval   noise floor",
         ]
         for name, value, low, high, floor in self.measures:
             lines.append(f"{name:{width}}  {value:6.3f}  {low:6.3f} to {high:6.3f}  {floor:12.3f}")

@@ -1,12 +1,11 @@
 """activation_patching: how much of a network's answer each head and each MLP carries."""
 
-import warnings
 from contextlib import contextmanager
-from numbers import Integral, Real
 
 import numpy as np
 
-from skicl._validation._wording import did_you_mean
+from skicl._validation._environment import warn_user
+from skicl._validation._scalars import check_choice, check_integer, check_number
 from skicl.inspection._patching._contexts import ContextPairs
 from skicl.inspection._patching._effects import effects_of_batch
 from skicl.inspection._patching._hooks import evaluating
@@ -144,11 +143,9 @@ def activation_patching(model, pairs, *, prefix="", method="exact", batch_size=1
     patching = _check_differences(columns, min_difference, method)
     left = np.sqrt(((columns[2] - patching.differences) ** 2).mean() / (patching.differences**2).mean())
     if not left < _ROUNDING:
-        warnings.warn(
+        warn_user(
             f"All heads and MLPs together have an effect of {patching.completeness:.3g} where it should be 1, and "
             f"leave {left:.0%} of the differences of single pairs: {subject.elsewhere}",
-            UserWarning,
-            stacklevel=2,
         )
     return patching
 
@@ -188,23 +185,15 @@ def _check_differences(columns, min_difference, method):
     if len(differences) > 1:
         error = differences.std(ddof=1) / np.sqrt(len(differences))
         if mean < 2 * error:
-            warnings.warn(
+            warn_user(
                 f"The difference of logits between clean and corrupt inputs is {mean:.3g} on average, with a standard "
                 f"error of {error:.2g}: effects are shares of a number that may be zero. Take more pairs, or such "
                 "that the network can solve.",
-                UserWarning,
-                stacklevel=3,
             )
     return summarise_terms(*columns, method)
 
 
 def _check_options(method, batch_size, min_difference):
-    if method not in ("exact", "attribution"):
-        raise ValueError(
-            f"`method` must be 'exact' or 'attribution', got {method!r}."
-            + did_you_mean(method, ["exact", "attribution"])
-        )
-    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
-        raise ValueError(f"`batch_size` must be an integer of at least 1, got {batch_size!r}.")
-    if isinstance(min_difference, bool) or not isinstance(min_difference, Real) or not 0 <= min_difference:
-        raise ValueError(f"`min_difference` must be a number of at least 0, got {min_difference!r}.")
+    check_choice(method, "method", ("exact", "attribution"))
+    check_integer(batch_size, "batch_size")
+    check_number(min_difference, "min_difference", least=0)

@@ -1,13 +1,13 @@
 """circuit_shift: how far the components that carry an answer move between two states, against what chance moves."""
 
 from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import norm, rankdata
 from sklearn.utils import check_random_state
 
+from skicl._resampling import check_bootstrap
 from skicl.inspection._patching._result import ActivationPatching, check_circuit, largest_effects
 
 KINDS = ("heads", "mlps")
@@ -153,7 +153,7 @@ def circuit_shift(
     """
     named = _check_states(base, other, nulls)
     check_circuit(share, size)
-    _check_options(n_bootstrap, confidence_level)
+    check_bootstrap(n_bootstrap, confidence_level, least=2)
     random_state = check_random_state(random_state)
     states = [base, other, *(state for _, state in named)]
     everywhere = np.full((1, len(base.differences)), 1.0)
@@ -284,10 +284,3 @@ def _check_states(base, other, nulls):
 def _sizes(state):
     n_pairs, n_layers, n_heads = state.head_terms.shape
     return f"{n_pairs} pairs, {n_layers} layers and {n_heads} heads"
-
-
-def _check_options(n_bootstrap, confidence_level):
-    if isinstance(n_bootstrap, bool) or not isinstance(n_bootstrap, Integral) or n_bootstrap < 2:
-        raise ValueError(f"`n_bootstrap` must be an integer of at least 2, got {n_bootstrap!r}.")
-    if isinstance(confidence_level, bool) or not isinstance(confidence_level, Real) or not 0 < confidence_level < 1:
-        raise ValueError(f"`confidence_level` must be a number between 0 and 1, got {confidence_level!r}.")

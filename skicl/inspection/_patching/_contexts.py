@@ -1,6 +1,5 @@
 """Pairs of labelled contexts for activation patching of reasoners: the same rows, with different answers."""
 
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +7,7 @@ from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 
 from skicl._validation._labels import read_all_labels
+from skicl._validation._scalars import check_integer
 
 _CHANGES = ("labels", "query")
 
@@ -109,8 +109,7 @@ def make_context_pairs(X, y, *, n_rows=32, change="labels", n_pairs=64, random_s
         )
     classes, codes = np.unique(y, return_inverse=True)
     for name, value in (("n_rows", n_rows), ("n_pairs", n_pairs)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"`{name}` must be an integer of at least 1, got {value!r}.")
+        check_integer(value, name)
     if change not in _CHANGES:
         raise ValueError(f"`change` must be 'labels' or 'query', got {change!r}.")
     if len(classes) < 2:

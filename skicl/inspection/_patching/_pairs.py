@@ -1,12 +1,12 @@
 """Pairs of prompts for activation patching: equally long in tokens, with different answers."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skicl._validation._scalars import check_integer
 from skicl._validation._texts import check_texts, is_missing, list_items
 from skicl._validation._wording import position_of
 from skicl.inspection._patching._model import opened_tokenizer
@@ -115,8 +115,7 @@ def make_patching_pairs(X, y, tokenizer, *, template="{text}{label}", n_pairs=No
     answers = _check_answers(y, len(texts))
     if not isinstance(template, str) or not template.endswith("{label}") or "{text}" not in template:
         raise ValueError(f"`template` must hold {{text}} and end with {{label}}, got {template!r}.")
-    if n_pairs is not None and (isinstance(n_pairs, bool) or not isinstance(n_pairs, Integral) or n_pairs < 1):
-        raise ValueError(f"`n_pairs` must be an integer of at least 1 or None, got {n_pairs!r}.")
+    check_integer(n_pairs, "n_pairs", optional=True)
     random_state = check_random_state(random_state)
     tokenizer = opened_tokenizer(tokenizer)
     before = template.removesuffix("{label}")

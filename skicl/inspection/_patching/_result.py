@@ -1,9 +1,10 @@
 """What activation patching found: effects of heads and MLPs with their errors, and circuits made of the largest."""
 
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from skicl._validation._scalars import check_integer, check_share
 
 
 class ActivationPatching(NamedTuple):
@@ -197,7 +198,5 @@ def check_circuit(share, size):
     ValueError
         If one is out of range.
     """
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:
-        raise ValueError(f"`share` must be a number above 0 and at most 1, got {share!r}.")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, Integral) or size < 1):
-        raise ValueError(f"`size` must be an integer of at least 1 or None, got {size!r}.")
+    check_share(share, "share", open_high=False)
+    check_integer(size, "size", optional=True)

@@ -4,14 +4,15 @@ import json
 import random
 import time
 from dataclasses import asdict, dataclass
-from numbers import Integral
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
 from skicl._storage._tensors import has_format, read_safetensors, save_atomically
-from skicl.pretraining._loop import check_prior, rate_at, restore_training, training_tensors
+from skicl._validation._scalars import check_choice, check_integer, is_integer
+from skicl.pretraining._schedule import check_task_prior, rate_at
+from skicl.pretraining._state import restore_training, training_tensors
 
 STATE_FORMAT, WITHOUT_CHECKSUM = "skicl-language-model-2", "skicl-language-model-1"
 CHARACTERS_OF_A_TOKEN = 4  # more than there are on average, so that an episode fills its row
@@ -72,11 +73,11 @@ class EpisodeSchedule:
     seed: int = 0
 
     def __post_init__(self):
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"`precision` must be 'float32' or 'bfloat16', got {self.precision!r}.")
-        for name, numbers in (("steps", (self.steps,)), ("tokens", (self.tokens,)), ("lengths", self.lengths)):
-            if not numbers or any(isinstance(n, bool) or not isinstance(n, Integral) or n < 1 for n in numbers):
-                raise ValueError(f"`{name}` must be positive integers, got {getattr(self, name)!r}.")
+        check_choice(self.precision, "precision", ("float32", "bfloat16"))
+        check_integer(self.steps, "steps")
+        check_integer(self.tokens, "tokens")
+        if not self.lengths or not all(is_integer(length) and length > 0 for length in self.lengths):
+            raise ValueError(f"`lengths` must be positive integers, got {self.lengths!r}.")
         if len(self.lengths) != len(self.parts) or list(self.parts) != sorted(self.parts) or self.parts[-1] != 1:
             raise ValueError(
                 f"`parts` must rise to 1 and have an entry for each of `lengths`, got {self.parts} for {self.lengths}."
@@ -232,7 +233,7 @@ def train_language_model(
     2
     """
     schedule = schedule or EpisodeSchedule()
-    check_prior(prior)
+    check_task_prior(prior)
     if not getattr(tokenizer, "is_fast", False):
         raise TypeError(
             f"`tokenizer` must be a fast one, which knows where tokens stand, got {type(tokenizer).__name__}."
@@ -265,10 +266,8 @@ def train_language_model(
 
 
 def _check_steps(network, schedule, save_every, stop_after):
-    for name, value in (("save_every", save_every), ("stop_after", stop_after)):
-        optional = name == "stop_after" and value is None
-        if not optional and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
-            raise ValueError(f"`{name}` must be an integer of at least 1, got {value!r}.")
+    check_integer(save_every, "save_every")
+    check_integer(stop_after, "stop_after", optional=True)
     positions = getattr(network.config, "max_position_embeddings", None)
     if positions is not None and max(schedule.lengths) > positions:
         raise ValueError(

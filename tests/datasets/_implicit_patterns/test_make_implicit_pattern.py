@@ -140,7 +140,7 @@ def test_equal_seeds_give_equal_bytes(task, variant):
 def test_bytes_are_the_same_in_another_process():
     """No hash of a string decides anything: another process salts these otherwise."""
     code = (
-        "from datasets.test_implicit_pattern import *\n"
+        "from datasets._implicit_patterns.test_make_implicit_pattern import *\n"
         "print([digest(make_implicit_pattern(task, 40, variant='mixed', random_state=11)) for task in TASKS])"
     )
     environment = {"PYTHONHASHSEED": "1", "PYTHONPATH": ":".join(sys.path)}
@@ -267,7 +267,7 @@ def test_as_frame():
 
 def test_as_frame_without_pandas_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"`as_frame=True` needs pandas.*pip install pandas"):
+    with pytest.raises(ImportError, match=r"'pandas' is needed for `as_frame=True`.*pip install pandas"):
         make_implicit_pattern("parity", 5, as_frame=True)
 
 

@@ -147,7 +147,7 @@ def test_memory_of_a_worker_stays_for_its_next_task(log):
         "print(*encoder.cache.stats)\n"
     )
     encoder = CountingEncoder(log, cache=EmbeddingCache()).fit(["a"])
-    path = os.pathsep.join([str(Path(skicl.__file__).parents[1]), str(Path(__file__).parents[1])])
+    path = os.pathsep.join([str(Path(skicl.__file__).parents[1]), str(Path(__file__).parents[2])])
     done = subprocess.run(
         [sys.executable, "-c", program],
         input=pickle.dumps(encoder).hex(),
@@ -355,7 +355,7 @@ def test_two_programs_on_one_folder_share_the_work(tmp_path, log):
         "assert (vectors == features(texts)).all()\n"
         "print(EmbeddingCache(sys.argv[2]).stats.misses)\n"
     )
-    path = os.pathsep.join([str(Path(skicl.__file__).parents[1]), str(Path(__file__).parents[1])])
+    path = os.pathsep.join([str(Path(skicl.__file__).parents[1]), str(Path(__file__).parents[2])])
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program, str(log), str(tmp_path / "cache")],

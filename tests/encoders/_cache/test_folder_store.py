@@ -160,8 +160,9 @@ def test_truncated_file_gives_no_wrong_vector(store, part):
 def test_file_of_something_else_is_replaced(store):
     store.put(KEYS, VECTORS)
     (store.folder / FILE).write_bytes(b"These are not embeddings. " * 1000)
-    with pytest.warns(UserWarning, match=r"damaged \(file is not a database\)"):
+    with pytest.warns(UserWarning, match=r"damaged \(file is not a database\)") as caught:
         assert held(store) == set()
+    assert caught[0].filename == __file__
     store.put(KEYS, VECTORS)
     assert held(store) == set(KEYS)
 
@@ -194,8 +195,9 @@ def test_deleted_folder_is_a_warning(store):
     for path in store.folder.iterdir():
         path.unlink()
     store.folder.rmdir()
-    with pytest.warns(UserWarning, match=r"The cache in '.*' could not be used \(unable to open database file\)"):
+    with pytest.warns(UserWarning, match=r"The cache in '.*' could not be used \(unable to open database") as caught:
         store.put(KEYS, VECTORS)
+    assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         store.put(KEYS, VECTORS)  # said once

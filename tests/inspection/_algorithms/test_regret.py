@@ -28,7 +28,7 @@ def test_others_have_regret_in_every_task_and_targets_tell_the_same(tasks):
     for name in ("mean", "gd_8"):
         model = reference_predictors(tasks)[name]
         expected = icl_regret(model, tasks, n_ctx=[2, 16])
-        observed = icl_regret(model, tasks, n_ctx=[2, 16], estimate="observed", confidence=0.999)
+        observed = icl_regret(model, tasks, n_ctx=[2, 16], estimate="observed", confidence_level=0.999)
         assert (expected.per_task >= 0).all()
         assert (expected.low > expected.noise_floor).all()
         assert (observed.low <= expected.regret).all()
@@ -110,11 +110,11 @@ def test_the_frame_and_the_text_show_the_numbers():
         ({"estimate": "true"}, "estimate"),
         ({"n_ctx": 0}, "n_ctx"),
         ({"n_bootstrap": -1}, "n_bootstrap"),
-        ({"confidence": 0}, "confidence"),
+        ({"confidence_level": 0}, "confidence_level"),
         ({"tasks": Bunch(X=LINEAR.X, y=LINEAR.y)}, "tasks"),
         ({"model": {}}, "model"),
         ({"n_ctx": 4.0}, "n_ctx"),
-        ({"confidence": "a"}, "confidence"),
+        ({"confidence_level": "a"}, "confidence_level"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, name):

@@ -28,7 +28,7 @@ def _close_figures():
 
 @pytest.fixture
 def display():
-    report = ICLDiagnostics("Reader", MEASURES, [], n_context=8, n_queries=50, n_classes=3, confidence=0.9)
+    report = ICLDiagnostics("Reader", MEASURES, [], n_context=8, n_queries=50, n_classes=3, confidence_level=0.9)
     return ICLDiagnosticsDisplay(report).plot()
 
 
@@ -65,7 +65,7 @@ def test_from_estimator_measures_and_draws():
 
 def test_from_estimator_takes_what_the_function_takes():
     X, y = load_iris(return_X_y=True)
-    options = {"n_context": 20, "n_repeats": 2, "confidence": 0.5, "n_bootstrap": 20, "random_state": 3}
+    options = {"n_context": 20, "n_repeats": 2, "confidence_level": 0.5, "n_bootstrap": 20, "random_state": 3}
     display = ICLDiagnosticsDisplay.from_estimator(KNeighborsClassifier(3), X, y, **options)
     assert display.report.measures == icl_diagnostics(KNeighborsClassifier(3), X, y, **options).measures
     assert "50% interval" in display.ax_.get_xlabel()

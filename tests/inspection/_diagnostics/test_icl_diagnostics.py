@@ -231,7 +231,7 @@ def test_the_estimator_is_not_changed_and_seeds_repeat():
         ({"n_bootstrap": 1}, "`n_bootstrap` must be an integer of at least 10"),
         ({"n_context": 2}, "`n_context`=2 must lie between the number of classes, 3, and the number of rows"),
         ({"n_context": 149}, "`n_context`=149 must lie between"),
-        ({"confidence": 95}, "`confidence` must lie between 0 and 1, got 95"),
+        ({"confidence_level": 95}, "`confidence_level` must be a number above 0 and below 1, got 95"),
         ({"X_query": X}, "`X_query` and `y_query` go together"),
         ({"X_query": X, "y_query": Y + 1}, r"`y_query` holds \[3\], which do not occur in `y`"),
         ({"y": np.zeros(150)}, r"`y` has only the class \[0.0\]"),

@@ -12,7 +12,7 @@ from skicl.inspection._diagnostics._report import Measure
 def report():
     measures = [Measure("accuracy", 0.9, 0.8, 0.95, 0.4), Measure("order: divergence", 0.0, 0.0, 0.0, 0.0)]
     return ICLDiagnostics(
-        "Reader", measures, ["order: invariant"], n_context=8, n_queries=50, n_classes=3, confidence=0.95
+        "Reader", measures, ["order: invariant"], n_context=8, n_queries=50, n_classes=3, confidence_level=0.95
     )
 
 
@@ -46,5 +46,5 @@ def test_frame(report):
 
 def test_frame_without_pandas(report, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"`to_frame` needs pandas.*pip install pandas"):
+    with pytest.raises(ImportError, match=r"'pandas' is needed for `to_frame`.*pip install pandas. Or read `measures`"):
         report.to_frame()

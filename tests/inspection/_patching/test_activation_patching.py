@@ -215,7 +215,7 @@ def test_pairs_that_are_not_solved_are_named():
         ({"model": "./nowhere"}, ValueError, "`model`='./nowhere' does not exist"),
         ({"model": (1, 2)}, TypeError, r"got \(int, int\)"),
         ({"pairs": "abc"}, TypeError, "`pairs` must be PatchingPairs"),
-        ({"method": "fast"}, ValueError, "`method` must be 'exact' or 'attribution', got 'fast'"),
+        ({"method": "fast"}, ValueError, "`method` must be one of 'exact', 'attribution', got 'fast'"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be an integer of at least 1, got 0"),
         ({"min_difference": -1}, ValueError, "`min_difference` must be a number of at least 0, got -1"),
         ({"prefix": "b c " * 80}, ValueError, "`pairs`: the longest prompt, with its `prefix`, has"),

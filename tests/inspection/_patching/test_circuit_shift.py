@@ -162,7 +162,7 @@ def test_a_head_that_is_taken_out_of_a_network_shifts_its_circuit():
         ),
         ({"share": 2}, ValueError, "`share` must be a number above 0"),
         ({"n_bootstrap": 1}, ValueError, "`n_bootstrap` must be an integer of at least 2, got 1"),
-        ({"confidence_level": 1}, ValueError, "`confidence_level` must be a number between 0 and 1, got 1"),
+        ({"confidence_level": 1}, ValueError, "`confidence_level` must be a number above 0 and below 1, got 1"),
     ],
 )
 def test_errors(arguments, error, message):

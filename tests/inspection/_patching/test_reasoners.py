@@ -185,6 +185,12 @@ def test_the_default_reasoner_solves_its_pairs_and_its_circuits_can_be_compared(
 class OtherReasoner(Reasoner):
     """Neither of the two whose parts are known."""
 
+    def encode(self, evidence, *, chunk_rows=None):
+        return ()
+
+    def score(self, context, X, side=None):
+        return X
+
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),

@@ -61,7 +61,7 @@ def test_a_step_that_is_past_is_not_passed_again(tmp_path):
     ("options", "message"),
     [
         ({"save_every": 0}, "`save_every` must be an integer of at least 1, got 0"),
-        ({"stop_after": -1}, "`stop_after` must be an integer of at least 1, got -1"),
+        ({"stop_after": -1}, "`stop_after` must be an integer of at least 1 or None, got -1"),
         ({"schedule": EpisodeSchedule(lengths=(2048,), parts=(1.0,))}, "`schedule` has episodes of 2048 tokens"),
     ],
 )
@@ -110,8 +110,8 @@ def test_training_lowers_the_loss_and_leaves_the_mode():
         ({"parts": (0.5, 0.2, 0.9, 1.0)}, "`parts` must rise to 1"),
         ({"lengths": (64,)}, "`parts` must rise to 1"),
         ({"lengths": (), "parts": ()}, "`lengths` must be positive integers"),
-        ({"steps": 0}, "`steps` must be positive integers, got 0"),
-        ({"tokens": 1.5}, "`tokens` must be positive integers, got 1.5"),
+        ({"steps": 0}, "`steps` must be an integer of at least 1, got 0"),
+        ({"tokens": 1.5}, "`tokens` must be an integer of at least 1, got 1.5"),
     ],
 )
 def test_bad_schedules_are_refused(parameters, message):

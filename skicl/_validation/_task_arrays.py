@@ -1,33 +1,6 @@
-"""Checks shared by the generators of tasks: counts, numbers, choices, arrays of a context and its queries."""
-
-from numbers import Integral, Real
+"""Arrays of a context and its queries, of one task or of several: checked alike by all generators of tasks."""
 
 import numpy as np
-
-from skicl._validation._wording import did_you_mean
-
-
-def check_count(value, parameter, smallest=1):
-    """Refuse anything but an integer of at least `smallest`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < smallest:
-        raise ValueError(f"`{parameter}` must be an integer of at least {smallest}, got {value!r}.")
-
-
-def check_number(value, parameter, low, high=np.inf, *, open_low=False):
-    """Refuse anything but a finite number between `low` and `high`."""
-    number = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(value)
-    if not number or value > high or value < low or (open_low and value == low):
-        bound = f"{'above' if open_low else 'at least'} {low}" + ("" if high == np.inf else f" and at most {high}")
-        raise ValueError(f"`{parameter}` must be a number {bound}, got {value!r}.")
-
-
-def check_choice(value, parameter, choices):
-    """Refuse anything but one of some strings."""
-    if not (isinstance(value, str) and value in choices):
-        raise ValueError(
-            f"`{parameter}` must be one of {', '.join(map(repr, choices))}, got {value!r}."
-            + did_you_mean(value, choices)
-        )
 
 
 def as_batch(X_context, y_context, X_query, n_features):

@@ -1,34 +1,9 @@
-"""The shared checks name the parameter, what came and what is expected."""
+"""Arrays of a context and its queries: of one task or of several, refused where they do not fit."""
 
 import numpy as np
 import pytest
 
-from skicl.datasets._task_checks import as_batch, check_choice, check_count, check_number
-
-
-@pytest.mark.parametrize("value", [0, -1, 1.0, True, None, "2", np.nan])
-def test_counts(value):
-    with pytest.raises(ValueError, match=r"`n` must be an integer of at least 1, got"):
-        check_count(value, "n")
-
-
-def test_good_values_pass():
-    check_count(np.int64(3), "n", 3)
-    check_number(0, "x", 0.0)
-    check_number(np.float32(1), "x", 0.0, 1.0)
-    check_choice("a", "c", ("a", "b"))
-
-
-@pytest.mark.parametrize("value", [0.0, -1.0, 1.5, np.inf, np.nan, True, None, "0.5"])
-def test_numbers(value):
-    with pytest.raises(ValueError, match=r"`x` must be a number above 0 and at most 1, got"):
-        check_number(value, "x", 0, 1, open_low=True)
-
-
-@pytest.mark.parametrize("value", ["c", None, 1, ["a"]])
-def test_choices(value):
-    with pytest.raises(ValueError, match=r"`c` must be one of 'a', 'b', got"):
-        check_choice(value, "c", ("a", "b"))
+from skicl._validation._task_arrays import as_batch
 
 
 def test_one_task_becomes_a_batch_of_one():

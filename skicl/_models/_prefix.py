@@ -1,0 +1,208 @@
+"""Tokens that many prompts begin with, read once by a causal network, and what it makes of the tokens after them.
+
+Encoders ask for states, classifiers by prompt for log-probabilities.
+
+Shapes: B rows, T tokens of the longest, P tokens of the prefix, U positions asked about, V tokens of the vocabulary,
+L layers, H heads, K features of a head, D features of a state.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from skicl._models._in_memory import state_of
+from skicl._models._reading_on import cache_of, layers_of
+from skicl._models._states import padded, states_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from skicl._models._language_model import LanguageModel
+
+
+class Prefix(NamedTuple):
+    """What a network made of the tokens that many prompts begin with.
+
+    Attributes
+    ----------
+    ids : tuple of int
+        The P tokens.
+    past : list of L pairs of tensors of shape (1, H, P, K) or (B, H, P, K), or None
+        Keys and values, the same for all rows or those of each. None where there is no token, or where the network
+        cannot read on from them: then every row is read from the beginning of its prompt.
+    shares : bool
+        Whether the network can read on from keys and values.
+    states : tensor of shape (P, D) or None
+        States of the tokens, if they were wanted.
+    """
+
+    ids: tuple
+    past: list | None
+    shares: bool
+    states: "torch.Tensor | None" = None
+
+
+class TokenScores(NamedTuple):
+    """What a network with a head says about tokens in some rows.
+
+    Attributes
+    ----------
+    log_probs : list of ndarray of shape (n_wanted,)
+        For each row, those of the tokens asked about.
+    cache : object or None
+        Keys and values, if they were to be kept.
+    states : tensor of shape (B, D) or None
+        Last hidden states at the last position asked about, if they were wanted.
+    vocabulary : tensor of shape (B, V) or None
+        Log-probabilities of all tokens there, if they were wanted.
+    """
+
+    log_probs: list
+    cache: Any = None
+    states: "torch.Tensor | None" = None
+    vocabulary: "torch.Tensor | None" = None
+
+
+def shared_beginning(rows: Iterable[Sequence[int]], most: Sequence[int]) -> int:
+    """How many tokens all rows begin with, of those in `most`."""
+    most = tuple(most)
+    count = len(most)
+    for row in rows:
+        if tuple(row[:count]) != most[:count]:
+            count = next((i for i in range(min(count, len(row))) if row[i] != most[i]), min(count, len(row)))
+    return count
+
+
+def read_prefix(model: "LanguageModel", ids: Iterable[int], *, known: Iterable[Prefix] = ()) -> Prefix:
+    """Read tokens for a network with its head, going on from the one of `known` that begins most as they do."""
+    ids = tuple(ids)
+    shares = model.shares_prefix(model.whole)
+    if not (shares and ids):
+        return Prefix(ids, None, shares)
+    # The last token is read in any case, so that there is something to read.
+    starts = [(shared_beginning([ids[:-1]], start.ids), start.past) for start in known if start.past is not None]
+    n_known, past = max(starts, key=lambda start: start[0], default=(0, None))
+    inputs, cache = _inputs(model, model.whole, [ids[n_known:]], past, n_known, keep=True)
+    _forward(model, inputs, [len(ids) - n_known - 1], False)
+    return Prefix(ids, layers_of(cache), shares)
+
+
+def last_prefix(model: "LanguageModel", ids: tuple, layers: tuple, *, live: bool = True) -> Prefix:
+    """Tokens read with their states, the mean over `layers`: read anew unless they are those that were read last.
+
+    With ``live=False`` nobody else can have changed the weights since.
+    """
+    network = model.network
+    shares = model.shares_prefix(network)
+    key = (ids, layers, shares, str(network.device), state_of(network) if live else None)
+    if model.last_prefix is None or model.last_prefix[0] != key:
+        model.last_prefix = None  # its memory is free for the new one
+        inputs, cache = _inputs(model, network, [ids], None, 0, keep=shares)
+        states = states_of(network, layers, model.n_layers, **inputs)[0]
+        model.last_prefix = key, Prefix(ids, layers_of(cache) if shares else None, shares, states)
+    return model.last_prefix[1]
+
+
+def states_after(
+    model: "LanguageModel", prefix: Prefix, n_kept: int, rows: Sequence[Sequence[int]], layers: tuple
+) -> "torch.Tensor":
+    """States (B, T, D) of the tokens of rows after the first `n_kept` of a prefix, the mean over `layers`, in float32.
+
+    Each row sees the prefix and itself. They are padded on the right.
+    """
+    n_past, rows = _to_read(prefix, n_kept, rows)
+    inputs, _ = _inputs(model, model.network, rows, prefix.past, n_past)
+    return states_of(model.network, layers, model.n_layers, **inputs)[:, n_kept - n_past :]
+
+
+def log_probs_after(
+    model: "LanguageModel",
+    prefix: Prefix,
+    n_kept: int,
+    rows: Sequence[Sequence[int]],
+    wanted: Sequence[Sequence[tuple[int, int]]],
+    *,
+    keep: bool = False,
+    states: bool = False,
+    vocabulary: bool = False,
+) -> TokenScores:
+    """Log-probabilities of tokens in rows after the first `n_kept` of a prefix, given all that stands before them.
+
+    `wanted` has for each row pairs (position in the row, token): the token is asked about as the one after that
+    position. The last position asked about is that of `states` and `vocabulary`; `keep` returns keys and values.
+    """
+    import torch
+
+    n_past, rows = _to_read(prefix, n_kept, rows)
+    before = n_kept - n_past  # so many tokens of the prefix are read again with each row
+    keep = keep and prefix.shares
+    inputs, cache = _inputs(model, model.whole, rows, prefix.past, n_past, keep=keep)
+    places = sorted({before + place for row in wanted for place, _ in row})
+    column = {place: i for i, place in enumerate(places)}
+    ends = [before + row[-1][0] for row in wanted]
+    with torch.inference_mode():
+        output = _forward(model, inputs, places, states)
+        logits = output.logits if model.keeps_chosen_logits(model.whole) else output.logits[:, places]
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        log_probs = logits.log_softmax(-1)  # B, U, V
+        # One index for each token asked about, of all rows in turn; `split` gives each row its own again.
+        flat = [(i, column[before + place], token) for i, row in enumerate(wanted) for place, token in row]
+        index, columns, tokens = (torch.tensor(part, device=logits.device) for part in zip(*flat))
+        values = log_probs[index, columns, tokens].double().cpu().numpy()
+        found = np.split(values, np.cumsum([len(row) for row in wanted])[:-1])
+        all_rows = torch.arange(len(rows), device=logits.device)
+        last_states = output.hidden_states[-1][all_rows, ends].float() if states else None
+        all_tokens = log_probs[all_rows, [column[end] for end in ends]] if vocabulary else None
+    return TokenScores(found, cache if keep else None, last_states, all_tokens)
+
+
+def past_of(cache: Any, rows: Sequence[int], n_tokens: int) -> list:
+    """Keys and values (n_rows, H, n_tokens, K) of the beginning of some rows, as the past of further tokens.
+
+    `rows` may name a row as often as wanted; `n_tokens` counts the prefix too, and none of them may be padding.
+    """
+    import torch
+
+    index = torch.as_tensor(rows, device=cache.layers[0].keys.device)
+    return [(keys[index, :, :n_tokens], values[index, :, :n_tokens]) for keys, values in layers_of(cache)]
+
+
+def _to_read(prefix: Prefix, n_kept: int, rows: Sequence[Sequence[int]]) -> tuple[int, Sequence[Sequence[int]]]:
+    """How many tokens have keys and values, and what is read after them: without these, the prefix with each row."""
+    if prefix.past is not None:
+        return n_kept, rows
+    return 0, [[*prefix.ids[:n_kept], *row] for row in rows]
+
+
+def _inputs(
+    model: "LanguageModel",
+    network: Any,
+    rows: Sequence[Sequence[int]],
+    past: list | None,
+    n_past: int,
+    *,
+    keep: bool = False,
+) -> tuple[dict, Any]:
+    """What `network` gets to read rows after `n_past` tokens with keys and values; and the cache that it fills."""
+    import torch
+
+    ids, mask = padded(rows, model.neutral_token, network.device)
+    if not (n_past or keep):
+        return {"input_ids": ids, "attention_mask": mask, "use_cache": False}, None
+    cache = cache_of(past if past is not None and n_past else [], n_past, len(rows))
+    mask = torch.cat([mask.new_ones(len(rows), n_past), mask], dim=1)  # B, n_past + T
+    inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": True, model.past_name(network): cache}
+    return inputs, cache
+
+
+def _forward(model: "LanguageModel", inputs: dict, places: Sequence[int], states: bool) -> Any:
+    """One pass of the network with its head; logits only where they are asked for, if it knows how."""
+    import torch
+
+    if model.keeps_chosen_logits(model.whole):
+        inputs = inputs | {"logits_to_keep": torch.tensor(places, device=inputs["input_ids"].device)}
+    if states:
+        inputs = inputs | {"output_hidden_states": True}
+    with torch.inference_mode():
+        return model.whole(**inputs, return_dict=True)
