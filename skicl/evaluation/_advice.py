@@ -188,4 +188,5 @@ def _list_of(names):
 
 
 def _joined(words):
+    """Words as a list in a sentence: a, b and c."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -188,6 +188,7 @@ class _Data(NamedTuple):
 
     @property
     def classes(self):
+        """Sorted classes (n_classes,)."""
         return np.unique(self.y)
 
 
@@ -246,6 +247,7 @@ class _Plan:
 
     @property
     def n_splits(self):
+        """Number of contexts."""
         return len(self.contexts) * len(self.contexts[0])
 
     def __iter__(self):
@@ -356,6 +358,7 @@ def _read_data(X, y, X_test, y_test):
 
 
 def _check_estimators(estimators, raw):
+    """Refuse what is no dict of classifiers with probabilities, and names in `raw` that are not in it."""
     if not isinstance(estimators, Mapping) or not estimators:
         raise ValueError(f"`estimators` must be a dict of at least one name and classifier, got {estimators!r}.")
     for name, estimator in estimators.items():

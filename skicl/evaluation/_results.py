@@ -114,16 +114,19 @@ class ResultsFile:
 
 
 def _written(value):
+    """A field as text, numbers with all their digits."""
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def _read_as(name, value):
+    """The value of a field, of the type that its name tells."""
     if name in _TEXT:
         return value
     return int(value) if name in _WHOLE else float(value)
 
 
 def _csv_line(fields):
+    """Fields as one line of CSV."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(fields)
     return line.getvalue()

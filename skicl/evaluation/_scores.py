@@ -98,37 +98,45 @@ class _KnownProbabilities(ClassifierMixin, BaseEstimator):
 
 
 def _accuracy(y, prob, classes):
+    """Share of rows (n_samples,) whose most probable class is the true one."""
     return accuracy_score(y, classes[prob.argmax(axis=1)])
 
 
 def _macro_f1(y, prob, classes):
+    """Mean F1 score of the classes that occur."""
     predicted = classes[prob.argmax(axis=1)]
     return f1_score(y, predicted, labels=np.unique(y), average="macro", zero_division=0)
 
 
 def _log_loss(y, prob, classes):
+    """Mean negative log-probability of the true class, in nats."""
     of_true = prob[np.arange(len(y)), np.searchsorted(classes, y)]
     return -np.log(np.clip(of_true, _CLIP, 1)).mean()
 
 
 def _negative_log_loss(y, prob, classes):
+    """The log-loss with the sign of scikit-learn."""
     return -_log_loss(y, prob, classes)
 
 
 def _brier(y, prob, classes):
+    """Brier score, summed over the classes."""
     return brier_score(y, prob, labels=classes)
 
 
 def _negative_brier(y, prob, classes):
+    """The Brier score with the sign and scale of scikit-learn."""
     # scikit-learn counts two classes once and more than two in full.
     return -_brier(y, prob, classes) / (2 if len(classes) == 2 else 1)
 
 
 def _ece(y, prob, classes):
+    """Expected calibration error with bins of equal width."""
     return expected_calibration_error(y, prob, labels=classes)
 
 
 def _ece_quantile(y, prob, classes):
+    """Expected calibration error with bins of equal mass."""
     return expected_calibration_error(y, prob, labels=classes, strategy="quantile")
 
 

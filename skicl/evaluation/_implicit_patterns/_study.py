@@ -254,6 +254,7 @@ def _recorded(file, task, digest, n_train):
 
 
 def _check(train_variant, template, random_state, **counts):
+    """Refuse parameters that the problems do not check themselves."""
     for name, count in counts.items():
         check_integer(count, name)
     check_choice(train_variant, "train_variant", VARIANTS)
