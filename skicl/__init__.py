@@ -5,6 +5,8 @@ Public names are imported on first use, so that ``import skicl`` stays light.
 
 from importlib import import_module
 
+from skicl._storage._earlier_modules import find_earlier_modules
+
 __version__ = "0.1.0"
 
 _WHERE = {
@@ -13,6 +15,8 @@ _WHERE = {
     "TartClassifier": "skicl._tart._classifier",
     "clear_cache": "skicl._clear_cache",
 }
+
+find_earlier_modules()
 
 __all__ = ["ICLClassifier", "SentenceEncoder", "TartClassifier", "__version__", "clear_cache"]
 

@@ -5,6 +5,7 @@ import importlib
 import io
 import re
 import tokenize
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,31 +16,36 @@ PACKAGE = Path(skicl.__file__).parent
 TESTS = Path(__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-# Who may import whom (docs/design.rst): floors, from the ground up. A unit is a module or a package directly under
-# skicl. It may import the units of GROUND, and those that stand here.
-GROUND = {"_process_lock", "_progress", "_resampling", "_validation"}
+# Who may import whom (docs/design.rst). A unit is a module or a package directly under skicl. Imports lead down: from
+# a floor to lower ones. The two lowest floors are open to all above; what else is used of other units stands in
+# MAY_IMPORT, and a permission that nobody uses fails a test.
+FLOORS = (
+    {"_fitted", "_process_lock", "_validation", "_withholding"},
+    {"_progress", "_resampling", "_storage"},
+    {"_models", "reasoning"},
+    {"datasets", "encoders", "pretraining"},
+    {"_tart", "evaluation", "finetuning", "inspection", "prompting"},
+    {"_clear_cache", "_command_line"},
+    {"__init__", "__main__"},
+)
+GROUND = FLOORS[0] | FLOORS[1]
 MAY_IMPORT = {
-    "__init__": set(),
     "__main__": {"_command_line"},
     "_clear_cache": {"_models", "encoders", "reasoning"},
-    "_command_line": {"_tart", "datasets", "encoders", "evaluation"},
-    "_fitted": set(),
-    "_models": {"_storage"},
-    "_process_lock": set(),
-    "_progress": set(),
-    "_resampling": set(),
-    "_storage": set(),
-    "_tart": {"_fitted", "encoders", "reasoning"},
-    "_validation": set(),
-    "_withholding": set(),
-    "datasets": set(),
-    "encoders": {"_fitted", "_models", "_storage", "_withholding"},
-    "evaluation": {"_storage", "datasets"},
-    "finetuning": {"_fitted", "_models", "encoders"},
-    "inspection": {"_models", "datasets", "reasoning"},
-    "pretraining": {"_storage", "reasoning"},
-    "prompting": {"_fitted", "_models", "_withholding", "encoders"},
-    "reasoning": {"_storage"},
+    "_command_line": {"_tart", "encoders", "evaluation"},
+    "_tart": {"encoders", "reasoning"},
+    "encoders": {"_models"},
+    "evaluation": {"datasets"},
+    "finetuning": {"_models", "encoders"},
+    "inspection": {"_models", "reasoning"},
+    "pretraining": {"reasoning"},
+    "prompting": {"_models"},
+}
+# Private modules of public packages that another unit uses, and why.
+SHARED_SECRETS = {
+    "encoders._cache._embedding_cache": "_clear_cache empties what caches of all encoders share",
+    "reasoning._checkpoint": "pretraining builds the network that a configuration describes",
+    "reasoning._in_memory": "_clear_cache and TartClassifier share reasoners in memory",
 }
 
 HEAVY = {"PIL", "matplotlib", "pandas", "peft", "polars", "pyarrow", "sentence_transformers", "soundfile"}
@@ -65,7 +71,15 @@ CODE_LINES_OF_A_FILE = 350
 CODE_LINES_OF_A_FUNCTION = 60
 
 # Tests of the project as a whole; every other test file is named after the module that it tests.
-WHOLE_PROJECT = {"test_deprecations", "test_docs", "test_import", "test_packaging", "test_public_api", "test_structure"}
+WHOLE_PROJECT = {
+    "test_contributing",
+    "test_deprecations",
+    "test_docs",
+    "test_import",
+    "test_packaging",
+    "test_public_api",
+    "test_structure",
+}
 WHOLE_PROJECT |= {"test_mixed_modality", "test_public_sets", "test_text_classifiers", "test_text_transformers"}
 # Folders of tests that mirror no package: of the examples, and one file for each kind of fault, over all estimators.
 NO_MIRRORS = {"batteries", "examples"}
@@ -76,6 +90,7 @@ def module_name(path):
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
+@cache
 def tree_of(path):
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -170,12 +185,82 @@ def code_lines(source):
 each_source = pytest.mark.parametrize("path", SOURCES, ids=module_name)
 
 
+def floor_of(unit):
+    """Number of a unit's floor, from 0 at the ground."""
+    floors = [number for number, units in enumerate(FLOORS) if unit in units]
+    assert len(floors) == 1, f"skicl.{unit} is new: give it a floor in FLOORS and a line in docs/design.rst"
+    return floors[0]
+
+
 @each_source
-def test_layering(path):
+def test_imports_lead_down_to_units_that_may_be_used(path):
     unit = module_name(path).split(".")[0]
-    assert unit in MAY_IMPORT, f"skicl.{unit} is new: say in MAY_IMPORT and in docs/design.rst whom it may import"
-    allowed = MAY_IMPORT[unit] | GROUND | {unit}
-    assert used_units(tree_of(path)) <= allowed
+    floor = floor_of(unit)
+    for other in used_units(tree_of(path)) - {unit}:
+        assert floor_of(other) < floor, f"skicl.{unit} is not above skicl.{other}"
+        allowed = MAY_IMPORT.get(unit, set())
+        assert other in GROUND | allowed, f"skicl.{other} is not in MAY_IMPORT[{unit!r}]"
+
+
+def test_every_permission_is_used():
+    used = {}
+    for path in SOURCES:
+        used.setdefault(module_name(path).split(".")[0], set()).update(used_units(tree_of(path)))
+    assert {unit: others - used[unit] for unit, others in MAY_IMPORT.items() if others - used[unit]} == {}
+
+
+def secrets_of(path):
+    """Private modules of other public packages that a module uses: ``encoders._base``."""
+    unit = module_name(path).split(".")[0]
+    for _, name in imported_modules(tree_of(path)):
+        parts = name.split(".")
+        if parts[0] == "skicl" and len(parts) > 2 and not parts[1].startswith("_") and parts[1] != unit:
+            for end in range(len(parts), 2, -1):
+                file = PACKAGE.joinpath(*parts[1:end]).with_suffix(".py")
+                if parts[end - 1].startswith("_") and file.exists():
+                    yield ".".join(parts[1:end])
+                    break
+
+
+@each_source
+def test_public_packages_are_used_through_their_public_names(path):
+    assert set(secrets_of(path)) <= set(SHARED_SECRETS)
+
+
+def test_every_shared_secret_is_used():
+    assert {secret for path in SOURCES for secret in secrets_of(path)} == set(SHARED_SECRETS)
+
+
+def test_few_modules_stand_in_the_hall():
+    private = [path.stem for path in PACKAGE.glob("_*.py") if not path.stem.startswith("__")]
+    assert len(private) <= 6, private
+
+
+@each_source
+def test_numbers_are_checked_by_the_shared_checks(path):
+    """``_validation._scalars`` says what a number is: a boolean is none, and one sentence refuses what is none."""
+    if module_name(path).startswith("_validation."):
+        return
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.BoolOp):
+            kinds = {kind for value in ast.walk(node) for kind in asked_kinds(value)}
+            mixed = "bool" in kinds and kinds & {"Integral", "Real", "int", "float"}
+            assert not mixed, f"line {node.lineno}: use check_integer, check_number, is_integer or is_number"
+
+
+def asked_kinds(node):
+    """Names of the types in a call ``isinstance(value, types)``; nothing for other nodes."""
+    if isinstance(node, ast.Call) and dotted(node.func) == "isinstance" and len(node.args) == 2:
+        return {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)}
+    return set()
+
+
+@each_source
+def test_warnings_find_the_line_of_the_user(path):
+    """Counted stack levels point elsewhere as soon as a function is taken out or wrapped."""
+    calls = [(node, name) for node, name in resolved_calls(tree_of(path)) if name == "warnings.warn"]
+    if module_name(path) != "_validation._environment":
+        assert not calls, f"line {calls[0][0].lineno}: use warn_user"
 
 
 @each_source
@@ -328,3 +413,28 @@ def test_all_modules_can_be_imported():
     for path in SOURCES:
         if path.name != "__main__.py":
             importlib.import_module(f"skicl.{module_name(path)}".removesuffix(".__init__"))
+
+
+def drawn_modules(page):
+    """Modules in the tree of docs/design.rst: paths below skicl, from lines that are indented by their folder."""
+    tree = page.split(".. code-block:: text", 1)[1]
+    folders = []
+    for line in tree.splitlines():
+        name = line.strip().split(" ")[0]
+        depth = (len(line) - len(line.lstrip()) - 3) // 2
+        if name.endswith("/"):
+            folders = [*folders[:depth], name.rstrip("/")]
+            if depth == 0 and name != "skicl/":
+                return
+        for module in re.findall(r"\b\w+\.py\b", line) if folders[:1] == ["skicl"] else ():
+            yield "/".join([*folders[1:depth], module])
+
+
+def test_the_tree_of_the_design_is_that_of_the_code():
+    drawn = list(drawn_modules((TESTS.parent / "docs" / "design.rst").read_text(encoding="utf-8")))
+    assert len(drawn) == len(set(drawn)), "a module stands twice in the tree"
+    inits = {path for path in SOURCES if path.name == "__init__.py" and path.parent != PACKAGE}
+    assert set(drawn) == {path.relative_to(PACKAGE).as_posix() for path in set(SOURCES) - inits}
+    rooms = {path.parent.name for path in inits}
+    page = (TESTS.parent / "docs" / "design.rst").read_text(encoding="utf-8")
+    assert not [room for room in rooms if f" {room}/" not in page]

@@ -85,7 +85,7 @@ def learn(classifier, X, y, sample_weight, declared, before=None):
     else:
         encoder, columns = before.encoder, before.columns
     if encoder is None:
-        rows = Rows(read_columns(columns, rows.data, reset=before is None, dtype=FLOATS))
+        rows = Rows.already_read(read_columns(columns, rows.data, reset=before is None, dtype=FLOATS))
     if not isinstance(rows.data, str | bytes):  # an encoder may read the letters of a text, or refuse it in its words
         check_one_label_a_row(len(rows), len(own.labelled))
     (labels, labelled), weight = _behind(before, own, sample_weights(sample_weight, len(own.labelled)))

@@ -135,7 +135,7 @@ def fit_prior(prior, rows, vectors, codes, classes, weight, before):
     if before is not None and before.rows is None:
         raise ValueError(_CHANGED)
     # A copy, as of the numbers: what happens to X later must not matter.
-    every = rows.copy() if before is None else Rows(before.rows).append(rows)
+    every = rows.copy() if before is None else Rows.already_read(before.rows).append(rows)
     return FittedPrior(*cross_fit(prior, every, vectors, codes, classes, weight), every.data)
 
 

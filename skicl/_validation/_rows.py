@@ -18,6 +18,13 @@ class Rows:
     def __init__(self, X):
         self.data = read_container(X)
 
+    @classmethod
+    def already_read(cls, data):
+        """Rows in a container that was read before."""
+        rows = cls.__new__(cls)
+        rows.data = data
+        return rows
+
     def __len__(self):
         return count_rows(self.data)
 
@@ -32,11 +39,11 @@ class Rows:
 
     def append(self, more):
         """These rows with others of the same kind after them."""
-        return Rows(append_rows(self.data, more.data))
+        return Rows.already_read(append_rows(self.data, more.data))
 
     def copy(self):
         """The same rows in a container of their own."""
-        return Rows(self.take(np.arange(len(self))))
+        return Rows.already_read(self.take(np.arange(len(self))))
 
 
 def count_rows(X):

@@ -85,6 +85,10 @@ class ICLDiagnostics:
         self.n_classes = n_classes
         self.confidence_level = confidence_level
 
+    def __setstate__(self, state):
+        # Reports that were pickled before call it `confidence`.
+        vars(self).update({"confidence_level" if name == "confidence" else name: state[name] for name in state})
+
     def __getitem__(self, name):
         for measure in self.measures:
             if measure.name == name:

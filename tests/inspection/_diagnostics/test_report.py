@@ -48,3 +48,11 @@ def test_frame_without_pandas(report, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"'pandas' is needed for `to_frame`.*pip install pandas. Or read `measures`"):
         report.to_frame()
+
+
+def test_a_report_that_was_pickled_under_the_earlier_name_of_a_parameter(report):
+    state = dict(vars(report))
+    state["confidence"] = state.pop("confidence_level")
+    earlier = ICLDiagnostics.__new__(ICLDiagnostics)
+    earlier.__setstate__(state)
+    assert str(earlier) == str(report)
