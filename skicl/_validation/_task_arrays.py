@@ -6,12 +6,8 @@ import numpy as np
 def as_batch(X_context, y_context, X_query, n_features):
     """Arrays of one task or of several as arrays of several, and whether there was one.
 
-    Returns
-    -------
-    X_context : ndarray of shape (n_tasks, n_context, n_features)
-    y_context : ndarray of shape (n_tasks, n_context)
-    X_query : ndarray of shape (n_tasks, n_query, n_features)
-    single : bool
+    Shapes: returns X_context (n_tasks, n_context, n_features), y_context (n_tasks, n_context), X_query (n_tasks,
+    n_query, n_features).
     """
     X_context, y_context = np.asarray(X_context, dtype=float), np.asarray(y_context)
     if y_context.dtype.kind not in "biuf":

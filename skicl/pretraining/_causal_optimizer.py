@@ -90,13 +90,7 @@ def _rows_of_a_map(matrix: Any) -> Any:
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     """The nearest matrix with equal singular values, roughly, of the size of a step of Adam.
 
-    Parameters
-    ----------
-    matrix : Tensor of shape (rows, columns)
-
-    Returns
-    -------
-    Tensor of shape (rows, columns)
+    Shapes: matrix (rows, columns); returns (rows, columns).
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
     X = wide / (wide.norm() + 1e-7)

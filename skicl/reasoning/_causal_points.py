@@ -56,19 +56,7 @@ class Blocks(NamedTuple):
 def whiten(X: torch.Tensor, weight: torch.Tensor, n_features: int) -> tuple[Whitening, torch.Tensor]:
     """Whitened coordinates of a context, in float64, with the stretch that new rows need.
 
-    Parameters
-    ----------
-    X : Tensor of shape (B, N, D)
-    weight : Tensor of shape (B, N)
-        Not negative, positive for at least one row of every task.
-    n_features : int
-        Most directions.
-
-    Returns
-    -------
-    whitening : Whitening
-    coordinates : Tensor of shape (B, N, n_features)
-        Zeros beyond the rank.
+    Shapes: X (B, N, D), weight (B, N); returns coordinates (B, N, n_features).
     """
     whitening = _whiten_plainly(X, weight, n_features)
     coordinates = apply_whitening(whitening, X, n_features)
@@ -121,16 +109,7 @@ def _stretch(X: torch.Tensor, weight: torch.Tensor, coordinates: Any, whitening:
 def canonical_order(coordinates: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """An order of the rows that looks random, knows nothing of the order in which they came, and is always the same.
 
-    Parameters
-    ----------
-    coordinates : Tensor of shape (B, N, r)
-    y : int64 Tensor of shape (B, N)
-        Decides between rows with equal coordinates.
-
-    Returns
-    -------
-    int64 Tensor of shape (B, N)
-        Numbers of the rows, first to last.
+    Shapes: coordinates (B, N, r), y (B, N); returns (B, N).
     """
     key = _hash(coordinates)
     by_label = y.argsort(dim=1, stable=True)
@@ -151,19 +130,7 @@ def cut_into_blocks(order: torch.Tensor, weight: torch.Tensor, n_points: int, n_
     A row of weight two is read twice. Weights that are no whole numbers are rounded so that sums over stretches of
     the order are kept to one half; where more rows would be read than ``n_blocks`` blocks hold, all weights shrink.
 
-    Parameters
-    ----------
-    order : int64 Tensor of shape (B, N)
-    weight : Tensor of shape (B, N)
-        0 for rows that are not to be read.
-    n_points : int
-        Most rows of a block.
-    n_blocks : int
-        Most blocks.
-
-    Returns
-    -------
-    Blocks
+    Shapes: order (B, N), weight (B, N).
     """
     cumulative = weight.double().gather(1, order).cumsum(1)
     total = cumulative[:, -1:]

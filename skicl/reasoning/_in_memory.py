@@ -20,24 +20,7 @@ class _ChangedMeanwhile(Exception):
 
 
 def shared_reasoner(path: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, str]:
-    """The reasoner of a file, loaded once; a file whose content changed is loaded again.
-
-    Parameters
-    ----------
-    path : Path
-        File of the reasoner.
-    device : torch.device
-        Where to put it.
-    dtype : torch.dtype
-        Precision of the network; mps knows float32 alone.
-
-    Returns
-    -------
-    reasoner : Reasoner
-        Not to be changed.
-    digest : str
-        Fingerprint of the weights and the configuration.
-    """
+    """The reasoner of a file, loaded once; a file whose content changed is loaded again."""
     for _ in range(_TRIES):
         with suppress(_ChangedMeanwhile):
             return _load(path.resolve(), file_checksum(path), device, dtype)

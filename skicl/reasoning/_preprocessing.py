@@ -56,18 +56,7 @@ class Landmarks(NamedTuple):
 def principal_axes(X: torch.Tensor, weight: torch.Tensor, *, tolerance: float) -> Axes:
     """Centre, scale and rotate a weighted context.
 
-    Parameters
-    ----------
-    X : Tensor of shape (B, N, D)
-    weight : Tensor of shape (B, N)
-        Non-negative, with a positive sum in every task.
-    tolerance : float
-        Directions whose variance is at most this fraction of the largest are dropped.
-
-    Returns
-    -------
-    Axes
-        With r = min(N, D) directions, or as many as the task of highest rank needs.
+    Shapes: X (B, N, D), weight (B, N).
     """
     total = weight.sum(1)[:, None, None]  # (B, 1, 1)
     mean = (weight[:, :, None] * X).sum(1, keepdim=True) / total
@@ -113,21 +102,7 @@ def choose_landmarks(
     pivoted Cholesky decomposition"). The choice knows neither the order of the rows nor the
     orientation of the features, and a repeated row is never chosen twice.
 
-    Parameters
-    ----------
-    rows : Tensor of shape (B, N, r)
-        Coordinates of the context on its principal axes.
-    weight : Tensor of shape (B, N)
-        Rows of weight zero are never chosen.
-    n_landmarks : int
-    tolerance : float
-        A row whose unexplained part is below this is not worth a landmark.
-
-    Returns
-    -------
-    landmarks : Landmarks
-    features : Tensor of shape (B, N, m)
-        What :func:`expand` gives for the context rows.
+    Shapes: rows (B, N, r), weight (B, N); returns features (B, N, m).
     """
     n_tasks, n_rows, _ = rows.shape
     m = min(n_landmarks, n_rows)

@@ -167,25 +167,7 @@ class EpisodePrior:
 def write_episode(
     draw: Callable, words: Sequence, separator: str, n_examples: int | None, n_characters: Any = None
 ) -> Episode:
-    """Write examples out, one after the other.
-
-    Parameters
-    ----------
-    draw : callable
-        Gives the next example: what stands before the answer, and the code of its class.
-    words : sequence of str
-        The word for every class.
-    separator : str
-        Behind every answer.
-    n_examples : int or None
-        How many. None: until there are `n_characters`.
-    n_characters : int or None, default=None
-        Least length of the text without `n_examples`.
-
-    Returns
-    -------
-    Episode
-    """
+    """Write examples out, one after the other."""
     parts: list[str] = []
     answers: list = []
     codes: list[int] = []
@@ -223,12 +205,7 @@ def draw_layout(rng: random.Random, default: Any) -> Any:
 
 
 def training_words() -> Iterator:
-    """Everything that episodes are made of, often enough for a tokenizer to make one token of each frequent word.
-
-    Yields
-    ------
-    str
-    """
+    """Everything that episodes are made of, often enough for a tokenizer to make one token of each frequent word."""
     for category in read_lexicon():
         yield from (f" {word}" for word in (*category.names, *category.words) for _ in range(50))
     for word in (*_rules.FILLERS, *(word for words in PLAIN_WORDS for word in words), "not", "what"):

@@ -312,18 +312,7 @@ def _step(run: Any, network: nn.Module, tokenizer: Any, prior: Any, schedule: An
 def episode_tokens(episodes: list, tokenizer: Any, length: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of tokens, and which of them are of answers.
 
-    Parameters
-    ----------
-    episodes : list of Episode
-    tokenizer : transformers tokenizer
-    length : int
-        Tokens of a row. Longer episodes are cut; shorter ones are filled up at the end.
-
-    Returns
-    -------
-    ids : Tensor of shape (n_episodes, length)
-    targets : Tensor of shape (n_episodes, length)
-        Whether the token is part of an answer, or the first one behind it.
+    Shapes: returns ids (n_episodes, length), targets (n_episodes, length).
     """
     read = tokenizer(
         [episode.text for episode in episodes],
@@ -348,18 +337,7 @@ def episode_tokens(episodes: list, tokenizer: Any, length: int) -> tuple[torch.T
 def answer_loss(network: Any, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of the tokens of answers, in nats.
 
-    Parameters
-    ----------
-    network : transformers model
-        A causal language model.
-    ids : Tensor of shape (n_rows, length)
-        Tokens.
-    targets : Tensor of shape (n_rows, length)
-        Which of them are predicted.
-
-    Returns
-    -------
-    Tensor of shape ()
+    Shapes: ids (n_rows, length), targets (n_rows, length); returns ().
     """
     states = network.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     wanted = targets[:, 1:]

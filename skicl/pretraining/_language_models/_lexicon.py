@@ -29,12 +29,6 @@ class Category(NamedTuple):
 def read_lexicon() -> tuple:
     """The categories of ``lexicon.txt``, which the project wrote for its tiny language model.
 
-    Returns
-    -------
-    tuple of Category
-
-    Examples
-    --------
     >>> from skicl.pretraining._language_models._lexicon import read_lexicon
     >>> animals = read_lexicon()[0]
     >>> animals.names[0], animals.words[:2]

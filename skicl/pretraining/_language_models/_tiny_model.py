@@ -112,23 +112,7 @@ def start_as_induction_heads(
     match: float = 3.0,
     copy: float = 1.0,
 ) -> None:
-    """Set the attention of the first two layers of a GPT-NeoX to look up what followed the same words before.
-
-    Parameters
-    ----------
-    network : transformers.GPTNeoXForCausalLM
-        With biases, with rotation of some of the channels, and with the same matrix for reading and writing tokens.
-    generator : torch.Generator
-        For the directions of the channels.
-    sharpness : float, default=10.0
-        How much a head of the first layer prefers its place.
-    gain : float, default=0.07
-        How much of a token is brought to others.
-    match : float, default=3.0
-        How much a head of the second layer prefers tokens behind the same word.
-    copy : float, default=1.0
-        How much of a token that was found is repeated.
-    """
+    """Set the attention of the first two layers of a GPT-NeoX to look up what followed the same words before."""
     width, n_heads = network.config.hidden_size, network.config.num_attention_heads
     size = width // n_heads
     frequencies = network.gpt_neox.rotary_emb.inv_freq
@@ -160,12 +144,6 @@ def start_as_induction_heads(
 def lexicon_tokenizer() -> Any:
     """Byte pieces in which a word of the lexicon, with the space before it, is one token; any text can be written.
 
-    Returns
-    -------
-    transformers.PreTrainedTokenizerFast
-
-    Examples
-    --------
     >>> from skicl.pretraining._language_models._tiny_model import lexicon_tokenizer
     >>> tokenizer = lexicon_tokenizer()
     >>> tokenizer.decode(tokenizer("Any text, even ∑.")["input_ids"])
