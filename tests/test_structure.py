@@ -5,7 +5,7 @@ import importlib
 import io
 import re
 import tokenize
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 
 import pytest
@@ -182,7 +182,21 @@ def code_lines(source):
     return lines
 
 
-each_source = pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def each_source(check):
+    """A test that holds for every source file: one test for all, which names each file that breaks the rule."""
+
+    @wraps(check)
+    def test():
+        broken = []
+        for path in SOURCES:
+            try:
+                check(path)
+            except AssertionError as error:
+                broken.append(f"{module_name(path)}: {str(error).splitlines()[0] if str(error) else 'see the rule'}")
+        assert not broken, "\n".join(broken)
+
+    del test.__wrapped__  # pytest would look for a fixture called `path`
+    return test
 
 
 def floor_of(unit):
