@@ -22,26 +22,9 @@ WANTED_ACCEPTANCE = 0.85
 
 
 def posterior_draws(X, y, scale, n_chains, n_draws, random):
-    """Weights drawn from the posterior.
+    """Weights (n_draws, T, K, D) from the posteriors of contexts X (T, N, D) with labels y (T, N), 0 and 1.
 
-    Parameters
-    ----------
-    X : ndarray of shape (T, N, D)
-        Rows of the contexts.
-    y : ndarray of shape (T, N)
-        Labels 0 and 1.
-    scale : float
-        Steepness: P(y = 1) is the logistic function of ``scale * X @ w``, w standard normal.
-    n_chains : int
-        Chains for each task.
-    n_draws : int
-        States kept of each chain, after the warm-up.
-    random : RandomState
-        Source of the draws.
-
-    Returns
-    -------
-    draws : ndarray of shape (n_draws, T, K, D)
+    The model is P(y = 1) = expit(scale * X @ w) with w standard normal; of each chain `n_draws` states are kept.
     """
     signed = scale * X * (2 * y - 1)[:, :, None]
     mode = find_mode(signed)
