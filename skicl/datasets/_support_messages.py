@@ -15,7 +15,7 @@ _TEXT_COLUMN = "message"
 _LABEL_COLUMN = "label"
 
 
-def load_support_messages(*, return_X_y=False, as_frame=False):
+def load_support_messages(*, return_X_y: bool = False, as_frame: bool = False) -> Bunch | tuple:
     """Load the support messages: short customer messages in eight intents.
 
     The messages were written for this project. They are addressed to one imaginary online shop for coffee and
@@ -54,7 +54,7 @@ def load_support_messages(*, return_X_y=False, as_frame=False):
         frame : DataFrame of shape (400, 2) or None
             The columns ``"message"`` and ``"label"``; None unless ``as_frame=True``.
         filename : str
-            The name of the CSV file inside ``skicl/datasets/data``.
+            Name of the CSV file in ``skicl/datasets/data``.
 
     (data, target) : tuple, if ``return_X_y`` is True
         The first two of the attributes above.
@@ -87,9 +87,8 @@ def load_support_messages(*, return_X_y=False, as_frame=False):
     """
     _check_bool(return_X_y, "return_X_y")
     _check_bool(as_frame, "as_frame")
-    pandas = (
-        import_optional("pandas", needed="for `as_frame=True`", instead="Or use as_frame=False.") if as_frame else None
-    )
+    if as_frame:
+        pandas = import_optional("pandas", needed="for `as_frame=True`", instead="Or use as_frame=False.")
 
     rows = list(csv.DictReader(io.StringIO(_read(_DATA_FILE))))
     data = np.array([row[_TEXT_COLUMN] for row in rows], dtype=object)

@@ -1,4 +1,4 @@
-"""A small interpreter for the snippets of the code task: whole numbers, functions, loops, branches. Nothing is run.
+"""A small interpreter for the snippets of the code task: whole numbers, functions, loops, branches. Python runs none.
 
 Python's parser reads the snippet; this module walks the tree and knows only what is listed in it. A snippet can
 neither import nor reach an attribute, and ends after a number of steps. The grammar: functions of whole numbers,
