@@ -4,11 +4,7 @@ import numpy as np
 
 
 def as_batch(X_context, y_context, X_query, n_features):
-    """Arrays of one task or of several as arrays of several, and whether there was one.
-
-    Shapes: returns X_context (n_tasks, n_context, n_features), y_context (n_tasks, n_context), X_query (n_tasks,
-    n_query, n_features).
-    """
+    """The arrays (T, N, D), (T, N) and (T, Q, D), and whether they came as one task, without the axis T."""
     X_context, y_context = np.asarray(X_context, dtype=float), np.asarray(y_context)
     if y_context.dtype.kind not in "biuf":
         raise ValueError(f"`y_context` must hold numbers, got {y_context.dtype}.")

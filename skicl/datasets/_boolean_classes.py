@@ -21,7 +21,7 @@ KINDS = (
     "sparse_parity",
 )
 LARGEST_WEIGHT = 3
-# Cells of all truth tables of a class that is enumerated.
+# Most cells of all truth tables of a class that is enumerated.
 MOST_CELLS = 2**26
 
 
@@ -40,8 +40,9 @@ def evaluate(kind, functions, points):
     if kind in ("majority", "int_halfspace"):
         return agreement[:, 0] > 0
     n_literals = np.abs(functions).sum(axis=2)[:, :, None]
-    every, some = agreement == n_literals, agreement > -n_literals
-    return some.all(axis=1) if kind in ("disjunction", "sparse_disjunction", "cnf") else every.any(axis=1)
+    # Of each term (n_functions, n_terms, n_points): all of its literals are true, or at least one.
+    all_true, any_true = agreement == n_literals, agreement > -n_literals
+    return any_true.all(axis=1) if kind in ("disjunction", "sparse_disjunction", "cnf") else all_true.any(axis=1)
 
 
 def n_functions(kind, n_features, n_literals, n_terms):
@@ -78,9 +79,11 @@ def enumerate_functions(kind, n_features, n_literals, n_terms):
         return subsets[:, None]
     signs = _words((-1, 1), n_literals)[:, 0]
     terms = np.repeat(subsets, len(signs), axis=0)
+    # Row by row, the ones of every subset are replaced by each combination of signs.
     terms[terms == 1] = np.tile(signs, (len(subsets), 1)).ravel()
     if kind == "sparse_disjunction":
         return terms[:, None]
+    # All tuples of n_terms terms, the last one fastest.
     return terms[np.indices((len(terms),) * n_terms).reshape(n_terms, -1).T]
 
 
@@ -97,6 +100,7 @@ def draw_functions(kind, n, n_features, n_literals, n_terms, random):
             subsets[:, :, 0] ^= 1 - subsets.sum(axis=2) % 2
         return subsets
     n_terms = n_terms if kind in ("dnf", "cnf") else 1
+    # A random order of the features of each term; those of the ranks below n_literals are its members.
     order = np.argsort(random.random_sample((n, n_terms, n_features)), axis=2)
     members = (order < n_literals).astype(np.int64)
     return members if kind == "sparse_parity" else members * (2 * random.randint(0, 2, size=members.shape) - 1)

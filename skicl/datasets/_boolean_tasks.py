@@ -19,7 +19,7 @@ from skicl.datasets._boolean_classes import (
 
 MOST_FEATURES = 16
 SIZED_KINDS = ("sparse_disjunction", "sparse_parity", "dnf", "cnf")
-# So many constant functions in a row say that there are hardly any others.
+# If so many functions in a row are constant, hardly any others are left to find.
 MOST_CONSTANT = 10_000
 # Cells that are evaluated at a time, to bound memory.
 CELLS_AT_A_TIME = 2**22
@@ -47,8 +47,9 @@ def make_boolean_function(
             "sparse_parity"}
         The class. Conjunctions and disjunctions hold each feature, its negation, or neither, with equal probabilities;
         sparse disjunctions have `n_literals`. "dnf" is a disjunction of conjunctions of `n_literals`, "cnf" a
-        conjunction of such disjunctions. "majority" is that of an odd subset, "int_halfspace" has weights from -3 to 3,
-        "parity" is that of any subset, "sparse_parity" that of one of `n_literals` features.
+        conjunction of such disjunctions. "majority" takes the majority of an odd subset of the features,
+        "int_halfspace" has integer weights from -3 to 3, "parity" takes the parity of any subset, and "sparse_parity"
+        that of a subset of `n_literals` features.
     n_tasks : int, default=100
         Number of tasks, each with its own function. Constant functions are left out.
     n_points : int, default=64
@@ -61,7 +62,7 @@ def make_boolean_function(
     n_terms : int, default=2
         Terms of "dnf" and clauses of "cnf". The other classes ignore it.
     balanced : bool, default=True
-        If True, each label has probability 1/2, and the point is drawn among those with this label. If False, points
+        If True, each label has probability 1/2, and the point is drawn from those with this label. If False, points
         are drawn from the whole cube; long conjunctions are then hardly ever true.
     random_state : int, RandomState instance or None, default=None
         Equal seeds give equal tasks.
@@ -76,16 +77,16 @@ def make_boolean_function(
         y : ndarray of shape (n_tasks, n_points), dtype int
             Values 0 and 1.
         truth_tables : ndarray of shape (n_tasks, 2 ** n_features), dtype bool
-            Each function at all points, in the order of binary numbers, the first feature being the highest digit.
+            Each function at all points, in the order of binary numbers; the first feature is the highest digit.
         functions : ndarray of shape (n_tasks, n_terms, n_features), dtype int
-            What the functions are made of: signs of literals, members of a subset, or weights; one term but for "dnf"
-            and "cnf".
+            What the functions are made of: signs of literals, members of a subset, or weights. There is one term,
+            except in "dnf" and "cnf".
         n_hypotheses : int or None
             Number of different functions in the class; None if it is too large to be enumerated.
         bayes_predict : callable or None
             ``bayes_predict(X_context, y_context, X_query)``: the posterior predictive probability of 1, of shape
-            (n_tasks, n_query), by going through all functions of the class; None if there are too many. One task may be
-            given without the first axis; the context may be empty.
+            (n_tasks, n_query), computed over all functions of the class; None if there are too many. A single task may
+            be given without the first axis; the context may be empty.
         kind : str
             The parameter.
 
@@ -97,11 +98,12 @@ def make_boolean_function(
 
     Notes
     -----
-    With ``balanced=True`` the points tell something about the function, even without their labels: where it is seldom
-    true, the points where it is true come often. ``bayes_predict`` makes use of that.
+    With ``balanced=True`` the points say something about the function even without their labels: where it is seldom
+    true, the few points at which it is true are drawn often. ``bayes_predict`` makes use of that.
 
     A class is enumerated if its truth tables, and the arrays that describe its functions, have at most 2 ** 26 cells
-    in all, counting descriptions of the same function: conjunctions of up to 10 features, halfspaces of up to 6.
+    in all. Several descriptions of one function all count. This is so for conjunctions of up to 10 features and
+    halfspaces of up to 6.
 
     References
     ----------
@@ -137,20 +139,20 @@ def make_boolean_function(
         raise ValueError(f"`balanced` must be True or False, got {balanced!r}.")
     random = check_random_state(random_state)
     size = (n_features, n_literals, n_terms)
-    functions, tables = _draw(kind, n_tasks, size, random)
+    functions, tables = _draw_not_constant(kind, n_tasks, size, random)
     points = cube(n_features)
-    places = np.array([_places(table, n_points, balanced, random) for table in tables])
-    y = np.take_along_axis(tables, places, axis=1).astype(np.int64)
+    drawn = np.array([_draw_points(table, n_points, balanced, random) for table in tables])  # numbers of points
+    y = np.take_along_axis(tables, drawn, axis=1).astype(np.int64)
     predict, n_hypotheses = None, None
     if n_functions(kind, *size) * max(len(points), functions[0].size) <= MOST_CELLS:
-        everything = enumerate_functions(kind, *size)
-        step = max(1, CELLS_AT_A_TIME // (len(points) * everything.shape[1]))
-        blocks = [evaluate(kind, everything[i : i + step], points) for i in range(0, len(everything), step)]
-        hypotheses, weights = _different(np.concatenate(blocks))
+        candidates = enumerate_functions(kind, *size)
+        step = max(1, CELLS_AT_A_TIME // (len(points) * candidates.shape[1]))
+        blocks = [evaluate(kind, candidates[i : i + step], points) for i in range(0, len(candidates), step)]
+        hypotheses, weights = _distinct_tables(np.concatenate(blocks))
         n_hypotheses = len(hypotheses)
         predict = partial(enumeration_posterior, hypotheses=hypotheses, weights=weights, balanced=bool(balanced))
     return Bunch(
-        X=points[places].astype(float),
+        X=points[drawn].astype(float),
         y=y,
         truth_tables=tables,
         functions=functions,
@@ -161,32 +163,34 @@ def make_boolean_function(
 
 
 def enumeration_posterior(X_context, y_context, X_query, *, hypotheses, weights, balanced):
-    """Posterior predictive probability of 1 over functions given by truth tables and prior weights."""
+    """Posterior predictive probability of 1 over functions with truth tables (M, 2 ** n_features) and weights (M,)."""
     n_features = hypotheses.shape[1].bit_length() - 1
     X, y, X_query, single = as_batch(X_context, y_context, X_query, n_features)
     if not (np.isin(X, (0, 1)).all() and np.isin(y, (0, 1)).all() and np.isin(X_query, (0, 1)).all()):
         raise ValueError("`X_context`, `y_context` and `X_query` must hold 0 and 1 only.")
     digits = 2 ** np.arange(n_features)[::-1]
+    # A point is read as a binary number, its place in every truth table.
     places, queries, y = (X @ digits).astype(int), (X_query @ digits).astype(int), y.astype(bool)
     n_true = hypotheses.sum(axis=1)
-    # Of a point and its label: given the label, each point that has it is equally probable; otherwise all points are.
+    # One over the probability of a point, up to a factor. If balanced, points of one label are equally probable given
+    # the label; otherwise all points are.
     chances = np.stack([hypotheses.shape[1] - n_true, n_true]) if balanced else np.full((2, len(hypotheses)), 1.0)
     probability = np.empty(queries.shape)
     for i in range(len(X)):
         agree = (hypotheses[:, places[i]] == y[i]).all(axis=1)
         if not agree.any():
             raise ValueError(f"No function of the class agrees with the context of task {i}.")
-        some, n_positive = hypotheses[agree], y[i].sum()
+        n_positive = y[i].sum()
         log_posterior = np.log(weights[agree]) - n_positive * np.log(chances[1, agree])
         log_posterior -= (len(y[i]) - n_positive) * np.log(chances[0, agree])
         posterior = np.exp(log_posterior - log_posterior.max())
-        at_queries = some[:, queries[i]]
-        one, zero = (posterior / chances[1, agree]) @ at_queries, (posterior / chances[0, agree]) @ ~at_queries
-        probability[i] = one / (one + zero)
+        values = hypotheses[agree][:, queries[i]]  # of every function left, at every query
+        true, false = (posterior / chances[1, agree]) @ values, (posterior / chances[0, agree]) @ ~values
+        probability[i] = true / (true + false)
     return probability[0] if single else probability
 
 
-def _draw(kind, n_tasks, size, random):
+def _draw_not_constant(kind, n_tasks, size, random):
     """Functions that are not constant, and their truth tables."""
     points = cube(size[0])
     functions, tables, n_constant = [], [], 0
@@ -205,20 +209,21 @@ def _draw(kind, n_tasks, size, random):
     return np.array(functions), np.array(tables)
 
 
-def _places(table, n_points, balanced, random):
-    """Numbers of the points that are drawn for a function."""
+def _draw_points(table, n_points, balanced, random):
+    """Numbers (n_points,) of points drawn for a function with this truth table."""
     if not balanced:
         return random.randint(len(table), size=n_points)
     labels = random.random_sample(n_points) < 0.5
-    places = np.empty(n_points, dtype=np.int64)
+    drawn = np.empty(n_points, dtype=np.int64)
     for label in (False, True):
         members = np.flatnonzero(table == label)
-        places[labels == label] = members[random.randint(len(members), size=(labels == label).sum())]
-    return places
+        drawn[labels == label] = members[random.randint(len(members), size=(labels == label).sum())]
+    return drawn
 
 
-def _different(tables):
+def _distinct_tables(tables):
     """Truth tables that differ and are not constant, and how many descriptions each has."""
     tables = tables[tables.any(axis=1) & ~tables.all(axis=1)]
+    # As bytes, unique has an eighth of the columns to sort by.
     packed, counts = np.unique(np.packbits(tables, axis=1), axis=0, return_counts=True)
     return np.unpackbits(packed, axis=1, count=tables.shape[1]).astype(bool), counts

@@ -27,10 +27,10 @@ def make_bursty_classification(
 ) -> Bunch:
     """Generate sequences of labelled items whose last item can be labelled from context or from memory.
 
-    Every class has a mean and a label for good. In a bursty sequence the last item, the query, belongs to a class that
-    stands in the context `burstiness` times, so that its label can be copied; or it can be learned once and for all.
-    Which of the two a network comes to do depends on how bursty sequences are, how many classes there are and how
-    skewed their frequencies [1]_ [2]_. The other conditions tell the two apart.
+    Every class has a fixed mean and a fixed label. In a bursty sequence the last item, the query, belongs to a class
+    that occurs in the context `burstiness` times, so its label can be copied from there. Or the label of the class can
+    be memorised during training. Which of the two a network learns depends on how bursty sequences are, how many
+    classes there are and how skewed their frequencies are [1]_ [2]_. The other conditions tell the two apart.
 
     Parameters
     ----------
@@ -47,18 +47,18 @@ def make_bursty_classification(
     burstiness : int, default=2
         Items of one class in the context of a bursty sequence.
     p_bursty : float, default=1.0
-        Share of bursty sequences in the condition "train". In the others all items are drawn on their own.
+        Share of bursty sequences in the condition "train". In the rest, all items are drawn independently.
     zipf : float, default=0.0
         The class of rank r has a frequency proportional to ``r ** -zipf``. Ignored with `like`.
     noise : float, default=0.5
         Spread of the items of a class, relative to that of the means. Ignored with `like`.
     condition : {"train", "novel", "absent", "swapped"}, default="train"
         "train": as described above. "novel": every sequence has classes of its own, and only the context tells the
-        label. "absent": neither the class of the query nor its label stands in the context; only memory tells it.
-        "swapped": in every sequence the labels trade places; context and memory contradict each other, and the context
-        is right. In the last three, every context is bursty.
+        label. "absent": neither the class of the query nor its label occurs in the context; only memory tells it.
+        "swapped": in every sequence the labels are exchanged; context and memory contradict each other, and the
+        context is right. In the last three, every context is bursty.
     like : Bunch or None, default=None
-        The result of an earlier call, whose classes are used again. None means new classes.
+        The result of an earlier call, whose classes are used again. None draws new classes.
     random_state : int, RandomState instance or None, default=None
         Equal seeds give equal sequences.
 
@@ -75,7 +75,7 @@ def make_bursty_classification(
         classes : ndarray of shape (n_tasks, n_pairs + 1), dtype int
             Their classes; those of "novel" are numbered on from n_classes.
         bursty : ndarray of shape (n_tasks,), dtype bool
-            Which sequences are.
+            Which sequences are bursty.
         class_means : ndarray of shape (n_classes, n_features)
             The means.
         class_labels : ndarray of shape (n_classes,), dtype int
@@ -85,10 +85,11 @@ def make_bursty_classification(
         noise : float
             The parameter.
         in_context_proba : ndarray of shape (n_tasks, n_labels)
-            Probabilities of the labels of the query for who knows which items of the context belong together, but no
-            means, and takes the query to be of one of these classes: the posterior under the Gaussians above.
+            Probabilities of the labels of the query for a learner who knows which items of the context belong to the
+            same class, but no means, and who takes the query to be of one of these classes: the posterior under the
+            Gaussians above.
         in_weights_proba : ndarray of shape (n_tasks, n_labels)
-            The same for who knows means, labels and frequencies of all classes, and does not look at the context.
+            The same for a learner who knows means, labels and frequencies of all classes, and ignores the context.
 
     Raises
     ------
@@ -135,10 +136,12 @@ def make_bursty_classification(
     bursty = np.full(n_tasks, True)
     if condition == "train":
         bursty = random.random_sample(n_tasks) < p_bursty
-    classes = np.array([_classes_of_a_sequence(like, n_pairs, burstiness, condition, one, random) for one in bursty])
+    classes = np.array(
+        [_draw_sequence(like, n_pairs, burstiness, condition, is_bursty, random) for is_bursty in bursty]
+    )
     y = labels[classes]
     if condition == "novel":
-        means, classes, y = _novel(classes, len(means), n_features, n_labels, random)
+        means, classes, y = _novel_classes(classes, len(means), n_features, n_labels, random)
     elif condition == "swapped":
         y = np.array([_derangement(n_labels, random)[row] for row in y])
     X = means[classes] + noise * random.standard_normal((*classes.shape, n_features)) / np.sqrt(n_features)
@@ -158,24 +161,25 @@ def make_bursty_classification(
 
 
 def in_context_posterior(X, y, classes, n_labels, noise):
-    """Labels of the queries, where the query belongs to a class of the context, in proportion to its items there."""
+    """Probabilities (n_tasks, n_labels) of the query, if its class is one of the context, as frequent as there."""
     proba = np.zeros((len(X), n_labels))
     n_features = X.shape[2]
-    for row, items, names, marks in zip(proba, X, classes, y):
-        present, first, counts = np.unique(names[:-1], return_index=True, return_counts=True)
-        sums = np.array([items[:-1][names[:-1] == name].sum(axis=0) for name in present])
+    for row, items, item_classes, labels in zip(proba, X, classes, y):
+        present, first, counts = np.unique(item_classes[:-1], return_index=True, return_counts=True)
+        sums = np.array([items[:-1][item_classes[:-1] == code].sum(axis=0) for code in present])
         # Of the mean given n items: precision n_features * (1 + n / noise ** 2); then of the query given the mean.
         scale = 1 + noise**2
         centres = sums / (counts + noise**2)[:, None]
         variances = (noise**2 / (counts + noise**2) + noise**2) / scale / n_features
         squares = ((items[-1] - centres) ** 2).sum(axis=1)
         logits = np.log(counts) - squares / (2 * variances) - n_features / 2 * np.log(variances)
-        np.add.at(row, marks[first], softmax(logits))
+        # add.at, since several classes may have one label.
+        np.add.at(row, labels[first], softmax(logits))
     return proba
 
 
 def in_weights_posterior(X, means, labels, frequencies, noise):
-    """Labels of items (n_items, n_features) by the posterior over known classes."""
+    """Probabilities (n_items, n_labels) of items (n_items, n_features), by the posterior over known classes."""
     variance = noise**2 / (1 + noise**2) / X.shape[1]
     squares = cdist(X, means / np.sqrt(1 + noise**2), "sqeuclidean")
     posterior = np.exp(log_softmax(np.log(frequencies) - squares / (2 * variance), axis=1))
@@ -219,7 +223,7 @@ def _check_sizes(n_pairs, burstiness, n_classes, n_labels, condition):
         )
 
 
-def _classes_of_a_sequence(like, n_pairs, burstiness, condition, bursty, random):
+def _draw_sequence(like, n_pairs, burstiness, condition, bursty, random):
     """Numbers of the classes of a context in random order, and of the query."""
     frequencies = like.class_frequencies
     if not bursty:
@@ -234,7 +238,7 @@ def _classes_of_a_sequence(like, n_pairs, burstiness, condition, bursty, random)
     return np.append(random.permutation(np.repeat(present, burstiness)), query)
 
 
-def _novel(classes, n_known, n_features, n_labels, random):
+def _novel_classes(classes, n_known, n_features, n_labels, random):
     """The same sequences with classes that occur nowhere else, each with a label of its own in the sequence."""
     new, y, n_new = np.empty_like(classes), np.empty_like(classes), 0
     for i, row in enumerate(classes):

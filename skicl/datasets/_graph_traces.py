@@ -26,14 +26,14 @@ def make_graph_traces(
     *,
     graph: str = "grid",
     size: int = 4,
-    words: Sequence | None = None,
+    words: Sequence[str] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> Bunch:
     """Generate random walks on a graph, written as sequences of words.
 
-    In every task the nodes of the graph get words at random, and a walk is written down. Nothing but the sequence
-    itself tells which words are neighbours. A language model that reads such a trace comes to represent the words
-    by the graph, against what they mean [1]_.
+    In every task the nodes of the graph get words at random, and a walk is written down. Only the sequence itself
+    tells which words are neighbours. A language model that reads such a trace comes to represent the words by their
+    place in the graph, against what they mean [1]_.
 
     Parameters
     ----------
@@ -75,13 +75,13 @@ def make_graph_traces(
             Eigenvectors of the two smallest positive eigenvalues of the graph's Laplacian: of all centred, orthonormal
             coordinates those in which neighbours are closest.
         next_proba : ndarray of shape (n_tasks, n_points, n_nodes)
-            Probabilities of the next word for who knows graph and words: equal for all neighbours. Nobody can do
-            better.
+            Probabilities of the next word for a learner who knows the graph and its words: equal for all neighbours.
+            No learner can do better.
         count_predict : callable
             ``count_predict(X_context, y_context, X_query, pseudo_count=...)``: probabilities of the next word, of shape
             (n_tasks, n_query, n_nodes), for a learner who takes the words after each word to be drawn independently
-            from an unknown distribution with a symmetric Dirichlet prior. It knows nothing of graphs, so a learner who
-            does can be better. The default `pseudo_count` is ``1 / n_nodes``.
+            from an unknown distribution with a symmetric Dirichlet prior. It knows nothing about graphs, so a learner
+            who does can be better. The default `pseudo_count` is ``1 / n_nodes``.
 
     Raises
     ------
@@ -109,22 +109,23 @@ def make_graph_traces(
     check_integer(size, "size", least=SMALLEST[graph])
     # Before the graph is built, since a large one takes much memory.
     n_nodes = int(size) ** 2 if graph == "grid" else int(size)
-    words = _check_words(words, n_nodes)
+    vocabulary = _check_words(words, n_nodes)
     random = check_random_state(random_state)
     adjacency, positions = _grid(size) if graph == "grid" else _ring(size)
     node_words = np.array([random.permutation(n_nodes) for _ in range(n_tasks)])
     nodes = _walks(adjacency, n_tasks, n_points, random)
     spoken = np.take_along_axis(node_words, nodes, axis=1)
     data = np.empty(n_tasks, dtype=object)
-    data[:] = [" ".join(words[number] for number in row) for row in spoken]
+    data[:] = [" ".join(vocabulary[number] for number in row) for row in spoken]
     next_proba = np.zeros((n_tasks, n_points, n_nodes))
-    steps = (adjacency / adjacency.sum(axis=1, keepdims=True))[nodes[:, :-1]]
+    steps = (adjacency / adjacency.sum(axis=1, keepdims=True))[nodes[:, :-1]]  # (n_tasks, n_points, n_nodes)
+    # From nodes to the numbers of their words.
     np.put_along_axis(next_proba, np.broadcast_to(node_words[:, None], steps.shape), steps, axis=2)
     return Bunch(
         data=data,
         X=np.eye(n_nodes)[spoken[:, :-1]],
         y=spoken[:, 1:],
-        words=words,
+        words=vocabulary,
         nodes=nodes,
         node_words=node_words,
         adjacency=adjacency,
@@ -136,7 +137,7 @@ def make_graph_traces(
 
 
 def dirichlet_predict(X_context, y_context, X_query, pseudo_count=None, *, n_nodes):
-    """Predictive probabilities of the next word from counts of pairs, with a symmetric Dirichlet prior."""
+    """Probabilities (T, Q, n_nodes) of the next word from counts of pairs, with a symmetric Dirichlet prior."""
     X, y, X_query, single = as_batch(X_context, y_context, X_query, n_nodes)
     pseudo_count = 1 / n_nodes if pseudo_count is None else pseudo_count
     check_number(pseudo_count, "pseudo_count", above=0)
@@ -144,6 +145,7 @@ def dirichlet_predict(X_context, y_context, X_query, pseudo_count=None, *, n_nod
         raise ValueError(
             f"`y_context` must hold numbers of words, 0 to {n_nodes - 1}, got {np.unique(y)[:5].tolist()}."
         )
+    # How often word b followed word a in each task, (T, a, b).
     counts = np.einsum("tna,tnb->tab", X, np.eye(n_nodes)[y.astype(int)]) + pseudo_count
     proba = X_query @ (counts / counts.sum(axis=2, keepdims=True))
     return proba[0] if single else proba
@@ -187,8 +189,8 @@ def _walks(adjacency, n_tasks, n_points, random):
     walks[:, 0] = random.choice(len(adjacency), size=n_tasks, p=degrees / degrees.sum())
     for t in range(n_points):
         here = walks[:, t]
-        which = (random.random_sample(n_tasks) * degrees[here]).astype(int)
-        walks[:, t + 1] = neighbours[here, which]
+        chosen = (random.random_sample(n_tasks) * degrees[here]).astype(int)
+        walks[:, t + 1] = neighbours[here, chosen]
     return walks
 
 

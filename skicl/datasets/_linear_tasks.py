@@ -45,7 +45,7 @@ def make_linear_tasks(
     n_distinct : int or None, default=None
         Size of the pool from which every task takes its weights. None means new weights for every task.
     condition_number : float, default=1.0
-        Ratio of the largest and the smallest variance along the principal axes of the rows, which are turned at random
+        Ratio of the largest to the smallest variance along the principal axes of the rows, which are rotated at random
         in every task. The mean variance is 1.
     random_state : int, RandomState instance or None, default=None
         Equal seeds give equal tasks.
@@ -70,9 +70,9 @@ def make_linear_tasks(
         bayes_predict : callable
             ``bayes_predict(X_context, y_context, X_query, return_variance=False)``: the mean of the posterior
             predictive distribution, of shape (n_tasks, n_query), and its variance, for a learner who knows how the
-            tasks are made. Without a pool this is ridge regression with penalty ``noise ** 2 / weight_scale ** 2``, in
-            the limit of no noise the shortest solution of least squares; with one, the mean over the pool under its
-            posterior. One task may be given without the first axis; the context may be empty.
+            tasks are made. Without a pool this is ridge regression with penalty ``noise ** 2 / weight_scale ** 2``, and
+            without noise the least-squares solution of smallest norm. With a pool it is the mean over the pool under
+            its posterior. A single task may be given without the first axis; the context may be empty.
 
     Raises
     ------
@@ -107,8 +107,8 @@ def make_linear_tasks(
         check_integer(n_distinct, "n_distinct")
         if noise == 0:
             raise ValueError(
-                "`n_distinct` needs a positive `noise`, got 0: a single point would tell which weights of "
-                "the pool are meant."
+                "`n_distinct` needs a positive `noise`, got 0: without noise a single point would give away "
+                "the weights."
             )
     random = check_random_state(random_state)
     pool = None
@@ -128,8 +128,9 @@ def make_linear_tasks(
 
 
 def gaussian_posterior(X_context, y_context, X_query, return_variance=False, *, noise, weight_scale, n_features):
-    """Posterior predictive mean (and variance) of linear regression with Gaussian weights."""
+    """Posterior predictive mean (and variance), (T, Q), of linear regression with Gaussian weights."""
     X, y, X_query, single = as_batch(X_context, y_context, X_query, n_features)
+    # Along the principal axes e of X'X everything is one-dimensional.
     values, axes = np.linalg.eigh(np.einsum("tnd,tne->tde", X, X))
     penalty = noise**2 / weight_scale**2
     seen = values > NEGLIGIBLE * values[:, -1:] if penalty == 0 else np.ones_like(values, dtype=bool)
@@ -137,15 +138,15 @@ def gaussian_posterior(X_context, y_context, X_query, return_variance=False, *, 
     along = np.einsum("tde,tnd,tn->te", axes, X, y) * inverse
     query = X_query @ axes
     mean = np.einsum("tqe,te->tq", query, along)
-    # Along an axis without data the prior stays; with data it shrinks to the noise over what was seen.
-    left = np.where(seen, noise**2 * inverse, weight_scale**2)
-    variance = noise**2 + np.einsum("tqe,te->tq", query**2, left)
+    # Along an axis without data the weights keep their variance; with data it shrinks to the noise over what was seen.
+    remaining = np.where(seen, noise**2 * inverse, weight_scale**2)
+    variance = noise**2 + np.einsum("tqe,te->tq", query**2, remaining)
     mean, variance = (mean[0], variance[0]) if single else (mean, variance)
     return (mean, variance) if return_variance else mean
 
 
 def pool_posterior(X_context, y_context, X_query, return_variance=False, *, pool, noise):
-    """Posterior predictive mean (and variance) where the weights are one of a pool."""
+    """Posterior predictive mean (and variance), (T, Q), where the weights are one of a pool (M, D)."""
     X, y, X_query, single = as_batch(X_context, y_context, X_query, pool.shape[1])
     squares = ((np.einsum("tnd,md->tnm", X, pool) - y[:, :, None]) ** 2).sum(axis=1)
     posterior = softmax(-squares / (2 * noise**2), axis=1)

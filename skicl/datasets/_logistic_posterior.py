@@ -13,6 +13,7 @@ from scipy.special import expit
 
 NEWTON_STEPS = 100
 HALVINGS = 30
+CONVERGED = 1e-9
 WARM_UPS = 6
 STEPS_OF_A_WARM_UP = 6
 LEAPS = 5
@@ -22,26 +23,9 @@ WANTED_ACCEPTANCE = 0.85
 
 
 def posterior_draws(X, y, scale, n_chains, n_draws, random):
-    """Weights drawn from the posterior.
+    """Weights (n_draws, T, K, D) from the posteriors of contexts X (T, N, D) with labels y (T, N), 0 and 1.
 
-    Parameters
-    ----------
-    X : ndarray of shape (T, N, D)
-        Rows of the contexts.
-    y : ndarray of shape (T, N)
-        Labels 0 and 1.
-    scale : float
-        Steepness: P(y = 1) is the logistic function of ``scale * X @ w``, w standard normal.
-    n_chains : int
-        Chains for each task.
-    n_draws : int
-        States kept of each chain, after the warm-up.
-    random : RandomState
-        Source of the draws.
-
-    Returns
-    -------
-    draws : ndarray of shape (n_draws, T, K, D)
+    The model is P(y = 1) = expit(scale * X @ w) with w standard normal; of each chain `n_draws` states are kept.
     """
     signed = scale * X * (2 * y - 1)[:, :, None]
     mode = find_mode(signed)
@@ -65,7 +49,7 @@ def find_mode(signed):
     for _ in range(NEWTON_STEPS):
         slope = np.einsum("tnd,tn->td", signed, expit(-_margins(signed, w))) - w
         step = np.linalg.solve(_precision(signed, w), slope[:, :, None])[:, :, 0]
-        if np.abs(step).max() < 1e-9:
+        if np.abs(step).max() < CONVERGED:
             break
         before, length = _log_joint(signed, w[:, None])[:, 0], np.ones(len(w))
         for _ in range(HALVINGS):
@@ -112,8 +96,8 @@ def _covariance(draws, covariance):
     """Covariance of draws (n, T, K, D); the old one counts as D more draws."""
     pooled = np.swapaxes(draws, 0, 1).reshape(draws.shape[1], -1, draws.shape[3])
     n, d = pooled.shape[1:]
-    away = pooled - pooled.mean(axis=1, keepdims=True)
-    return (np.einsum("tnd,tne->tde", away, away) + d * covariance) / (n + d)
+    centred = pooled - pooled.mean(axis=1, keepdims=True)
+    return (np.einsum("tnd,tne->tde", centred, centred) + d * covariance) / (n + d)
 
 
 def _margins(signed, w):

@@ -10,7 +10,7 @@ from skicl._validation._scalars import check_integer, check_number
 from skicl._validation._task_arrays import as_batch
 from skicl.datasets._logistic_posterior import posterior_draws
 
-# Tasks are sampled so many (task, chain, row) triples at a time, to bound memory.
+# So many (task, chain, row) triples are sampled at a time, to bound memory.
 TRIPLES_AT_A_TIME = 4_000_000
 
 
@@ -37,7 +37,7 @@ def make_logistic_tasks(
     n_features : int, default=8
         Number of features.
     scale : float, default=10.0
-        Steepness. The larger, the less noise in the labels.
+        Steepness. The larger it is, the less noise is in the labels.
     random_state : int, RandomState instance or None, default=None
         Equal seeds give equal tasks.
 
@@ -53,14 +53,14 @@ def make_logistic_tasks(
         weights : ndarray of shape (n_tasks, n_features)
             The weights of each task.
         probability : ndarray of shape (n_tasks, n_points)
-            The true probability of 1, for who knows the weights.
+            The true probability of 1, given the weights.
         scale : float
             The parameter.
         bayes_predict : callable
             ``bayes_predict(X_context, y_context, X_query, n_chains=32, n_draws=20, random_state=0)``: the posterior
             predictive probability of 1, of shape (n_tasks, n_query), for a learner who knows how the tasks are made. It
-            is a mean over ``n_chains * n_draws`` draws from the exact posterior of the weights. One task may be given
-            without the first axis; the context may be empty.
+            is a mean over ``n_chains * n_draws`` draws from the exact posterior of the weights. A single task may be
+            given without the first axis; the context may be empty.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def make_logistic_tasks(
 
 
 def logistic_posterior(X_context, y_context, X_query, n_chains=32, n_draws=20, random_state=0, *, scale, n_features):
-    """Posterior predictive probability of 1 of logistic regression with standard normal weights."""
+    """Posterior predictive probability (T, Q) of label 1 in logistic regression with standard normal weights."""
     X, y, X_query, single = as_batch(X_context, y_context, X_query, n_features)
     if not np.isin(y, (0, 1)).all():
         raise ValueError(f"`y_context` must hold 0 and 1, got {np.unique(y)[:5].tolist()}.")

@@ -3,7 +3,6 @@
 import csv
 import io
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -55,7 +54,7 @@ def load_support_messages(*, return_X_y: bool = False, as_frame: bool = False) -
         frame : DataFrame of shape (400, 2) or None
             The columns ``"message"`` and ``"label"``; None unless ``as_frame=True``.
         filename : str
-            The name of the CSV file inside ``skicl/datasets/data``.
+            Name of the CSV file in ``skicl/datasets/data``.
 
     (data, target) : tuple, if ``return_X_y`` is True
         The first two of the attributes above.
@@ -88,7 +87,6 @@ def load_support_messages(*, return_X_y: bool = False, as_frame: bool = False) -
     """
     _check_bool(return_X_y, "return_X_y")
     _check_bool(as_frame, "as_frame")
-    pandas: Any = None
     if as_frame:
         pandas = import_optional("pandas", needed="for `as_frame=True`", instead="Or use as_frame=False.")
 

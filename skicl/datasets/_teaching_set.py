@@ -1,8 +1,7 @@
 """teaching_set: the fewest labelled points that leave one conjunction, or one disjunction, and no other."""
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from skicl._validation._scalars import check_choice
@@ -11,12 +10,12 @@ KINDS = ("conjunction", "disjunction")
 
 
 def teaching_set(
-    kind: str, function: Any, *, random_state: int | np.random.RandomState | None = None
+    kind: str, function: ArrayLike, *, random_state: int | np.random.RandomState | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make the fewest labelled points that tell a conjunction, or a disjunction, from all others.
 
-    Random points leave many functions possible for a long time; a teacher who knows the function needs few [1]_. A
-    conjunction is taught by two points where it is true, alike in its literals and opposite in all other features,
+    Random points leave many functions possible for a long time; a teacher who knows the function needs few points [1]_.
+    A conjunction is taught by two points where it is true, alike in its literals and opposite in all other features,
     and by one point for each literal at which only this literal fails. Models that learn in context were found to make
     use of such examples [2]_.
 
@@ -44,9 +43,9 @@ def teaching_set(
 
     Notes
     -----
-    With r literals of n features there are r + 2 points; one less if all features are in it, as one point where the
-    function is true is then enough; and for r = 1 no point is needed at which the literal fails, as constant functions
-    are in neither class. No smaller set of points leaves one function only.
+    A function of r literals takes r + 2 points. It takes one less if all features are in it, as one point where the
+    function is true is then enough. If r = 1, the point at which the literal fails is not needed, as constant functions
+    are in neither class. No smaller set of points singles out the function.
 
     References
     ----------

@@ -1,1 +1,1 @@
-"""The tasks of ``make_implicit_pattern``, a module for each kind."""
+"""The tasks of ``make_implicit_pattern``, one module for each kind."""

@@ -29,7 +29,7 @@ def make_expression(draws, variant, target, n_answers, difficulty):
     """Write ``(S)+(Z)*(C)``, where Z is zero in the pattern; neutral: ``(S)+(Z)+(C)``."""
     size = EXPRESSIONS[difficulty]
     kept = _kept(draws, variant, target, n_answers)
-    # The last bracket has the same law everywhere: a divisor of the difference to some other answer.
+    # The last bracket has the same distribution in all variants: a divisor of the difference to another answer.
     difference = (target if variant == "conflict" else draws.other(kept, n_answers)) - kept
     other = _signed_divisor(draws, difference)
     factor = {"pattern": 0, "conflict": difference // other, "neutral": target - kept - other}[variant]
@@ -67,7 +67,7 @@ def make_algebra(draws, variant, target, n_answers, difficulty):
 
 
 def _kept(draws, variant, target, n_answers):
-    """The part of the answer that the shortcut looks at; in neutral items it says nothing of the answer."""
+    """The number that the shortcut answers; in neutral items it is unrelated to the right answer."""
     if variant == "neutral":
         return draws.integer(0, n_answers - 1)
     return target if variant == "pattern" else draws.other(target, n_answers)

@@ -14,7 +14,7 @@ def make_code(draws, variant, target, n_answers, difficulty):
     operation, z, constant = _operation_with_value(draws, kept, n_answers)
     number = draws.integer(0, n_answers - 1) if variant == "neutral" else z
     body = _long_body(draws, draws.integer(*STATEMENTS[difficulty]))
-    # What the long function has to return: nothing in particular, the input of the second, or the difference.
+    # What the long function must return: any number, the input of the second function, or the missing difference.
     wanted = {"pattern": draws.integer(0, n_answers - 1), "neutral": z, "conflict": abs(target - kept)}[variant]
     unshifted = int(run_snippet("\n".join([*_function("first", "x", [*body, "return t"]), f"print(first({number}))"])))
     shift = (wanted - unshifted) % n_answers
@@ -30,16 +30,16 @@ def make_code(draws, variant, target, n_answers, difficulty):
 
 
 def _operation_with_value(draws, value, n_answers):
-    """An operation, its left and its right side, so that the result is `value`."""
+    """An operation with its left and right sides, chosen so that the result is `value`."""
     constants = range(1, LARGEST_CONSTANT + 1)
     sides = {
         "+": [(value - c, c) for c in constants],
         "-": [(value + c, c) for c in constants],
         "*": [(value // c, c) for c in constants if value % c == 0],
     }
-    within = {operation: [pair for pair in pairs if 0 <= pair[0] < n_answers] for operation, pairs in sides.items()}
-    operation = draws.choice([operation for operation, pairs in within.items() if pairs])
-    return operation, *draws.choice(within[operation])
+    in_range = {operation: [pair for pair in pairs if 0 <= pair[0] < n_answers] for operation, pairs in sides.items()}
+    operation = draws.choice([operation for operation, pairs in in_range.items() if pairs])
+    return operation, *draws.choice(in_range[operation])
 
 
 def _long_body(draws, n_statements):

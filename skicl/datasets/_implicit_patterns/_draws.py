@@ -12,15 +12,7 @@ LARGEST_SEED = 2**31 - 1
 
 
 class Draws:
-    """A source of random integers, choices and orders.
-
-    Parameters
-    ----------
-    random_state : int, RandomState instance or None
-        Where the numbers come from.
-    *purpose : int
-        What they are for. Equal seeds give unrelated numbers for different purposes.
-    """
+    """A source of random integers, choices and orders; equal seeds give unrelated numbers for different purposes."""
 
     def __init__(self, random_state, *purpose):
         seed = check_random_state(random_state).randint(LARGEST_SEED, dtype=np.int64)

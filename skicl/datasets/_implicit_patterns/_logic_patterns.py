@@ -1,4 +1,4 @@
-"""Two tasks of logic with a telling end: Boolean expressions, and the parity of a sequence."""
+"""Two tasks of logic whose last word or symbol is the shortcut: Boolean expressions, and the parity of a sequence."""
 
 from skicl.datasets._implicit_patterns._pattern_task import PatternItem, PatternTask
 
@@ -40,7 +40,7 @@ def make_parity(draws, variant, target, n_answers, difficulty):
     n_symbols = draws.integer(*LENGTHS[difficulty])
     shortcut = {"pattern": target, "conflict": 1 - target, "neutral": None}[variant]
     last = "S" if shortcut is None else "OX"[shortcut]
-    # The last symbol trades places with another, so that the number of X does not lean to what the shortcut says.
+    # The last symbol is exchanged with another one, so that the number of X does not depend on what the shortcut says.
     while True:
         symbols = [draws.choice(SYMBOLS) for _ in range(n_symbols)]
         if symbols.count("X") % 2 == target and last in symbols:

@@ -1,7 +1,6 @@
 """make_implicit_pattern: problems with a shortcut that is right, wrong, or not there."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -28,7 +27,7 @@ TASKS = {
 DIFFICULTIES = (1, 2, 3)
 DEFAULT_ANSWERS = 10
 MOST_ANSWERS = 100
-# So many items in a row that were there before say that there are hardly any others.
+# If so many items in a row have occurred before, hardly any others are left to find.
 MOST_REPETITIONS = 1000
 
 
@@ -39,27 +38,28 @@ def make_implicit_pattern(
     variant: str = "pattern",
     difficulty: int = 2,
     n_answers: int | None = None,
-    proportions: dict | None = None,
+    proportions: Mapping[str, float] | None = None,
     random_state: int | np.random.RandomState | None = None,
     as_frame: bool = False,
 ) -> Bunch:
-    """Generate problems with an implicit pattern: a shortcut that nobody mentions and that spares the long way.
+    """Generate problems with an implicit pattern: a shortcut that is never mentioned and saves the long way.
 
-    Every problem can be solved by going through it. In the variant "pattern" there is also a shortcut, and it is
-    always right; in "conflict" the shortcut looks the same and is always wrong; in "neutral" there is nothing that it
-    could go by. A learner that is taught with "pattern" and asked about "conflict" shows which of the two it has
-    learned. The idea and most of the tasks are those of a study of in-context learning and fine-tuning [1]_; the
-    generators are new, and answers are balanced here. "topic", which asks for the meaning of words and for no
-    reasoning, is ours: it is meant for language models too small for the others.
+    Every problem can be solved step by step. In the variant "pattern" there is also a shortcut, which is always right.
+    In "conflict" the shortcut looks the same and is always wrong. In "neutral" it cannot be applied. A learner that is
+    taught with "pattern" and tested on "conflict" shows which of the two it has learned.
+
+    The idea and most of the tasks are those of a study of in-context learning and fine-tuning [1]_; the generators are
+    new, and answers are balanced here. "topic", which asks for the meaning of words and needs no reasoning, is ours: it
+    is meant for language models too small for the others.
 
     Parameters
     ----------
     task : {"algebra", "boolean", "code", "expression", "parity", "relation", "topic"}
-        What the problems are about; `DESCR` describes each, and so does the user guide.
+        What the problems are about. `DESCR` and the user guide describe each task.
     n_samples : int, default=100
         Number of problems. No text occurs twice.
     variant : {"pattern", "conflict", "neutral", "mixed"}, default="pattern"
-        What the shortcut is worth. "mixed" mixes the other three.
+        Whether the shortcut is right, wrong or absent. "mixed" mixes the three.
     difficulty : {1, 2, 3}, default=2
         Length of the problems. 2 is about that of the study.
     n_answers : int or None, default=None
@@ -84,7 +84,7 @@ def make_implicit_pattern(
         target_names : list of str
             All answers: the numbers in ascending order, or the two words, the negative one first.
         shortcut_target : ndarray of shape (n_samples,), dtype str
-            What the shortcut answers. Empty where it has nothing to go by.
+            The answer of the shortcut. Empty where it cannot be applied.
         variant : ndarray of shape (n_samples,), dtype str
             The variant of each item.
         features : list of dict
@@ -94,7 +94,7 @@ def make_implicit_pattern(
         template : str
             A template for :class:`skicl.prompting.PromptTemplate`.
         instruction : str
-            One sentence that says what is asked, and not how.
+            One sentence that says what is asked, but not how to find it.
         DESCR : str
             The task, its shortcut and its variants.
         frame : DataFrame of shape (n_samples, 4) or None
@@ -105,7 +105,7 @@ def make_implicit_pattern(
     TypeError
         If `as_frame` is not a bool.
     ValueError
-        If a parameter has no meaning here, or there are not so many different problems.
+        If a parameter is out of range or does not fit the others, or there are too few different problems.
     ImportError
         If ``as_frame=True`` and pandas is not installed.
 
@@ -114,10 +114,10 @@ def make_implicit_pattern(
     All items of one call differ, so parts of one call may serve for training and for testing. Items of two calls with
     different seeds may coincide.
 
-    Where the study's generators would let something else than the shortcut tell the answer, or would leave a class
-    out, these depart from them: misleading items keep the range of the answers and their balance, the operators and
-    constants in programs are those that the answer was computed with, and the relation task mentions city Z in every
-    item.
+    These generators depart from those of the study where the latter would let something other than the shortcut give
+    away the answer, or would leave a class out. Items of "conflict" keep the range and the balance of the answers, the
+    operators and constants in programs are those that the answer was computed with, and every item of "relation"
+    mentions city Z.
 
     References
     ----------
@@ -138,18 +138,18 @@ def make_implicit_pattern(
     >>> sorted(set(mixed.variant.tolist()))
     ['conflict', 'neutral', 'pattern']
     """
-    n_answers, shares = _check(task, n_samples, variant, difficulty, n_answers, proportions, as_frame)
-    pandas: Any = None
+    n_answers, shares = _check_parameters(task, n_samples, variant, difficulty, n_answers, proportions, as_frame)
     if as_frame:
         pandas = import_optional("pandas", needed="for `as_frame=True`", instead="Or use as_frame=False.")
-    # With the same numbers for all variants, a test item would be a training item with another end.
-    chosen, draws = TASKS[task], Draws(random_state, sorted(TASKS).index(task), (*VARIANTS, "mixed").index(variant))
-    answers = chosen.answers(n_answers)
+    # Each variant draws its own numbers. With the same ones, a test item would be a training item with another end.
+    draws = Draws(random_state, sorted(TASKS).index(task), (*VARIANTS, "mixed").index(variant))
+    pattern_task = TASKS[task]
+    answers = pattern_task.answers(n_answers)
     plan = [
         (name, number) for name, count in _counts(shares, n_samples) for number in _balanced(draws, len(answers), count)
     ]
     plan = draws.shuffled(plan)
-    items = _distinct(chosen, draws, plan, len(answers), difficulty)
+    items = _distinct_items(pattern_task, draws, plan, len(answers), difficulty)
     words = np.array(["", *answers])
     variants = np.array([name for name, _ in plan])
     target = words[[number + 1 for _, number in plan]]
@@ -169,9 +169,9 @@ def make_implicit_pattern(
         variant=variants,
         features=[item.features for item in items],
         task=task,
-        template=chosen.template,
-        instruction=chosen.instruction,
-        DESCR=chosen.description,
+        template=pattern_task.template,
+        instruction=pattern_task.instruction,
+        DESCR=pattern_task.description,
         frame=frame,
     )
 
@@ -192,7 +192,7 @@ def _balanced(draws, n_answers, count):
     return list(range(n_answers)) * whole + draws.shuffled(range(n_answers))[:rest]
 
 
-def _distinct(task, draws, plan, n_answers, difficulty):
+def _distinct_items(task, draws, plan, n_answers, difficulty):
     """An item for each planned (variant, answer), all texts different."""
     items, seen = [], set()
     for variant, number in plan:
@@ -202,7 +202,7 @@ def _distinct(task, draws, plan, n_answers, difficulty):
                 break
         else:
             raise ValueError(
-                f"`n_samples`={len(plan)} is more than there are different problems: only {len(seen)} "
+                f"`n_samples`={len(plan)} is more than the number of different problems: only {len(seen)} "
                 f"were found with `difficulty`={difficulty}. Take fewer, or a higher difficulty."
             )
         seen.add(item.text)
@@ -210,7 +210,7 @@ def _distinct(task, draws, plan, n_answers, difficulty):
     return items
 
 
-def _check(task, n_samples, variant, difficulty, n_answers, proportions, as_frame):
+def _check_parameters(task, n_samples, variant, difficulty, n_answers, proportions, as_frame):
     """Refuse bad parameters; return the number of answers and the shares of the variants."""
     check_choice(task, "task", sorted(TASKS))
     check_choice(variant, "variant", (*VARIANTS, "mixed"))
@@ -220,13 +220,14 @@ def _check(task, n_samples, variant, difficulty, n_answers, proportions, as_fram
     if not isinstance(as_frame, bool | np.bool_):
         raise TypeError(f"`as_frame` must be True or False, got {as_frame!r}.")
     if proportions is not None and variant != "mixed":
-        raise ValueError(f"`proportions` is for variant='mixed' only; got it with `variant`={variant!r}.")
+        raise ValueError(f"`proportions` applies to variant='mixed' only, got `variant`={variant!r}.")
     shares = {variant: 1.0} if variant != "mixed" else _check_proportions(proportions)
     if n_answers is None:
         return DEFAULT_ANSWERS, shares
     if TASKS[task].words:
         raise ValueError(
-            f"`n_answers` is for numeric answers; {task!r} has the answers {TASKS[task].words}. Leave it None."
+            f"`n_answers` applies to tasks with numeric answers only; {task!r} has the answers {TASKS[task].words}. "
+            "Leave it None."
         )
     check_integer(n_answers, "n_answers", least=3, most=MOST_ANSWERS)
     return int(n_answers), shares

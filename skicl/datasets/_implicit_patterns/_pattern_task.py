@@ -7,46 +7,21 @@ VARIANTS = ("pattern", "conflict", "neutral")
 
 
 class PatternItem(NamedTuple):
-    """One item.
-
-    Attributes
-    ----------
-    text : str
-        The problem.
-    shortcut : int or None
-        Number of the answer that the shortcut gives; None where the shortcut has nothing to go by.
-    features : dict
-        What the text was made from.
-    """
+    """One problem: its text, the number of the answer that the shortcut gives, and what the text was made from."""
 
     text: str
-    shortcut: int | None
+    shortcut: int | None  # None where the shortcut has nothing to go by
     features: dict
 
 
 class PatternTask(NamedTuple):
-    """A task.
+    """One kind of problem: how its items are made, what can be answered, and how it is asked."""
 
-    Attributes
-    ----------
-    make : callable
-        ``make(draws, variant, target, n_answers, difficulty)`` returns a :class:`PatternItem` whose right answer is
-        number `target`.
-    words : tuple of str or None
-        The answers as words; None means that the answers are the numbers from 0.
-    template : str
-        How an item is written out in a prompt.
-    instruction : str
-        What is asked; it does not mention the shortcut.
-    description : str
-        The items and the shortcut, for people.
-    """
-
-    make: Callable
-    words: tuple | None
-    template: str
-    instruction: str
-    description: str
+    make: Callable  # make(draws, variant, target, n_answers, difficulty): a PatternItem whose right answer is `target`
+    words: tuple | None  # the answers; None means the numbers from 0
+    template: str  # how an item is written in a prompt
+    instruction: str  # what is asked; it does not mention the shortcut
+    description: str  # for people
 
     def answers(self, n_answers):
         """All answers, as strings."""

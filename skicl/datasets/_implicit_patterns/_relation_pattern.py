@@ -16,14 +16,14 @@ def make_relation(draws, variant, target, n_answers, difficulty):
     cities = draws.shuffled(OTHERS)[: 2 * n_cities]
     chains = [cities[:n_cities], cities[n_cities:]]
     beside_start = draws.choice(chains[0])
-    # Never the same city: that A and Z are named beside one city would be another shortcut.
+    # Never the same city: if A and Z were both connected with one city, this would be another shortcut.
     beside_end = draws.choice([city for city in chains[0 if target else 1] if city != beside_start])
     edges = [pair for chain in chains for pair in pairwise(chain)] + [(START, beside_start)]
     edges = draws.shuffled([draws.shuffled(edge) for edge in edges])
     shortcut = {"pattern": target, "conflict": 1 - target, "neutral": None}[variant]
     places = {1: len(edges), 0: 0, None: draws.integer(1, len(edges) - 1)}
     edges.insert(places[shortcut], draws.shuffled((END, beside_end)))
-    text = " ".join(f"{one} is connected with {other}." for one, other in edges)
+    text = " ".join(f"{city} is connected with {neighbour}." for city, neighbour in edges)
     return PatternItem(text, shortcut, {"edges": edges, "place_of_end": places[shortcut]})
 
 

@@ -1,7 +1,8 @@
-"""A small interpreter for the snippets of the code task: whole numbers, functions, loops, branches. Nothing is run.
+"""A small interpreter for the snippets of the code task: whole numbers, functions, loops, branches. Python runs none.
 
 Python's parser reads the snippet; this module walks the tree and knows only what is listed in it. A snippet can
-neither import nor reach an attribute, and ends after a number of steps.
+neither import nor reach an attribute, and ends after a number of steps. The grammar: functions of whole numbers,
+assignments, ``for ... in range(...)``, ``if`` and ``print``, with ``+ - * // %``, comparisons, ``len`` and ``str``.
 """
 
 import ast
@@ -38,24 +39,7 @@ class _Return(Exception):
 
 
 def run_snippet(source):
-    """Interpret a snippet.
-
-    Parameters
-    ----------
-    source : str
-        Functions of whole numbers, assignments, ``for ... in range(...)``, ``if`` and ``print``, with ``+ - * // %``,
-        comparisons, ``len`` and ``str``.
-
-    Returns
-    -------
-    printed : str
-        What it prints, one line for each ``print``.
-
-    Raises
-    ------
-    SnippetError
-        If the snippet holds anything else or takes too many steps.
-    """
+    """What a snippet of the grammar above prints, one line for each ``print``; SnippetError for anything else."""
     try:
         tree = ast.parse(source)
     except SyntaxError as error:

@@ -1,4 +1,4 @@
-"""A task of words: is a living thing named, or a made one? A sign at the end gives the answer away."""
+"""A task of words: are living or man-made things named? A sign at the end gives the answer away."""
 
 from skicl.datasets._implicit_patterns._pattern_task import PatternItem, PatternTask
 

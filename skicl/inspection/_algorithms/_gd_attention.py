@@ -1,6 +1,6 @@
 """gd_attention_weights: linear attention whose layers are steps of gradient descent, written down exactly."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,13 +17,13 @@ class LinearAttentionLayer(NamedTuple):
     Parameters
     ----------
     query : ndarray of shape (n_features + 1, n_features + 1)
-        Reads what a token asks for.
+        Reads the query of a token.
     key : ndarray of shape (n_features + 1, n_features + 1)
-        Reads what a token is asked for.
+        Reads the key of a token.
     value : ndarray of shape (n_features + 1, n_features + 1)
-        Reads what a token answers.
+        Reads the value of a token.
     projection : ndarray of shape (n_features + 1, n_features + 1)
-        Writes the answers back.
+        Writes the result into the token.
 
     Examples
     --------
@@ -58,10 +58,10 @@ class LinearAttentionStack:
     (2, 5, 4)
     """
 
-    def __init__(self, layers: Sequence) -> None:
+    def __init__(self, layers: Iterable[LinearAttentionLayer]) -> None:
         self.layers = tuple(layers)
 
-    def __call__(self, X_context, y_context, X_query):
+    def __call__(self, X_context: np.ndarray, y_context: np.ndarray, X_query: np.ndarray) -> np.ndarray:
         """Predict after the last layer.
 
         Parameters
@@ -98,22 +98,25 @@ class LinearAttentionStack:
         """
         context = np.concatenate([X_context, np.asarray(y_context, dtype=float)[..., None]], axis=2)
         queries = np.concatenate([X_query, np.zeros((*np.shape(X_query)[:2], 1))], axis=2)
-        found = []
+        predictions = []
         for query, key, value, projection in self.layers:
+            # Per task, the sum over the tokens of the context of their values times their keys, (D + 1, D + 1).
             memory = np.einsum("tni,tnj->tij", context @ value.T, context @ key.T)
             context, queries = (
                 tokens + tokens @ query.T @ np.swapaxes(memory, 1, 2) @ projection.T for tokens in (context, queries)
             )
-            found.append(-queries[..., -1])
-        return np.stack(found)
+            predictions.append(-queries[..., -1])
+        return np.stack(predictions)
 
 
-def gd_attention_weights(n_features: int, n_steps: int, *, learning_rate: float | Sequence) -> LinearAttentionStack:
+def gd_attention_weights(
+    n_features: int, n_steps: int, *, learning_rate: float | Sequence[float]
+) -> LinearAttentionStack:
     """Write down a stack of linear attention that performs gradient descent on the squared error.
 
-    The construction of von Oswald et al. [1]_, Proposition 1, with initial weights of zero. Every layer subtracts from
-    the target coordinate of each token what one step of gradient descent adds to the prediction for it: the tokens of
-    the context hold the residuals, and the queries minus their predictions. No approximation is involved.
+    This is the construction of von Oswald et al. [1]_, Proposition 1, with initial weights of zero. Every layer
+    subtracts from the target coordinate of each token what one step of gradient descent adds to its prediction. So
+    tokens of the context hold the residuals, and queries hold minus their predictions. Nothing is approximated.
 
     Parameters
     ----------
@@ -158,8 +161,6 @@ def gd_attention_weights(n_features: int, n_steps: int, *, learning_rate: float 
     reads_row = np.diag([1.0] * n_features + [0.0])
     reads_target = np.diag([0.0] * n_features + [-1.0])
     return LinearAttentionStack(
-        [
-            LinearAttentionLayer(reads_row, reads_row, reads_target, rate * np.eye(n_features + 1))
-            for rate in np.broadcast_to(rates, n_steps)
-        ]
+        LinearAttentionLayer(reads_row, reads_row, reads_target, rate * np.eye(n_features + 1))
+        for rate in np.broadcast_to(rates, n_steps)
     )

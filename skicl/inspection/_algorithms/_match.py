@@ -1,17 +1,20 @@
 """algorithm_match: how far the predictions of a model are from those of known learning algorithms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.utils import Bunch, check_random_state
 
 from skicl._resampling import check_bootstrap, interval, resampling_weights
 from skicl._validation._environment import import_optional
 from skicl._validation._wording import did_you_mean
 from skicl.inspection._algorithms._predictors import as_predictor, name_of, predict_means, split_tasks
 from skicl.inspection._algorithms._reference_predictors import reference_predictors
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRICS = ("squared_difference", "disagreement")
 
@@ -76,16 +79,16 @@ class AlgorithmMatch:
     metric: str
 
     @property
-    def distance(self) -> Any:
+    def distance(self) -> np.ndarray:
         """Mean distances."""
         return self.per_task.mean(axis=2)
 
     @property
-    def closest(self) -> list:
+    def closest(self) -> list[str]:
         """The closest reference at every length."""
         return [self.references[i] for i in self.distance.argmin(axis=0)]
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> "pd.DataFrame":
         """Convert to a frame.
 
         Returns
@@ -94,7 +97,7 @@ class AlgorithmMatch:
             One row for each reference and length, with the columns reference, n_ctx, distance, low, high, noise_floor
             and closest_share.
         """
-        pd = import_optional("pandas")
+        pandas = import_optional("pandas")
         columns = {
             "distance": self.distance,
             "low": self.low,
@@ -102,7 +105,7 @@ class AlgorithmMatch:
             "noise_floor": self.noise_floor,
             "closest_share": self.closest_share,
         }
-        return pd.DataFrame(
+        return pandas.DataFrame(
             {
                 "reference": np.repeat(self.references, len(self.n_ctx)),
                 "n_ctx": np.tile(self.n_ctx, len(self.references)),
@@ -110,7 +113,7 @@ class AlgorithmMatch:
             | {name: values.ravel() for name, values in columns.items()}
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         width = max(map(len, self.references))
         lines = [
             f"{self.metric} of {self.model_name} to each reference, {self.per_task.shape[2]} tasks",
@@ -125,10 +128,10 @@ class AlgorithmMatch:
 
 def algorithm_match(
     model: Any,
-    tasks: Any,
+    tasks: Bunch,
     *,
-    n_ctx: int | Sequence | None = None,
-    references: dict | None = None,
+    n_ctx: int | Sequence[int] | None = None,
+    references: Mapping[str, Callable] | None = None,
     metric: str = "squared_difference",
     n_bootstrap: int = 1000,
     confidence_level: float = 0.95,
@@ -136,15 +139,15 @@ def algorithm_match(
 ) -> AlgorithmMatch:
     """Compare the predictions of a model with those of known learning algorithms.
 
-    Two learners that predict the same from every context run the same algorithm as far as anyone can tell from outside.
-    The comparison is therefore between predictions, and not between a prediction and the truth [1]_.
+    From outside, two learners that predict the same from every context run the same algorithm. The comparison is
+    therefore between predictions, not between a prediction and the truth [1]_.
 
     Parameters
     ----------
     model : Reasoner, classifier, regressor or callable
-        The learner: a reasoner; an estimator, which is cloned and fitted to every context (one with a single label
-        leaves the rule of succession, (k + 1) / (n + 2)); or a function of (X_context, y_context, X_query) as in
-        :func:`reference_predictors`.
+        The learner: a reasoner; an estimator, which is cloned and fitted to every context; or a function of
+        (X_context, y_context, X_query) as in :func:`reference_predictors`. For a context with a single label, the rule
+        of succession, (k + 1) / (n + 2), stands in for a classifier.
     tasks : Bunch
         Tasks as in :func:`reference_predictors`, two or more.
     n_ctx : int or sequence of int or None, default=None
@@ -153,11 +156,11 @@ def algorithm_match(
     references : dict of str to callable or None, default=None
         What to compare with. None means ``reference_predictors(tasks)``.
     metric : {"squared_difference", "disagreement"}, default="squared_difference"
-        Mean squared difference of the predictions: of probabilities in classification; in regression relative to the
-        mean square of the targets of all queries. Or, for classification, the share of queries on which the more
-        probable labels differ, for which confidence does not count.
+        "squared_difference" is the mean squared difference of the predictions: of probabilities in classification, and
+        relative to the mean square of the targets of all queries in regression. "disagreement", for classification
+        only, is the share of queries on which the more probable labels differ, however confident the predictions are.
     n_bootstrap : int, default=1000
-        Samples of tasks, drawn with replacement, for the intervals.
+        Number of samples of the tasks, drawn with replacement, for the intervals.
     confidence_level : float, default=0.95
         Confidence of the intervals.
     random_state : int, RandomState instance or None, default=0
@@ -166,14 +169,14 @@ def algorithm_match(
     Returns
     -------
     match : AlgorithmMatch
-        Distances with intervals. Their `noise_floor` is the distance of each reference to itself when the last row of
-        the context is taken away: a model nearer than that differs from the reference by less than one example does.
-        Where a Bayes predictor is computed by random draws, the floor holds their noise as well.
+        Distances with intervals. The `noise_floor` is the distance of each reference to itself when the last row of the
+        context is removed: a model nearer than that differs from the reference by less than one example makes. Where
+        a Bayes predictor is computed by random draws, the floor includes their noise.
 
     Raises
     ------
     TypeError
-        If `model` or `tasks` are of no known kind, or `references` is no dict of functions.
+        If `model` or `tasks` is of an unknown kind, or `references` is not a dict of functions.
     ValueError
         If a parameter is out of range, or predictions have the wrong shape.
 
@@ -201,29 +204,29 @@ def algorithm_match(
     check_bootstrap(n_bootstrap, confidence_level)
     random = check_random_state(random_state)
     references = reference_predictors(tasks) if references is None else _check_references(references)
-    measure = distance_function(metric, split)
+    distance = distance_function(metric, split)
     per_task = np.empty((len(references), len(split.n_ctx), len(split.X)))
     floors = np.empty(per_task.shape[:2])
-    for at, n in enumerate(split.n_ctx):
+    for column, n in enumerate(split.n_ctx):
         predicted = predict_means(predict, split, n)
-        for number, reference in enumerate(references.values()):
+        for row, reference in enumerate(references.values()):
             expected = predict_means(reference, split, n)
-            per_task[number, at] = measure(predicted, expected)
-            floors[number, at] = measure(predict_means(reference, split, n - 1), expected).mean()
+            per_task[row, column] = distance(predicted, expected)
+            floors[row, column] = distance(predict_means(reference, split, n - 1), expected).mean()
     weights = resampling_weights(len(split.X), n_bootstrap, random)
     samples = per_task @ weights.T  # (references, lengths, samples)
     low, high = interval(samples, confidence_level)
     winners = samples.argmin(axis=0)
-    share = np.stack([(winners == number).mean(axis=1) for number in range(len(references))])
+    share = np.stack([(winners == row).mean(axis=1) for row in range(len(references))])
     return AlgorithmMatch(name_of(model), list(references), split.n_ctx, per_task, low, high, floors, share, metric)
 
 
 def distance_function(metric, split):
     """A function of two predictions (..., T, Q) that gives distances (..., T)."""
     if metric == "disagreement":
-        return lambda one, other: ((one > 0.5) != (other > 0.5)).mean(axis=-1)
+        return lambda p, q: ((p > 0.5) != (q > 0.5)).mean(axis=-1)
     scale = 1.0 if split.classification else (split.y_query**2).mean()
-    return lambda one, other: ((one - other) ** 2).mean(axis=-1) / scale
+    return lambda p, q: ((p - q) ** 2).mean(axis=-1) / scale
 
 
 def _check_references(references):

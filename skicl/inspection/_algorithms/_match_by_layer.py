@@ -6,14 +6,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.utils import Bunch, check_random_state
 
 from skicl._resampling import check_bootstrap, interval, resampling_weights
 from skicl._validation._scalars import check_number
 from skicl.inspection._algorithms import _reference_linear as linear
 from skicl.inspection._algorithms import _reference_logistic as logistic
 from skicl.inspection._algorithms._match import distance_function
-from skicl.inspection._algorithms._predictors import as_layered_predictor, checked, name_of, split_tasks
+from skicl.inspection._algorithms._predictors import as_layered_predictor, check_predictions, name_of, split_tasks
 from skicl.inspection._algorithms._reference_predictors import check_steps
 
 GD_STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -74,16 +74,16 @@ class LayerwiseAlgorithmMatch:
     noise_floor: dict[str, np.ndarray]
 
     @property
-    def distance(self) -> dict:
+    def distance(self) -> dict[str, np.ndarray]:
         """Mean distances."""
         return {name: values.mean(axis=2) for name, values in self.per_task.items()}
 
     @property
-    def best_steps(self) -> dict:
+    def best_steps(self) -> dict[str, np.ndarray]:
         """The number of steps nearest to each layer."""
         return {name: self.steps[name][values.argmin(axis=1)] for name, values in self.distance.items()}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [f"{self.model_name}, {self.n_ctx} labelled rows: nearest number of steps, distance with interval"]
         for name, distance in self.distance.items():
             for layer, (best, row) in enumerate(zip(self.best_steps[name], distance)):
@@ -98,11 +98,11 @@ class LayerwiseAlgorithmMatch:
 
 def layerwise_algorithm_match(
     model: Any,
-    tasks: Any,
+    tasks: Bunch,
     *,
     n_ctx: int,
-    gd_steps: Sequence = GD_STEPS,
-    newton_steps: Sequence = NEWTON_STEPS,
+    gd_steps: Sequence[int] = GD_STEPS,
+    newton_steps: Sequence[int] = NEWTON_STEPS,
     learning_rate: float | None = None,
     n_bootstrap: int = 1000,
     confidence_level: float = 0.95,
@@ -110,9 +110,9 @@ def layerwise_algorithm_match(
 ) -> LayerwiseAlgorithmMatch:
     """Compare every layer of a model with steps of gradient descent and of Newton's method.
 
-    A model whose layers are steps of an algorithm is, after layer k, near to a number of steps that grows with k:
-    evenly if each layer is one step. Exponentially growing numbers of steps of gradient descent speak for Newton's
-    method, one step of which does what takes gradient descent twice as many steps as before [1]_.
+    If the layers of a model are steps of an algorithm, the number of steps nearest to layer k grows with k: linearly if
+    each layer is one step. If the nearest number of steps of gradient descent grows exponentially, this suggests
+    Newton's method, where each step is worth twice as many steps of gradient descent as the step before [1]_.
 
     Parameters
     ----------
@@ -128,9 +128,9 @@ def layerwise_algorithm_match(
         Numbers of Newton steps to compare with.
     learning_rate : float or None, default=None
         Length of the steps of gradient descent in regression, as in :func:`gd_attention_weights`. None means one over
-        the largest curvature of each task. In classification it is always that.
+        the largest curvature of each task, which is always used in classification.
     n_bootstrap : int, default=1000
-        Samples of tasks, drawn with replacement, for the intervals.
+        Number of samples of the tasks, drawn with replacement, for the intervals.
     confidence_level : float, default=0.95
         Confidence of the intervals.
     random_state : int, RandomState instance or None, default=0
@@ -145,7 +145,7 @@ def layerwise_algorithm_match(
     Raises
     ------
     TypeError
-        If `model` does not show its layers.
+        If `model` does not give predictions after each layer.
     ValueError
         If a parameter is out of range, or predictions have the wrong shape.
 
@@ -176,8 +176,8 @@ def layerwise_algorithm_match(
             raise ValueError(f"`{name}_steps` is empty. Give at least one number of steps.")
     check_number(learning_rate, "learning_rate", above=0, optional=True)
     layers = np.asarray(predict(*split.at(n_ctx)), dtype=float)
-    layers = checked(layers, (*layers.shape[:1], *split.y_query.shape))
-    measure = distance_function("squared_difference", split)
+    layers = check_predictions(layers, (*layers.shape[:1], *split.y_query.shape))
+    distance = distance_function("squared_difference", split)
     weights = resampling_weights(len(split.X), n_bootstrap, random)
     per_task, low, high, floors = {}, {}, {}, {}
     for name, algorithm in _algorithms(tasks, split.classification, learning_rate).items():
@@ -185,15 +185,15 @@ def layerwise_algorithm_match(
             np.stack([algorithm(*split.at(n), n_steps=int(k)) for k in steps[name]]) for n in (n_ctx, n_ctx - 1)
         )
         with np.errstate(over="ignore", invalid="ignore"):
-            per_task[name] = np.stack([measure(layer, paths) for layer in layers])
+            per_task[name] = np.stack([distance(layer, paths) for layer in layers])
         if not np.isfinite(per_task[name]).all():
             raise ValueError(
                 f"`learning_rate`={learning_rate!r} makes {max(steps[name])} steps of gradient descent "
-                "grow out of all bounds. Take a smaller rate, or fewer `gd_steps`."
+                "diverge. Take a smaller rate, or fewer `gd_steps`."
             )
         smallest = (per_task[name] @ weights.T).min(axis=1)  # (layers, samples)
         low[name], high[name] = interval(smallest, confidence_level)
-        floors[name] = measure(paths, shorter).mean(axis=1)
+        floors[name] = distance(paths, shorter).mean(axis=1)
     return LayerwiseAlgorithmMatch(name_of(model), int(n_ctx), steps, per_task, low, high, floors)
 
 

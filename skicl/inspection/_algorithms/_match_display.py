@@ -1,11 +1,15 @@
 """Picture of algorithm_match: distance to each reference predictor along the length of the context."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from sklearn.utils import Bunch
 
 from skicl.inspection._algorithms._match import AlgorithmMatch, algorithm_match
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 AXIS_LABELS = {
     "squared_difference": "mean squared difference of predictions",
@@ -59,14 +63,14 @@ class AlgorithmMatchDisplay:
     def from_estimator(
         cls,
         model: Any,
-        tasks: Any,
+        tasks: Bunch,
         *,
-        n_ctx: int | Sequence | None = None,
+        n_ctx: int | Sequence[int] | None = None,
         metric: str = "squared_difference",
         random_state: int | np.random.RandomState | None = 0,
-        references: list[str] | None = None,
-        floors: list[str] | None = None,
-        ax: Any = None,
+        references: Sequence[str] | None = None,
+        floors: Sequence[str] | None = None,
+        ax: "Axes | None" = None,
     ) -> Self:
         """Compare a model with the reference predictors and draw the distances.
 
@@ -96,7 +100,13 @@ class AlgorithmMatchDisplay:
         match = algorithm_match(model, tasks, n_ctx=n_ctx, metric=metric, random_state=random_state)
         return cls(match).plot(ax=ax, references=references, floors=floors)
 
-    def plot(self, ax: Any = None, *, references: list[str] | None = None, floors: list[str] | None = None) -> Self:
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        references: Sequence[str] | None = None,
+        floors: Sequence[str] | None = None,
+    ) -> Self:
         """Draw the distances, on a logarithmic scale.
 
         Parameters
@@ -116,7 +126,7 @@ class AlgorithmMatchDisplay:
         Raises
         ------
         TypeError
-            If the match is none.
+            If `match` is something else.
         ValueError
             If a name is not among the references of the match, a floor is of a reference that is not drawn, or there
             is nothing to draw.
@@ -138,23 +148,23 @@ class AlgorithmMatchDisplay:
             _, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
         self.lines_, self.bands_, self.floors_ = {}, {}, {}
         for number, name in enumerate(references):
-            at = match.references.index(name)
+            row = match.references.index(name)
             # Where the ten colours begin again, the markers change.
             (line,) = ax.plot(
                 match.n_ctx,
-                match.distance[at],
+                match.distance[row],
                 marker=MARKERS[number // 10 % len(MARKERS)],
                 markersize=3.5,
                 label=name.replace("_", " "),
             )
             self.lines_[name] = line
             self.bands_[name] = ax.fill_between(
-                match.n_ctx, match.low[at], match.high[at], color=line.get_color(), alpha=0.15, linewidth=0
+                match.n_ctx, match.low[row], match.high[row], color=line.get_color(), alpha=0.15, linewidth=0
             )
             if name in floors:
                 (self.floors_[name],) = ax.plot(
                     match.n_ctx,
-                    match.noise_floor[at],
+                    match.noise_floor[row],
                     ":",
                     color=line.get_color(),
                     label=f"noise floor of {name.replace('_', ' ')}",

@@ -34,13 +34,21 @@ class Split(NamedTuple):
 
 
 def split_tasks(tasks, n_ctx, *, smallest):
-    """The Split of tasks; None as `n_ctx` means all powers of two that leave half of the points as queries."""
+    """The Split of tasks. None as `n_ctx` means all powers of two that leave half of the points as queries."""
     if not all(hasattr(tasks, name) and name in tasks for name in ("X", "y")):
         raise TypeError(
             f"`tasks` must be a Bunch with X and y, such as make_logistic_tasks returns, got {type(tasks).__name__}."
         )
-    X, y = np.asarray(tasks.X, dtype=float), np.asarray(tasks.y)
     classification = is_classification(tasks)
+    X, y = _check_arrays(tasks)
+    lengths = _check_lengths(n_ctx, X.shape[1], smallest)
+    longest = lengths[-1]
+    return Split(X[:, :longest], y[:, :longest], X[:, longest:], y[:, longest:], np.array(lengths), classification)
+
+
+def _check_arrays(tasks):
+    """X (T, n_points, D) and y (T, n_points) of tasks."""
+    X, y = np.asarray(tasks.X, dtype=float), np.asarray(tasks.y)
     if X.ndim != 3 or y.shape != X.shape[:2] or len(X) < 2:
         raise ValueError(
             f"`tasks` has an X of shape {X.shape} and a y of shape {y.shape}; expected (n_tasks, "
@@ -48,7 +56,11 @@ def split_tasks(tasks, n_ctx, *, smallest):
         )
     if not (np.isfinite(X).all() and np.isfinite(y).all()):
         raise ValueError("`tasks` must hold finite numbers in X and y, got NaN or infinity.")
-    n_points = X.shape[1]
+    return X, y
+
+
+def _check_lengths(n_ctx, n_points, smallest):
+    """Lengths of the context in ascending order, each of which leaves a query."""
     if n_points <= smallest:
         raise ValueError(
             f"`tasks` has {n_points} points in each task, expected {smallest + 1} or more: a context and a query."
@@ -61,26 +73,22 @@ def split_tasks(tasks, n_ctx, *, smallest):
                 f"{n_points} points in each task. Give lengths, or tasks of 4 points or more."
             )
     lengths = list(n_ctx) if np.iterable(n_ctx) else [n_ctx]
-    whole = all(is_integer(n) for n in lengths)
-    if not lengths or not whole or min(lengths) < smallest or max(lengths) >= n_points:
+    if not lengths or not all(is_integer(n) and smallest <= n < n_points for n in lengths):
         raise ValueError(
             f"`n_ctx` must hold lengths from {smallest} to {n_points - 1}, got {lengths}: the points "
             "after the longest context are the queries."
         )
-    longest = max(lengths)
-    return Split(
-        X[:, :longest], y[:, :longest], X[:, longest:], y[:, longest:], np.array(sorted(lengths)), classification
-    )
+    return sorted(lengths)
 
 
 def as_predictor(model):
     """A function ``predict(X_context, y_context, X_query)`` that gives (T, Q), from whatever the model is."""
     if isinstance(model, Reasoner):
-        return lambda X, y, X_query: _ask_reasoner(model, X, y, X_query, _last)[0]
+        return lambda X, y, X_query: _read_tasks(model, X, y, X_query, _score_last_layer)[0]
     if isinstance(model, type):
         raise TypeError(f"`model` is the class {model.__name__}. Pass an instance of it.")
     if hasattr(model, "fit") and (hasattr(model, "predict_proba") or hasattr(model, "predict")):
-        return lambda X, y, X_query: np.stack([_fit_and_ask(model, *task) for task in zip(X, y, X_query)])
+        return lambda X, y, X_query: np.stack([_fit_and_predict(model, *task) for task in zip(X, y, X_query)])
     if callable(model):
         return model
     raise TypeError(
@@ -93,13 +101,13 @@ def as_layered_predictor(model):
     """The same for predictions after every layer, (L, T, Q)."""
     # The method of the base class knows the last layer only.
     if isinstance(model, Reasoner) and type(model).score_all_layers is not Reasoner.score_all_layers:
-        return lambda X, y, X_query: _ask_reasoner(model, X, y, X_query, _all_layers)
+        return lambda X, y, X_query: _read_tasks(model, X, y, X_query, _score_all_layers)
     if hasattr(model, "predict_all_layers"):
         return model.predict_all_layers
     if callable(model) and not isinstance(model, Reasoner):
         return model
     raise TypeError(
-        f"`model` must show all its layers: a reasoner with score_all_layers, a LinearAttentionStack, or a "
+        f"`model` must predict after every layer: a reasoner with score_all_layers, a LinearAttentionStack, or a "
         f"function that gives an array of shape (n_layers, n_tasks, n_query); got {type(model).__name__}."
     )
 
@@ -109,10 +117,10 @@ def predict_means(predict, split, n):
     predicted = predict(*split.at(n))
     if isinstance(predicted, tuple):
         predicted = predicted[0]
-    return checked(predicted, split.y_query.shape)
+    return check_predictions(predicted, split.y_query.shape)
 
 
-def checked(predicted, shape):
+def check_predictions(predicted, shape):
     """Predictions as a float array of a shape, all finite."""
     predicted = np.asarray(predicted, dtype=float)
     if predicted.shape != shape or not np.isfinite(predicted).all():
@@ -130,8 +138,8 @@ def name_of(model):
     return getattr(model, "__name__", type(model).__name__)
 
 
-def _ask_reasoner(reasoner, X, y, X_query, ask):
-    """Probabilities of label 1, (L, T, Q)."""
+def _read_tasks(reasoner, X, y, X_query, score):
+    """Probabilities of label 1, (L, T, Q), from the logits that `score` takes from a context."""
     parts = []
     with torch.inference_mode():
         for start in range(0, len(X), TASKS_AT_A_TIME):
@@ -139,20 +147,20 @@ def _ask_reasoner(reasoner, X, y, X_query, ask):
                 torch.as_tensor(np.ascontiguousarray(part[start : start + TASKS_AT_A_TIME])) for part in (X, y, X_query)
             )
             context = reasoner.encode(Evidence(rows, labels.long(), n_classes=2))
-            logits = torch.stack(ask(reasoner, context, queries))
+            logits = torch.stack(score(reasoner, context, queries))
             parts.append(logits.double().softmax(-1)[..., 1].numpy())
     return np.concatenate(parts, axis=1)
 
 
-def _last(reasoner, context, queries):
+def _score_last_layer(reasoner, context, queries):
     return [reasoner.score(context, queries)]
 
 
-def _all_layers(reasoner, context, queries):
+def _score_all_layers(reasoner, context, queries):
     return reasoner.score_all_layers(context, queries)
 
 
-def _fit_and_ask(estimator, X, y, X_query):
+def _fit_and_predict(estimator, X, y, X_query):
     """Predictions (Q,) for one task; a single label in the context leaves the rule of succession."""
     has_proba = hasattr(estimator, "predict_proba")
     if (has_proba or is_classifier(estimator)) and len(np.unique(y)) == 1:

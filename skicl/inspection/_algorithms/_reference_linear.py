@@ -28,15 +28,17 @@ def gradient_descent(X, y, X_query, *, n_steps, learning_rate=None):
     """Steps down half the summed squared error, each of `learning_rate` or else of one over its largest curvature."""
 
     def inverse(values, largest):
-        left = 1 - values * (1 / largest if learning_rate is None else learning_rate)
-        return _done(left, n_steps) / values
+        remaining = 1 - values * (1 / largest if learning_rate is None else learning_rate)
+        return _removed_share(remaining, n_steps) / values
 
     return _predict(X, y, X_query, inverse)
 
 
 def newton(X, y, X_query, *, n_steps):
     """Steps ``M <- 2 M - M S M`` towards the inverse of ``S = X'X``, from S over the square of its largest value."""
-    return _predict(X, y, X_query, lambda values, largest: _done(1 - (values / largest) ** 2, 2**n_steps) / values)
+    return _predict(
+        X, y, X_query, lambda values, largest: _removed_share(1 - (values / largest) ** 2, 2**n_steps) / values
+    )
 
 
 def averaging(X, y, X_query):
@@ -54,7 +56,8 @@ def _predict(X, y, X_query, inverse):
     return np.einsum("tqd,tde,te->tq", X_query, axes, along)
 
 
-def _done(left, n_steps):
-    """``1 - left ** n_steps``, also where hardly anything has been done."""
+def _removed_share(remaining, n_steps):
+    """``1 - remaining ** n_steps``: the share of the error that steps remove, exact also where it is tiny."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.where(left > 0, -np.expm1(n_steps * np.log(np.maximum(left, 0.0))), 1 - left ** float(n_steps))
+        tiny_too = -np.expm1(n_steps * np.log(np.maximum(remaining, 0.0)))
+        return np.where(remaining > 0, tiny_too, 1 - remaining ** float(n_steps))

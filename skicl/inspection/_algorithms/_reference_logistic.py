@@ -49,6 +49,7 @@ def _lengths(signed, w, step):
 
 
 def _signed(X, y, scale):
+    """Rows (T, N, D) times their labels as signs, so that each term of the loss depends on ``signed @ w``."""
     return scale * X * (2 * y - 1)[:, :, None]
 
 
@@ -58,4 +59,5 @@ def _slope(signed, w):
 
 
 def _loss(signed, w):
+    """The regularised loss (T,)."""
     return np.logaddexp(0, -np.einsum("tnd,td->tn", signed, w)).sum(axis=1) + 0.5 * (w**2).sum(axis=1)

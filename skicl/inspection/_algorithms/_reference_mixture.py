@@ -15,15 +15,15 @@ def mixture_bayes_predictor(
 ) -> Callable:
     """Make the Bayes predictor of linear tasks whose weights come from a mixture of Gaussians.
 
-    A learner who knows the families weighs them by how probable they make the context, and averages their predictions:
-    Bayesian model averaging. With one family of mean zero this is ridge regression.
+    A learner who knows the families weights them by how probable they make the context, and averages their predictions.
+    This is Bayesian model averaging. With one family of mean zero it is ridge regression.
 
     Parameters
     ----------
     means : array-like of shape (n_families, n_features)
         Mean weights of each family.
     covariances : array-like of shape (n_families, n_features, n_features)
-        Covariances of the weights. Zeros stand for a family with the same weights in every task.
+        Covariances of the weights. All zeros mean a family with the same weights in every task.
     shares : array-like of shape (n_families,), default=None
         How often each family occurs. None means equally often.
     noise : float, default=0.1
@@ -39,7 +39,8 @@ def mixture_bayes_predictor(
     Raises
     ------
     ValueError
-        If shapes do not fit, numbers are not finite, `covariances` are none, or `shares` or `noise` are not positive.
+        If shapes do not fit, numbers are not finite, `covariances` are not symmetric without negative eigenvalues, or
+        `shares` or `noise` are not positive.
 
     References
     ----------
@@ -71,11 +72,11 @@ def mixture_bayes_predictor(
 
     def predict(X_context, y_context, X_query, return_variance=False):
         X, y, X_query, single = as_batch(X_context, y_context, X_query, means.shape[1])
-        families = [_one_family(X, y, X_query, mean, covariance, noise) for mean, covariance in zip(means, covariances)]
-        of_families, variances, evidence = (np.stack(part) for part in zip(*families))
+        families = [_family_posterior(X, y, X_query, *family, noise) for family in zip(means, covariances)]
+        predictions, variances, evidence = (np.stack(part) for part in zip(*families))
         posterior = softmax(evidence + np.log(shares)[:, None], axis=0)[:, :, None]
-        predicted = (posterior * of_families).sum(axis=0)
-        variance = (posterior * (variances + (of_families - predicted) ** 2)).sum(axis=0)
+        predicted = (posterior * predictions).sum(axis=0)
+        variance = (posterior * (variances + (predictions - predicted) ** 2)).sum(axis=0)
         predicted, variance = (predicted[0], variance[0]) if single else (predicted, variance)
         return (predicted, variance) if return_variance else predicted
 
@@ -91,15 +92,15 @@ def _are_covariances(matrices):
     return symmetric and np.linalg.eigvalsh(matrices).min() >= -rounding
 
 
-def _one_family(X, y, X_query, mean, covariance, noise):
+def _family_posterior(X, y, X_query, mean, covariance, noise):
     """Predictive means and variances (T, Q), and log marginal likelihoods of the contexts (T,)."""
     cross = X @ covariance  # (T, N, D)
     of_targets = cross @ np.swapaxes(X, 1, 2) + noise**2 * np.eye(X.shape[1])  # (T, N, N)
     residual = y - X @ mean
     gain = X_query @ np.swapaxes(np.linalg.solve(of_targets, cross), 1, 2)  # (T, Q, N)
     predicted = X_query @ mean + np.einsum("tqn,tn->tq", gain, residual)
-    prior = np.einsum("tqd,de,tqe->tq", X_query, covariance, X_query)
-    variance = noise**2 + prior - np.einsum("tqn,tnd,tqd->tq", gain, cross, X_query)
+    before = np.einsum("tqd,de,tqe->tq", X_query, covariance, X_query)  # variance of w'x without any context
+    variance = noise**2 + before - np.einsum("tqn,tnd,tqd->tq", gain, cross, X_query)
     scaled = np.linalg.solve(of_targets, residual[:, :, None])[:, :, 0]
     evidence = -0.5 * ((residual * scaled).sum(axis=1) + np.linalg.slogdet(of_targets)[1])
     return predicted, variance, evidence

@@ -1,11 +1,10 @@
-"""reference_predictors: known learning algorithms, to hold an in-context learner against."""
+"""reference_predictors: known learning algorithms, to compare an in-context learner with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from types import ModuleType
-from typing import Any
 
 import numpy as np
+from sklearn.utils import Bunch
 
 from skicl._validation._scalars import check_integer, check_number, is_integer
 from skicl.inspection._algorithms import _reference_linear as linear
@@ -16,13 +15,13 @@ TO_CONVERGENCE = 100
 
 
 def reference_predictors(
-    tasks: Any,
+    tasks: Bunch,
     *,
-    gd_steps: Sequence = (1, 8, 64),
-    newton_steps: Sequence = (2, 4),
+    gd_steps: Sequence[int] = (1, 8, 64),
+    newton_steps: Sequence[int] = (2, 4),
     n_neighbors: int = 3,
     penalty: float | None = None,
-) -> dict:
+) -> dict[str, Callable[..., np.ndarray]]:
     """Make the predictors of known learning algorithms for a set of tasks.
 
     Every predictor is a function ``predict(X_context, y_context, X_query)`` of arrays of shape (n_tasks, n_context,
@@ -40,7 +39,7 @@ def reference_predictors(
     newton_steps : sequence of int, default=(2, 4)
         Numbers of Newton steps, one predictor each.
     n_neighbors : int, default=3
-        Number of nearest neighbours; all rows of contexts that have no more.
+        Number of nearest neighbours. A context with fewer rows uses all of them.
     penalty : float or None, default=None
         Penalty of ridge regression. None means ``noise ** 2 / weight_scale ** 2`` of the tasks, which makes it the
         Bayes predictor of Gaussian weights, and 1 where tasks have no such attributes.
@@ -48,14 +47,14 @@ def reference_predictors(
     Returns
     -------
     predictors : dict of str to callable
-        "mean" of the targets, whatever the query; "averaging" of the rows times their targets; "knn_3";
-        "least_squares"; "ridge"; "gd_1" and so on; "newton_2" and so on; in classification "logistic_regression"; and
-        "bayes", where the tasks have a ``bayes_predict``.
+        "mean", that of the targets, whatever the query; "averaging", whose weights are the mean of the rows times their
+        targets; "knn_3"; "least_squares"; "ridge"; "gd_1" and so on; "newton_2" and so on; in classification
+        "logistic_regression"; and "bayes", where the tasks have a ``bayes_predict``.
 
     Raises
     ------
     TypeError
-        If `tasks` is no Bunch with ``X`` and ``y``.
+        If `tasks` is not a Bunch with ``X`` and ``y``.
     ValueError
         If a parameter is out of range, or labels are not 0 and 1.
 
@@ -68,8 +67,8 @@ def reference_predictors(
     -----
     In regression, gradient descent minimises the squared error, and Newton is the iteration that inverts ``X'X``
     [1]_. In classification both minimise the logistic loss with a standard normal prior of the weights; "averaging",
-    "least_squares" and "ridge" then fit the labels as -1 and 1, and give the probability ``(1 + f) / 2``, cut at 0 and
-    1. For Boolean tasks, bits are read as -1 and 1 and a constant is added. The iterations start from zero.
+    "least_squares" and "ridge" then fit the labels as -1 and 1, and give the probability ``(1 + f) / 2``, clipped to 0
+    and 1. For Boolean tasks, bits are read as -1 and 1 and a constant is added. The iterations start from zero.
 
     References
     ----------
@@ -99,27 +98,34 @@ def reference_predictors(
         known = "noise" in tasks and "weight_scale" in tasks
         penalty = tasks["noise"] ** 2 / tasks["weight_scale"] ** 2 if known else 1.0
     check_number(penalty, "penalty", least=0)
-    found = {"mean": label_mean, f"knn_{n_neighbors}": partial(nearest_neighbors, n_neighbors=n_neighbors)}
-    fits = {
-        "averaging": linear.averaging,
-        "least_squares": linear.least_squares,
-        "ridge": partial(linear.ridge, penalty=penalty),
-    }
-    if is_classification(tasks):
-        fits = {name: partial(_as_probability, predict=predict) for name, predict in fits.items()}
-        source: ModuleType = logistic
-        scale = {"scale": tasks.get("scale", 1.0)}
-        fits["logistic_regression"] = partial(logistic.newton, n_steps=TO_CONVERGENCE, **scale)
-    else:
-        source, scale = linear, {}
-    fits |= {f"gd_{n}": partial(source.gradient_descent, n_steps=n, **scale) for n in gd_steps}
-    fits |= {f"newton_{n}": partial(source.newton, n_steps=n, **scale) for n in newton_steps}
+    fits = _closed_forms(tasks, penalty) | _iterations(tasks, gd_steps, newton_steps)
     if "truth_tables" in tasks:
         fits = {name: partial(_on_signs, predict=predict) for name, predict in fits.items()}
-    found |= fits
-    if tasks.get("bayes_predict") is not None:
-        found["bayes"] = tasks["bayes_predict"]
-    return found
+    without_weights = {"mean": label_mean, f"knn_{n_neighbors}": partial(nearest_neighbors, n_neighbors=n_neighbors)}
+    bayes = tasks.get("bayes_predict")
+    return without_weights | fits | ({} if bayes is None else {"bayes": bayes})
+
+
+def _closed_forms(tasks, penalty):
+    """Predictors of fitted weights, by name: linear ones, and in classification also the logistic fit."""
+    ridge = partial(linear.ridge, penalty=penalty)
+    fits = {"averaging": linear.averaging, "least_squares": linear.least_squares, "ridge": ridge}
+    if not is_classification(tasks):
+        return fits
+    fits = {name: partial(_as_probability, predict=predict) for name, predict in fits.items()}
+    logistic_fit = partial(logistic.newton, n_steps=TO_CONVERGENCE, scale=tasks.get("scale", 1.0))
+    return fits | {"logistic_regression": logistic_fit}
+
+
+def _iterations(tasks, gd_steps, newton_steps):
+    """Predictors after some steps of gradient descent and of Newton's method, by name."""
+    descend, newton = linear.gradient_descent, linear.newton
+    if is_classification(tasks):
+        scale = tasks.get("scale", 1.0)
+        descend, newton = partial(logistic.gradient_descent, scale=scale), partial(logistic.newton, scale=scale)
+    return {f"gd_{n}": partial(descend, n_steps=n) for n in gd_steps} | {
+        f"newton_{n}": partial(newton, n_steps=n) for n in newton_steps
+    }
 
 
 def check_steps(steps, parameter):
@@ -151,7 +157,8 @@ def label_mean(X, y, X_query):
 
 
 def nearest_neighbors(X, y, X_query, *, n_neighbors):
-    """The mean target of the nearest rows."""
+    """The mean target (T, Q) of the nearest rows."""
+    # Squared distances (T, Q, N) up to a constant of each query.
     squares = (X**2).sum(axis=2)[:, None] - 2 * X_query @ np.swapaxes(X, 1, 2)
     # Stable, so that of rows at equal distance (bits) the earlier ones count.
     nearest = np.argsort(squares, axis=2, kind="stable")[:, :, :n_neighbors]

@@ -3,16 +3,19 @@
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import xlogy
-from sklearn.utils import check_random_state
+from sklearn.utils import Bunch, check_random_state
 
 from skicl._resampling import check_bootstrap, interval, resampling_weights
 from skicl._validation._environment import import_optional
 from skicl._validation._wording import did_you_mean
-from skicl.inspection._algorithms._predictors import as_predictor, checked, name_of, split_tasks
+from skicl.inspection._algorithms._predictors import as_predictor, check_predictions, name_of, split_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ESTIMATES = ("expected", "observed")
 # Probabilities are kept this far from 0 and 1.
@@ -72,11 +75,11 @@ class ICLRegret:
     estimate: str
 
     @property
-    def regret(self) -> Any:
+    def regret(self) -> np.ndarray:
         """Mean regrets."""
         return self.per_task.mean(axis=1)
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> "pd.DataFrame":
         """Convert to a frame.
 
         Returns
@@ -84,8 +87,8 @@ class ICLRegret:
         DataFrame
             One row for each length, with the columns n_ctx, regret, low, high and noise_floor.
         """
-        pd = import_optional("pandas")
-        return pd.DataFrame(
+        pandas = import_optional("pandas")
+        return pandas.DataFrame(
             {
                 "n_ctx": self.n_ctx,
                 "regret": self.regret,
@@ -95,7 +98,7 @@ class ICLRegret:
             }
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [f"{self.estimate} regret of {self.model_name} in nats, {self.per_task.shape[1]} tasks"]
         rows = zip(self.n_ctx, self.regret, self.low, self.high, self.noise_floor)
         lines += [
@@ -107,36 +110,37 @@ class ICLRegret:
 
 def icl_regret(
     model: Any,
-    tasks: Any,
+    tasks: Bunch,
     *,
-    n_ctx: int | Sequence | None = None,
+    n_ctx: int | Sequence[int] | None = None,
     estimate: str = "expected",
     n_bootstrap: int = 1000,
     confidence_level: float = 0.95,
     random_state: int | np.random.RandomState | None = 0,
-) -> ICLRegret | dict:
+) -> ICLRegret | dict[str, ICLRegret]:
     """Measure how many nats a model loses against the Bayes predictor.
 
     No learner has a smaller expected loss on tasks than the Bayes predictor that knows how they are made. What a model
-    loses beyond that is its regret [1]_: 0 for a model that does exact Bayesian inference, never less in expectation.
+    loses beyond that is its regret [1]_. It is 0 for a model that does exact Bayesian inference, and never negative in
+    expectation.
 
     Parameters
     ----------
     model : Reasoner, classifier, regressor, callable or dict of str to these
-        The learner, as in :func:`algorithm_match`. A function may also return means and variances in regression. For
-        several learners, by their names, the Bayes predictions are computed once.
+        The learner, as in :func:`algorithm_match`. In regression a function may also return means and variances. For a
+        dict of several learners by name, the Bayes predictions are computed once.
     tasks : Bunch
         Tasks with a ``bayes_predict``, as in :func:`reference_predictors`, two or more.
     n_ctx : int or sequence of int or None, default=None
         Lengths of the context, from 1: the first points of every task. The points after the longest context are the
         queries at all lengths. None means the powers of two that leave at least half of the points.
     estimate : {"expected", "observed"}, default="expected"
-        "expected": over targets drawn from the Bayes predictive distribution, which is the divergence between both
-        predictions: never negative, and with little noise. It trusts the Bayes predictor. "observed": difference of the
-        losses on the targets of the queries, which may be negative by chance, and would be in the mean if another
-        predictor were better than Bayes.
+        "expected": over targets drawn from the Bayes predictive distribution, which gives the divergence between both
+        predictions. It is never negative and has little noise, but trusts the Bayes predictor. "observed": difference
+        of the losses on the targets of the queries. It may be negative by chance; a negative mean would say that the
+        model is better than the supposed Bayes predictor.
     n_bootstrap : int, default=1000
-        Samples of tasks, drawn with replacement, for the intervals.
+        Number of samples of the tasks, drawn with replacement, for the intervals.
     confidence_level : float, default=0.95
         Confidence of the intervals.
     random_state : int, RandomState instance or None, default=0
@@ -145,27 +149,27 @@ def icl_regret(
     Returns
     -------
     regret : ICLRegret or dict of str to ICLRegret
-        Regrets with intervals. Their `noise_floor` is the regret of a second run of the Bayes predictor, with another
-        seed, against the first; 0 if it is exact. Random draws raise an expected regret by up to about as much: where
-        that matters, take more of them, ``tasks.bayes_predict = functools.partial(tasks.bayes_predict, n_draws=100)``.
+        Regrets with intervals. The `noise_floor` is the regret of a second run of the Bayes predictor, with another
+        seed, against the first; 0 if it is exact. Random draws raise an expected regret by up to about as much. Where
+        that matters, take more of them: ``tasks.bayes_predict = functools.partial(tasks.bayes_predict, n_draws=100)``.
 
     Raises
     ------
     TypeError
-        If `model` or `tasks` are of no known kind.
+        If `model` or `tasks` is of an unknown kind.
     ValueError
         If a parameter is out of range, tasks have no ``bayes_predict``, predictions have the wrong shape, or a variance
-        is not positive, as without noise.
+        is not positive, as in tasks without noise.
 
     Notes
     -----
-    Probabilities are kept 1e-9 away from 0 and 1. In regression, losses are those of Gaussian forecasts, and a model
-    that predicts no variance is lent that of the Bayes predictor: its regret is the squared difference of the means
-    over twice that variance. Where the Bayes predictive distribution is no Gaussian (`n_distinct`), it is replaced by
-    the Gaussian of its mean and variance, the best Gaussian forecast.
+    Probabilities are kept 1e-9 away from 0 and 1. In regression, losses are those of Gaussian forecasts. A model that
+    predicts no variance gets that of the Bayes predictor: its regret is the squared difference of the means over twice
+    that variance. Where the Bayes predictive distribution is not Gaussian (`n_distinct`), it is replaced by the
+    Gaussian of the same mean and variance, the best Gaussian forecast.
 
-    Regrets of tasks are skewed, and intervals of their mean somewhat too narrow where tasks are few: 95 % intervals
-    held the truth 86 to 91 times out of 100 with 60 tasks, for one step of gradient descent on linear tasks.
+    Regrets are skewed over tasks, so intervals of their mean are somewhat too narrow where tasks are few: for one step
+    of gradient descent on 60 linear tasks, 95 % intervals held the truth 86 to 91 times out of 100.
 
     References
     ----------
@@ -185,7 +189,7 @@ def icl_regret(
     models = model if isinstance(model, dict) else {name_of(model): model}
     if not models:
         raise ValueError("`model` is an empty dict. Give at least one learner.")
-    predictors = {name: as_predictor(one) for name, one in models.items()}
+    predictors = {name: as_predictor(learner) for name, learner in models.items()}
     split = split_tasks(tasks, n_ctx, smallest=1)
     bayes = tasks.get("bayes_predict")
     if bayes is None:
@@ -201,40 +205,41 @@ def icl_regret(
         raise TypeError(f"`tasks` must have a function as `bayes_predict`, got {type(bayes).__name__}.")
     check_bootstrap(n_bootstrap, confidence_level)
     random = check_random_state(random_state)
-    losses = _of_labels if split.classification else _of_gaussians
-    again = {"random_state": OTHER_SEED} if "random_state" in inspect.signature(bayes).parameters else {}
+    regrets_of = _label_regrets if split.classification else _gaussian_regrets
+    reseeded = {"random_state": OTHER_SEED} if "random_state" in inspect.signature(bayes).parameters else {}
     per_task, floors = np.empty((len(models), len(split.n_ctx), len(split.X))), np.empty(len(split.n_ctx))
-    for at, n in enumerate(split.n_ctx):
-        best = _ask(bayes, split, n)
+    for column, n in enumerate(split.n_ctx):
+        best = _predictions(bayes, split, n)
         if not split.classification and best[1] is None:
             raise ValueError(
                 "`tasks`: in regression a `bayes_predict` must take return_variance=True and then give "
                 "means and variances, got means only."
             )
-        for number, predict in enumerate(predictors.values()):
-            per_task[number, at] = losses(_ask(predict, split, n), best, split.y_query, estimate).mean(axis=1)
-        second = _ask(bayes, split, n, again) if again else best
-        floors[at] = losses(second, best, split.y_query, "expected").mean()
+        for row, predict in enumerate(predictors.values()):
+            regrets = regrets_of(_predictions(predict, split, n), best, split.y_query, estimate)
+            per_task[row, column] = regrets.mean(axis=1)
+        second = _predictions(bayes, split, n, reseeded) if reseeded else best
+        floors[column] = regrets_of(second, best, split.y_query, "expected").mean()
     weights = resampling_weights(len(split.X), n_bootstrap, random)
     low, high = interval(per_task @ weights.T, confidence_level)
-    found = {
-        name: ICLRegret(name, split.n_ctx, regret, low_end, high_end, floors, estimate)
-        for name, regret, low_end, high_end in zip(models, per_task, low, high)
+    results = {
+        name: ICLRegret(name, split.n_ctx, regrets, lower, upper, floors, estimate)
+        for name, regrets, lower, upper in zip(models, per_task, low, high)
     }
-    return found if isinstance(model, dict) else found[name_of(model)]
+    return results if isinstance(model, dict) else results[name_of(model)]
 
 
-def _ask(predict, split, n, options=None):
-    """Predictions at one length: probabilities, or means and variances, None where a model tells no variance."""
+def _predictions(predict, split, n, options=None):
+    """Predictions (T, Q) at one length: probabilities, or means and variances (None where a model gives none)."""
     options = dict(options or {})
-    if not split.classification and _tells_variance(predict):
+    if not split.classification and _gives_variance(predict):
         options["return_variance"] = True
     predicted, shape = predict(*split.at(n), **options), split.y_query.shape
     if split.classification:
-        return np.clip(checked(predicted, shape), CERTAIN, 1 - CERTAIN)
+        return np.clip(check_predictions(predicted, shape), CERTAIN, 1 - CERTAIN)
     if not isinstance(predicted, tuple):
-        return checked(predicted, shape), None
-    mean, variance = (checked(part, shape) for part in predicted[:2])
+        return check_predictions(predicted, shape), None
+    mean, variance = (check_predictions(part, shape) for part in predicted[:2])
     if not (variance > 0).all():
         raise ValueError(
             f"`model` or the Bayes predictor gives variances down to {variance.min():.3g}; a forecast "
@@ -243,22 +248,22 @@ def _ask(predict, split, n, options=None):
     return mean, variance
 
 
-def _tells_variance(predict):
+def _gives_variance(predict):
     try:
         return "return_variance" in inspect.signature(predict).parameters
     except ValueError:  # built-in functions have no signature
         return False
 
 
-def _of_labels(own, best, y, estimate):
+def _label_regrets(predicted, best, y, estimate):
     """Regrets (T, Q) in classification."""
-    chance = best if estimate == "expected" else y
-    return xlogy(chance, best / own) + xlogy(1 - chance, (1 - best) / (1 - own))
+    target = best if estimate == "expected" else y
+    return xlogy(target, best / predicted) + xlogy(1 - target, (1 - best) / (1 - predicted))
 
 
-def _of_gaussians(own, best, y, estimate):
+def _gaussian_regrets(predicted, best, y, estimate):
     """Regrets (T, Q) in regression."""
-    (mean, variance), (best_mean, best_variance) = own, best
+    (mean, variance), (best_mean, best_variance) = predicted, best
     variance = best_variance if variance is None else variance
     if estimate == "expected":
         squares, best_squares = best_variance + (mean - best_mean) ** 2, best_variance

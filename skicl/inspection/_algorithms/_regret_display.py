@@ -1,11 +1,15 @@
 """Picture of the regret: nats above the Bayes predictor along the length of the context."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from sklearn.utils import Bunch
 
 from skicl.inspection._algorithms._regret import ICLRegret, icl_regret
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class ICLRegretDisplay:
@@ -52,13 +56,13 @@ class ICLRegretDisplay:
     def from_estimator(
         cls,
         model: Any,
-        tasks: Any,
+        tasks: Bunch,
         *,
-        n_ctx: int | Sequence | None = None,
+        n_ctx: int | Sequence[int] | None = None,
         estimate: str = "expected",
         random_state: int | np.random.RandomState | None = 0,
         name: str | None = None,
-        ax: Any = None,
+        ax: "Axes | None" = None,
     ) -> Self:
         """Measure the regret of a model and draw it.
 
@@ -86,7 +90,7 @@ class ICLRegretDisplay:
         regret: Any = icl_regret(model, tasks, n_ctx=n_ctx, estimate=estimate, random_state=random_state)
         return cls(regret).plot(ax=ax, name=name)
 
-    def plot(self, ax: Any = None, *, name: str | None = None) -> Self:
+    def plot(self, ax: "Axes | None" = None, *, name: str | None = None) -> Self:
         """Draw the curve.
 
         Parameters
@@ -104,7 +108,7 @@ class ICLRegretDisplay:
         Raises
         ------
         TypeError
-            If the regret is none.
+            If `regret` is something else.
         """
         import matplotlib.pyplot as plt
 

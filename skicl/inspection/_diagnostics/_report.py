@@ -9,26 +9,13 @@ ROUNDING = 1e-9
 
 
 class Measure(NamedTuple):
-    """One number about an estimator.
-
-    Attributes
-    ----------
-    name : str
-        What is measured.
-    value : float
-        The estimate.
-    low : float
-        Lower end of its interval.
-    high : float
-        Upper end.
-    noise_floor : float
-        What the number would not exceed, with the same confidence, if there were nothing to measure.
-    """
+    """One number about an estimator, with its interval and its noise floor."""
 
     name: str
     value: float
     low: float
     high: float
+    # What the number would not exceed, with the same confidence, if there were nothing to measure.
     noise_floor: float
 
     @property

@@ -163,25 +163,7 @@ def _draw_pair(of_class, of_each, change, random_state):
 
 
 def check_contexts(pairs):
-    """Pairs of contexts as arrays that fit together.
-
-    Parameters
-    ----------
-    pairs : ContextPairs
-        What the user gave.
-
-    Returns
-    -------
-    pairs : ContextPairs
-        Rows and queries in float64, labels in int64.
-
-    Raises
-    ------
-    TypeError
-        If these are no pairs of contexts.
-    ValueError
-        If they do not fit together.
-    """
+    """Pairs of contexts as arrays that fit together: rows and queries in float64, labels in int64."""
     if not isinstance(pairs, ContextPairs):
         raise TypeError(
             f"`pairs` must be ContextPairs for a reasoner, got {type(pairs).__name__}. Make them by make_context_pairs."

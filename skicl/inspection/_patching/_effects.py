@@ -10,30 +10,10 @@ from skicl.inspection._patching._hooks import hooked, recorded
 
 
 def effects_of_batch(sites, n_heads, clean, corrupt, method):
-    """What each component, and all of them together, restore of the difference between clean and corrupt inputs.
+    """What each head (B, L, H), each MLP (B, L) and all together (B,) restore of the difference between inputs.
 
-    Parameters
-    ----------
-    sites : list of Site
-        Every head and MLP, layer by layer.
-    n_heads : int
-        Heads of a layer, where a site does not tell its parts.
-    clean, corrupt : callable
-        Without arguments, the measure (B,) of the clean and of the corrupt inputs. Both pass all sites equally often,
-        with the rows in the order of the pairs; the first time with all of them.
-    method : {"exact", "attribution"}
-        Whether components are exchanged, or what they would do is taken from the gradient.
-
-    Returns
-    -------
-    list of ndarray
-        Rise of the measure by each head (B, L, H), by each MLP (B, L), by all of them (B,), and the measure of the
-        clean and of the corrupt inputs (B,).
-
-    Raises
-    ------
-    ValueError
-        If a site is not passed, or its channels cannot be shared by its heads.
+    Then follow the measures (B,) of the clean and of the corrupt inputs, which `clean` and `corrupt` compute. Both
+    functions pass all sites equally often, with the rows in the order of the pairs; the first time with all of them.
     """
     with torch.no_grad():
         with recorded(sites) as states:

@@ -5,17 +5,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def hooked(actions):
-    """Send what passes through some sites to functions, as long as the block runs.
+    """Send what passes through sites to functions while the block runs: `actions` are pairs (Site, function).
 
-    Parameters
-    ----------
-    actions : iterable of (Site, callable)
-        The function gets the tensor: of a site with a method what this returns, otherwise the input of a site of kind
-        "heads" and the output of one of kind "mlps". What it returns takes the place of the tensor; None leaves it.
-
-    Yields
-    ------
-    None
+    A function gets the tensor of its site (see Site). What it returns takes the place of the tensor; None leaves it.
     """
     handles = []
     try:
@@ -29,17 +21,7 @@ def hooked(actions):
 
 @contextmanager
 def evaluating(network):
-    """Put a network into evaluation mode, and every module of it back into its own mode afterwards.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Any network.
-
-    Yields
-    ------
-    None
-    """
+    """Put a network into evaluation mode, and every module of it back into its own mode afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -51,18 +33,7 @@ def evaluating(network):
 
 @contextmanager
 def recorded(sites):
-    """Keep what passes through some sites.
-
-    Parameters
-    ----------
-    sites : iterable of Site
-        Where to read.
-
-    Yields
-    ------
-    dict of {str: list of Tensor}
-        Filled in the block, with an entry for each time that a site is passed; the keys are the names of the sites.
-    """
+    """A dict from the names of sites to the tensors that passed them, one for each call; filled in the block."""
     found = {}
 
     def keep(tensor, name):

@@ -14,29 +14,7 @@ _EXPECTED = "the name or the folder of a causal language model, or a pair (netwo
 
 @contextmanager
 def opened_model(model):
-    """A network with its head and its tokenizer, held for this block.
-
-    Parameters
-    ----------
-    model : str, path or tuple of (network, tokenizer)
-        A name or a folder is loaded as by :class:`~skicl.ICLClassifier`, and shared with all that use it.
-
-    Yields
-    ------
-    network : transformers.PreTrainedModel
-        Adapters of peft stay in place; what they wrap is given.
-    tokenizer : transformers tokenizer
-        Its tokenizer.
-
-    Raises
-    ------
-    TypeError
-        If `model` is something else.
-    ValueError
-        If there is no such model, or it has no head that gives logits.
-    ConnectionError
-        If it is not on this machine and the hub cannot be reached.
-    """
+    """A network with its head and its tokenizer, held for this block; a name or a folder is loaded and shared."""
     if isinstance(model, str | os.PathLike):
         loaded = load_causal_model(model, None, resolve_device(None), None)
         # Nobody else may use the network while there are hooks on it.
@@ -48,26 +26,7 @@ def opened_model(model):
 
 
 def opened_tokenizer(tokenizer):
-    """The tokenizer that a parameter denotes.
-
-    Parameters
-    ----------
-    tokenizer : str, path or transformers tokenizer
-        A name or a folder means that of the model.
-
-    Returns
-    -------
-    tokenizer : transformers tokenizer
-
-    Raises
-    ------
-    TypeError
-        If it is something else.
-    ValueError
-        If there is no such model.
-    ConnectionError
-        If it is not on this machine and the hub cannot be reached.
-    """
+    """The tokenizer that a parameter denotes; the name or the folder of a model means its tokenizer."""
     if isinstance(tokenizer, str | os.PathLike):
         try:
             with opened_model(tokenizer) as (_, found):
@@ -86,7 +45,7 @@ def _check_pair(model):
     if not isinstance(model, Sequence) or len(model) != 2:
         raise TypeError(f"`model` must be {_EXPECTED}, or a reasoner, got {type(model).__name__}.")
     network, tokenizer = model
-    if hasattr(network, "get_base_model"):  # adapters of peft, which stay in place
+    if hasattr(network, "get_base_model"):  # adapters of peft stay in place; what they wrap is given
         network = network.get_base_model()
     if not hasattr(network, "config") or not isinstance(network, torch.nn.Module) or not callable(tokenizer):
         raise TypeError(f"`model` must be {_EXPECTED}, got ({type(network).__name__}, {type(tokenizer).__name__}).")

@@ -21,54 +21,20 @@ _KINDS = ("heads", "mlps")
 
 
 class Site(NamedTuple):
-    """One place in a network where something is exchanged.
+    """One place in a network where an activation is exchanged."""
 
-    Attributes
-    ----------
-    name : str
-        Its name in the network.
-    kind : {"heads", "mlps"}
-        Of "heads" the input of the module counts, all heads side by side; of "mlps" its output.
-    layer : int
-        Number of its block.
-    module : torch.nn.Module
-        The module.
-    method : str or None, default=None
-        A method of the module instead, whose result counts.
-    parts : tuple of slice or None, default=None
-        The channels of each head. None means equal parts.
-    """
-
-    name: str
-    kind: str
+    name: str  # of the module in the network
+    kind: str  # "heads": the input of the module counts, all heads side by side; "mlps": its output
     layer: int
     module: Any
-    method: str | None = None
-    parts: tuple | None = None
+    method: str | None = None  # a method of the module instead, whose result counts
+    parts: tuple | None = None  # the slice of channels of each head; None means equal parts
 
 
 def find_sites(network, modules=None):
-    """The attention outputs and MLPs of all blocks of a network.
+    """The sites of all blocks (heads of block 0, MLP of block 0, heads of block 1, ...) and the number of heads of one.
 
-    Parameters
-    ----------
-    network : transformers.PreTrainedModel
-        A causal language model.
-    modules : mapping of {str: str} or None, default=None
-        Names of the modules under the keys "heads" and "mlps", with ``{layer}`` in place of the number of the block, as
-        in ``network.named_modules()``. None looks for the names of known architectures.
-
-    Returns
-    -------
-    sites : list of Site
-        Heads of block 0, MLP of block 0, heads of block 1 and so on.
-    n_heads : int
-        Number of heads of a block.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the names are not such a mapping, no module is called so, or the architecture is not known.
+    `modules` are names with ``{layer}`` under "heads" and "mlps"; None looks for the names of known architectures.
     """
     config = network.config.get_text_config()
     named = dict(network.named_modules())

@@ -48,19 +48,12 @@ class PatchingPairs(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """One pair as numbers of tokens.
+    """One pair as numbers of tokens."""
 
-    Attributes
-    ----------
-    clean, corrupt : list of int
-        Equally long, with equal last tokens; what both answers begin with is part of them.
-    answers : tuple of (int, int)
-        The tokens by which the answers differ: the clean one, the corrupt one.
-    """
-
+    # Equally long, with equal last tokens. What both answers begin with is part of them.
     clean: list
     corrupt: list
-    answers: tuple
+    answers: tuple  # the tokens by which the answers differ: the clean one, the corrupt one
 
 
 def make_patching_pairs(
@@ -189,50 +182,13 @@ def _closest(prompts, answers, tokenizer, n_pairs, random_state):
 
 
 def tokenise_pairs(tokenizer, pairs, prefix=""):
-    """The tokens of all pairs, each behind its prefix.
-
-    Parameters
-    ----------
-    tokenizer : transformers tokenizer
-        That of the network.
-    pairs : PatchingPairs
-        Or any four sequences of equal length.
-    prefix : str or sequence of str, default=""
-        What stands before both prompts of every pair, or of each.
-
-    Returns
-    -------
-    tokens : list of Tokens
-
-    Raises
-    ------
-    TypeError, ValueError
-        If these are no pairs, or one is not aligned.
-    """
+    """The tokens of all pairs, each behind its prefix."""
     rows = enumerate(prefixed_rows(pairs, prefix))
     return [tokenise_pair(tokenizer, row, start, number) for number, (start, *row) in rows]
 
 
 def prefixed_rows(pairs, prefix=""):
-    """What the user gave as rows, one for each pair.
-
-    Parameters
-    ----------
-    pairs : PatchingPairs
-        Or any four sequences of equal length.
-    prefix : str or sequence of str, default=""
-        What stands before both prompts of every pair, or of each.
-
-    Returns
-    -------
-    rows : list of tuple of str
-        Prefix, clean prompt, corrupt prompt, and their answers.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If these are no pairs, or the prefixes do not fit them.
-    """
+    """A row (prefix, clean prompt, corrupt prompt, clean answer, corrupt answer) for each pair."""
     if isinstance(pairs, str) or not isinstance(pairs, Sequence) or len(pairs) != len(PatchingPairs._fields):
         raise TypeError(
             f"`pairs` must be PatchingPairs (clean, corrupt, clean_answers, corrupt_answers), got "
@@ -253,28 +209,7 @@ def prefixed_rows(pairs, prefix=""):
 
 
 def tokenise_pair(tokenizer, row, prefix="", number=0):
-    """The tokens of one pair.
-
-    Parameters
-    ----------
-    tokenizer : transformers tokenizer
-        That of the network.
-    row : tuple of (str, str, str, str)
-        Clean prompt, corrupt prompt, and their answers.
-    prefix : str, default=""
-        What stands before both prompts.
-    number : int, default=0
-        Number of the pair, for messages.
-
-    Returns
-    -------
-    tokens : Tokens
-
-    Raises
-    ------
-    ValueError
-        If the pair is not aligned.
-    """
+    """The tokens of one pair (clean, corrupt and their answers), refused if they are not aligned."""
     clean, corrupt, right, wrong = row
     where = f"`pairs`: pair {number} ({clean[-60:]!r}, {corrupt[-60:]!r})"
     texts = [[_encode(tokenizer, prefix + prompt + answer) for answer in (right, wrong)] for prompt in (clean, corrupt)]

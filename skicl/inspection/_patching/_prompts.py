@@ -14,58 +14,18 @@ _ELSEWHERE = "the modules are not all that moves information in this network. Ch
 
 
 class Subject(NamedTuple):
-    """A network with the inputs that it is patched on.
-
-    Attributes
-    ----------
-    network : torch.nn.Module
-        The network.
-    sites : list of Site
-        Its heads and MLPs, layer by layer.
-    n_heads : int
-        Heads of a layer, where a site does not tell its parts.
-    lengths : list of int
-        Size of each pair; pairs of similar size share a batch.
-    measures : callable
-        ``measures(numbers)`` gives two functions without arguments, which measure the clean and the corrupt inputs
-        of the pairs with these numbers.
-    elsewhere : str
-        What it means if heads and MLPs are not all there is, for the warning.
-    """
+    """A network with the inputs that it is patched on."""
 
     network: Any
-    sites: list
-    n_heads: int
-    lengths: list
-    measures: Any
-    elsewhere: str
+    sites: list  # its heads and MLPs, layer by layer
+    n_heads: int | None  # heads of a layer, where a site does not tell its parts
+    lengths: list  # size of each pair; pairs of similar size share a batch
+    measures: Any  # measures(numbers): two functions that measure the clean and the corrupt inputs of these pairs
+    elsewhere: str  # for the warning: what it means if heads and MLPs are not all there is
 
 
 def prompt_subject(network, tokenizer, pairs, prefix, modules):
-    """A language model and pairs of prompts.
-
-    Parameters
-    ----------
-    network : transformers.PreTrainedModel
-        With its head.
-    tokenizer : transformers tokenizer
-        Its tokenizer.
-    pairs : PatchingPairs
-        The prompts.
-    prefix : str or sequence of str
-        What stands before them.
-    modules : mapping of {str: str} or None
-        Names of the modules.
-
-    Returns
-    -------
-    subject : Subject
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the pairs are not aligned or too long, or the architecture is not known.
-    """
+    """A language model and pairs of prompts, as a Subject."""
     sites, n_heads = find_sites(network, modules)
     tokens = tokenise_pairs(tokenizer, pairs, prefix)
     lengths = [len(pair.clean) for pair in tokens]

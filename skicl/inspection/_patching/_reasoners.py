@@ -17,26 +17,7 @@ _ELSEWHERE = (
 
 
 def context_subject(reasoner, pairs):
-    """A reasoner and pairs of labelled contexts.
-
-    Parameters
-    ----------
-    reasoner : CausalReasoner or EquivariantReasoner
-        The network.
-    pairs : ContextPairs
-        The contexts.
-
-    Returns
-    -------
-    subject : Subject
-
-    Raises
-    ------
-    TypeError
-        If the reasoner is another one.
-    ValueError
-        If the pairs do not fit together.
-    """
+    """A reasoner and pairs of labelled contexts, as a Subject."""
     if isinstance(reasoner, CausalReasoner):
         sites, n_heads = _sites_of_causal(reasoner), reasoner.config.n_heads
     elif isinstance(reasoner, EquivariantReasoner):

@@ -93,25 +93,7 @@ class ActivationPatching(NamedTuple):
 
 
 def summarise_terms(head_terms, mlp_terms, all_terms, clean, corrupt, method):
-    """Effects as ratios of means over the pairs.
-
-    Parameters
-    ----------
-    head_terms : ndarray of shape (n_pairs, n_layers, n_heads)
-        Rise of the difference of logits by each head.
-    mlp_terms : ndarray of shape (n_pairs, n_layers)
-        The same by each MLP.
-    all_terms : ndarray of shape (n_pairs,)
-        The same by all of them together.
-    clean, corrupt : ndarray of shape (n_pairs,)
-        Differences of logits.
-    method : str
-        How the terms were found.
-
-    Returns
-    -------
-    patching : ActivationPatching
-    """
+    """Effects as ratios of means over the pairs, from terms (n_pairs, ...) and differences of logits (n_pairs,)."""
     differences = clean - corrupt
     heads, head_errors = ratio_of_means(head_terms, differences)
     mlps, mlp_errors = ratio_of_means(mlp_terms, differences)
@@ -130,19 +112,9 @@ def summarise_terms(head_terms, mlp_terms, all_terms, clean, corrupt, method):
 
 
 def ratio_of_means(terms, differences):
-    """Mean of the terms by the mean of the differences, and its standard error by the delta method.
+    """Mean of terms (n_pairs, ...) by the mean of differences (n_pairs,), with its standard error by the delta method.
 
-    Parameters
-    ----------
-    terms : ndarray of shape (n_pairs, ...)
-        Numerators.
-    differences : ndarray of shape (n_pairs,)
-        Denominators.
-
-    Returns
-    -------
-    ratio, error : ndarray of shape (...)
-        The error is NaN for a single pair.
+    The error is NaN for a single pair.
     """
     mean, n = differences.mean(), len(differences)
     ratio = terms.mean(axis=0) / mean
@@ -153,21 +125,7 @@ def ratio_of_means(terms, differences):
 
 
 def largest_effects(effects, share, size):
-    """Mark the largest effects of each row.
-
-    Parameters
-    ----------
-    effects : ndarray of shape (..., n_components)
-        Effects.
-    share : float
-        Share of the sum of absolute values to reach with as few as possible; not used where `size` is given.
-    size : int or None
-        Number of components.
-
-    Returns
-    -------
-    marked : ndarray of the same shape, dtype bool
-    """
+    """Mark the largest of effects (..., n_components): `size` of them, or the fewest that reach a share of the sum."""
     sizes = np.abs(effects)
     order = np.argsort(-sizes, axis=-1, kind="stable")
     falling = np.take_along_axis(sizes, order, axis=-1)
@@ -184,19 +142,6 @@ def largest_effects(effects, share, size):
 
 
 def check_circuit(share, size):
-    """Refuse what describes no circuit.
-
-    Parameters
-    ----------
-    share : float
-        In (0, 1].
-    size : int or None
-        At least 1.
-
-    Raises
-    ------
-    ValueError
-        If one is out of range.
-    """
+    """Refuse a share outside (0, 1], and a size that is neither None nor at least 1."""
     check_share(share, "share", open_high=False)
     check_integer(size, "size", optional=True)

@@ -272,7 +272,7 @@ def test_as_frame_without_pandas_says_how_to_install_it(monkeypatch):
 
 
 def test_more_items_than_there_are():
-    with pytest.raises(ValueError, match=r"`n_samples`=3000 is more than there are different problems: only \d+"):
+    with pytest.raises(ValueError, match=r"`n_samples`=3000 is more than the number of different problems: only \d+"):
         make_implicit_pattern("algebra", 3000, difficulty=1, n_answers=3, random_state=0)
 
 
@@ -287,8 +287,16 @@ def test_more_items_than_there_are():
         ({"difficulty": 4}, ValueError, "`difficulty` must be 1, 2 or 3, got 4"),
         ({"difficulty": np.array([1, 2])}, ValueError, "`difficulty` must be 1, 2 or 3"),
         ({"n_answers": 2}, ValueError, "`n_answers` must be an integer from 3 to 100, got 2"),
-        ({"task": "parity", "n_answers": 10}, ValueError, "`n_answers` is for numeric answers; 'parity' has"),
-        ({"proportions": {"pattern": 1.0}}, ValueError, "`proportions` is for variant='mixed' only"),
+        (
+            {"task": "parity", "n_answers": 10},
+            ValueError,
+            "`n_answers` applies to tasks with numeric answers only; 'parity' has",
+        ),
+        (
+            {"proportions": {"pattern": 1.0}},
+            ValueError,
+            "`proportions` applies to variant='mixed' only, got `variant`='pattern'",
+        ),
         ({"variant": "mixed", "proportions": {"pattern": 0.5}}, ValueError, "shares that sum to 1"),
         ({"variant": "mixed", "proportions": {"clean": 1.0}}, ValueError, "a dict with keys among"),
         ({"as_frame": "yes"}, TypeError, "`as_frame` must be True or False, got 'yes'"),

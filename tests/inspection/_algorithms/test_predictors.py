@@ -14,7 +14,7 @@ from skicl.datasets import make_linear_tasks, make_logistic_tasks
 from skicl.inspection._algorithms._predictors import (
     as_layered_predictor,
     as_predictor,
-    checked,
+    check_predictions,
     name_of,
     predict_means,
     split_tasks,
@@ -106,7 +106,7 @@ def test_other_objects_are_refused():
     with pytest.raises(TypeError, match="`model` must be a reasoner"):
         as_predictor("gd_8")
     for model in (OneLayer(), 3):
-        with pytest.raises(TypeError, match="show all its layers"):
+        with pytest.raises(TypeError, match="predict after every layer"):
             as_layered_predictor(model)
     with pytest.raises(TypeError, match="`tasks` must be a Bunch"):
         split_tasks(TASKS.X, None, smallest=1)
@@ -124,14 +124,14 @@ def test_lengths_without_context_or_queries_are_refused(n_ctx):
 
 def test_predictions_of_another_shape_or_missing_are_refused():
     with pytest.raises(ValueError, match=r"shape \(2, 3\)"):
-        checked(np.zeros((3, 2)), (2, 3))
+        check_predictions(np.zeros((3, 2)), (2, 3))
     with pytest.raises(ValueError, match="1 missing"):
-        checked([[0.0, np.nan]], (1, 2))
+        check_predictions([[0.0, np.nan]], (1, 2))
 
 
 def test_models_have_names(reasoner):
     assert name_of(reasoner) == "EquivariantReasoner"
-    assert name_of(checked) == name_of(partial(checked, shape=())) == "checked"
+    assert name_of(check_predictions) == name_of(partial(check_predictions, shape=())) == "check_predictions"
 
 
 @pytest.mark.parametrize("name", ["X", "y"])
