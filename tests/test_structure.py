@@ -310,8 +310,8 @@ def test_matplotlib_only_in_displays(path):
     displays = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Display")]
     allowed = {node for display in displays for node in ast.walk(display)}
     if displays:  # their hints may name it
-        checked_only = [node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
-        allowed |= {node for block in checked_only for node in ast.walk(block)}
+        blocks = [node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+        allowed |= {node for block in blocks for node in ast.walk(block)}
     for node, name in imported_modules(tree):
         assert name.split(".")[0] != "matplotlib" or node in allowed, f"line {node.lineno}: {name}"
 
