@@ -150,11 +150,11 @@ def log_probs_after(
         flat = [(i, column[before + place], token) for i, row in enumerate(wanted) for place, token in row]
         index, columns, tokens = (torch.tensor(part, device=logits.device) for part in zip(*flat))
         values = log_probs[index, columns, tokens].double().cpu().numpy()
-        found = np.split(values, np.cumsum([len(row) for row in wanted])[:-1])
+        of_rows = np.split(values, np.cumsum([len(row) for row in wanted])[:-1])
         all_rows = torch.arange(len(rows), device=logits.device)
         last_states = output.hidden_states[-1][all_rows, ends].float() if states else None
         all_tokens = log_probs[all_rows, [column[end] for end in ends]] if vocabulary else None
-    return TokenScores(found, cache if keep else None, last_states, all_tokens)
+    return TokenScores(of_rows, cache if keep else None, last_states, all_tokens)
 
 
 def past_of(cache: Any, rows: Sequence[int], n_tokens: int) -> list:

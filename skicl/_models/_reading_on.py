@@ -111,17 +111,17 @@ def reason_against(difference: Callable[[], float], allowed: float) -> str | Non
     import torch
 
     try:
-        found = float(difference())
+        distance = float(difference())
     except (MemoryError, torch.cuda.OutOfMemoryError):
         raise
     except CannotReadOnError as error:
         return str(error)
     except Exception as error:  # networks with a state of their own fail in ways of their own
         return f"reading on from keys and values failed ({type(error).__name__}: {error})"
-    if found <= allowed:
+    if distance <= allowed:
         return None
     return (
-        f"what it reads on from keys and values differs by {found:.2g} from what it reads at once, where rounding "
+        f"what it reads on from keys and values differs by {distance:.2g} from what it reads at once, where rounding "
         f"makes up to {allowed:.2g}"
     )
 

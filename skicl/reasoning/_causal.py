@@ -299,7 +299,7 @@ class CausalReasoner(Reasoner):
         task = torch.arange(n_tasks, device=points.device).repeat_interleave(n_blocks * n_classes)
         n_tokens = context.layers[0].keys.shape[2]
         size = max(1, WEIGHTS_AT_A_TIME // (self.config.n_heads * points.shape[1] * (n_tokens + 1) or 1))
-        found = [
+        parts = [
             read(
                 [Cache(*(part[i : i + size] for part in layer)) for layer in context.layers],
                 lengths[i : i + size],
@@ -307,7 +307,7 @@ class CausalReasoner(Reasoner):
             )
             for i in range(0, len(task), size)
         ]
-        log_odds = torch.cat(found, -2).unflatten(-2, (n_tasks, n_blocks, n_classes))  # (..., B, m, C, Q)
+        log_odds = torch.cat(parts, -2).unflatten(-2, (n_tasks, n_blocks, n_classes))  # (..., B, m, C, Q)
         # The first block counts even if it is empty: then nothing is known but the position.
         counts = (context.lengths.to(log_odds) > 0).to(log_odds).index_fill(1, torch.zeros_like(task[:1]), 1.0)
         return ((log_odds * counts[..., None]).sum(-3) / counts.sum(1)[..., None]).mT

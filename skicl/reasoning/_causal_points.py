@@ -98,9 +98,9 @@ def _stretch(X: torch.Tensor, weight: torch.Tensor, coordinates: Any, whitening:
         held_out = torch.where(fold == number, weight, 0.0)[..., None]
         other = _whiten_plainly(X, inside, n_axes)
         z = apply_whitening(other, X, n_axes)
-        found = torch.nn.functional.pad((other.factor != 0).to(z), (0, n_axes - other.factor.shape[2]))
+        present = torch.nn.functional.pad((other.factor != 0).to(z), (0, n_axes - other.factor.shape[2]))
         squares += (held_out * z.square()).sum(1, keepdim=True)
-        mass += held_out.sum(1, keepdim=True) * found
+        mass += held_out.sum(1, keepdim=True) * present
     spread = (squares / mass.clamp_min(1e-12)).sqrt()
     known = (mass > 0) & (weight.sum(1)[:, None, None] >= 2 * N_FOLDS)
     return torch.where(known, 1 / spread.clamp(1 / LARGEST_STRETCH, 1.0), 1.0)
