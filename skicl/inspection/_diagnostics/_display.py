@@ -1,5 +1,11 @@
 """Picture of the diagnostics: every measure as a point with its interval, over its noise floor."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
 from skicl.inspection._diagnostics._icl_diagnostics import icl_diagnostics
 from skicl.inspection._diagnostics._report import ICLDiagnostics
 
@@ -9,7 +15,7 @@ CLEAR, WITHIN, FLOOR = "C0", "0.45", "0.85"
 class ICLDiagnosticsDisplay:
     """Points, intervals and noise floors of the diagnostics of an in-context estimator.
 
-    A point in colour is one whose interval lies above its noise floor, the grey bar. Others may be chance.
+    A point is coloured if its whole interval lies above its noise floor, the grey bar. Grey points may be chance.
 
     Parameters
     ----------
@@ -42,28 +48,28 @@ class ICLDiagnosticsDisplay:
     True
     """
 
-    def __init__(self, report):
+    def __init__(self, report: ICLDiagnostics) -> None:
         self.report = report
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        X_query=None,
-        y_query=None,
-        n_context=None,
-        n_queries=100,
-        n_repeats=10,
-        templates=None,
-        template_parameter=None,
-        confidence_level=0.95,
-        n_bootstrap=1000,
-        random_state=0,
-        ax=None,
-    ):
+        X_query: ArrayLike | None = None,
+        y_query: ArrayLike | None = None,
+        n_context: int | None = None,
+        n_queries: int = 100,
+        n_repeats: int = 10,
+        templates: Sequence[Any] | None = None,
+        template_parameter: str | None = None,
+        confidence_level: float = 0.95,
+        n_bootstrap: int = 1000,
+        random_state: int | np.random.RandomState | None = 0,
+        ax: Any = None,
+    ) -> Self:
         """Run the diagnostics and draw them.
 
         Parameters
@@ -87,7 +93,8 @@ class ICLDiagnosticsDisplay:
         templates : list or None, default=None
             Values of the estimator's parameter for the template, to compare.
         template_parameter : str or None, default=None
-            Name of that parameter. None means the only one that is called ``template``, perhaps within a pipeline.
+            Name of that parameter. None means the only one called ``template``, which may belong to a step of a
+            pipeline.
         confidence_level : float, default=0.95
             Confidence of intervals and noise floors.
         n_bootstrap : int, default=1000
@@ -123,7 +130,7 @@ class ICLDiagnosticsDisplay:
         )
         return cls(report).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the report.
 
         Parameters
@@ -139,7 +146,7 @@ class ICLDiagnosticsDisplay:
         Raises
         ------
         TypeError
-            If the report is none.
+            If `report` is something else.
         """
         import matplotlib.pyplot as plt
 
