@@ -244,7 +244,10 @@ def test_the_estimator_is_not_changed_and_seeds_repeat():
         ({"templates": "{text}"}, "`templates` must be a list of templates"),
         ({"templates": 5}, "`templates` must be a list of templates, got 5"),
         ({"X": "abc", "y": [0, 1, 0]}, r"`X` is a bare string \('abc'\)"),
-        ({"templates": [1], "template_parameter": "prompt"}, "`template_parameter`='prompt' is not a parameter of Known"),
+        (
+            {"templates": [1], "template_parameter": "prompt"},
+            "`template_parameter`='prompt' is not a parameter of Known",
+        ),
     ],
 )
 def test_errors(arguments, message):
