@@ -79,7 +79,7 @@ def pins_of(text):
 
 def extras(oldest):
     """Extras that a set is made for: all of them, but for the documentation, which is built with the newest only."""
-    return sorted(set(project()["project"]["optional-dependencies"]) - ({"docs"} if oldest else set()))
+    return sorted(set(project()["project"]["optional-dependencies"]) - ({"docs", "lint"} if oldest else set()))
 
 
 def requirements(oldest):

@@ -3,7 +3,7 @@
 import gc
 
 
-def clear_cache():
+def clear_cache() -> None:
     """Forget all that skicl keeps in the memory of this process for later use.
 
     These are the weights of encoders and language models, with them what they made of the prompts of fitted

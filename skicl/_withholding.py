@@ -15,23 +15,6 @@ def withheld_together(rows, labels, order):
     class for all folds. With classes of equal size, one row of each is left out. In a random order, what is left out
     for a row says no more of its label than how frequent the labels are.
 
-    Parameters
-    ----------
-    rows : sequence
-        What the rows hold, hashable. Rows that are equal in content and label are left out with equal others.
-    labels : sequence
-        Their labels.
-    order : list of int
-        The positions of the rows in an order that has nothing to do with labels, nor with any other order of the rows.
-
-    Returns
-    -------
-    withheld : list of tuple of int
-        For each row the positions of what is left out, its own included, ascending. The only row of a label is left
-        out for itself alone: nobody would ever see that label.
-
-    Examples
-    --------
     >>> from skicl._withholding import withheld_together
     >>> withheld_together("ABCDE", ["odd", "even", "odd", "even", "odd"], order=[0, 1, 2, 3, 4])
     [(0, 1), (0, 1), (2, 3), (2, 3), (1, 4)]

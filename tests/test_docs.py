@@ -28,6 +28,7 @@ def readme_block(name):
     return module.fenced_block(readme(), name)
 
 
+@pytest.mark.slow
 def test_python_in_the_readme_runs(tmp_path):
     blocks = re.findall(r"^```python\n(.*?)^```", readme(), flags=re.DOTALL | re.MULTILINE)
     assert blocks
@@ -52,7 +53,11 @@ def test_links_of_the_readme_exist():
         assert re.match(r"https?://", target) or (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT / "docs").as_posix())
+SLOW_PAGES = {"quickstart.rst"}
+MARKED = [pytest.param(page, marks=[pytest.mark.slow] if page.name in SLOW_PAGES else []) for page in PAGES]
+
+
+@pytest.mark.parametrize("path", MARKED, ids=lambda path: path.relative_to(ROOT / "docs").as_posix())
 def test_code_in_the_pages_runs(path):
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     failed, _ = doctest.testfile(str(path), module_relative=False, optionflags=flags, encoding="utf-8")

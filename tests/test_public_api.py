@@ -187,3 +187,24 @@ def test_documented_defaults_equal_the_signature(name):
         else:
             assert said, f"{parameter} has the default {actual!r}; its documentation must say so"
             assert literal(said[1].strip()) == literal(repr(actual)), parameter
+
+
+def signatures():
+    """Public functions, constructors and methods that skicl defines, by name."""
+    for name, value in once_each():
+        if inspect.isfunction(value):
+            yield name, value
+        elif inspect.isclass(value):
+            for attribute, member in vars(value).items():
+                if isinstance(member, property):
+                    member = member.fget
+                function = getattr(member, "__func__", member)
+                public = attribute == "__init__" or not attribute.startswith("_")
+                if public and inspect.isfunction(function) and function.__module__.startswith("skicl"):
+                    yield f"{name}.{attribute}", function
+
+
+@pytest.mark.parametrize("function", [pytest.param(value, id=name) for name, value in signatures()])
+def test_signatures_say_the_types_of_what_they_take_and_give(function):
+    parameters = set(inspect.signature(function).parameters) - {"self", "cls"}
+    assert parameters | {"return"} <= set(function.__annotations__)

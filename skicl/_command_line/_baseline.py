@@ -15,24 +15,17 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
+from skicl._validation._scalars import check_choice
+
 # Inverse penalties, from almost constant predictions to almost no penalty for vectors of length around 1.
 PENALTIES = tuple({"C": C} for C in np.logspace(-2, 4, 7))
 
 
 def tuned_logistic_regression(criterion="log_loss"):
-    """Logistic regression whose penalty has the best score in an inner cross-validation.
+    """Logistic regression whose penalty has the best score in an inner cross-validation, unfitted.
 
-    Seven values of C are tried in 5 folds. Where every class has a single row there is nothing to tune by, and C is 1.
-
-    Parameters
-    ----------
-    criterion : {"log_loss", "accuracy"}, default="log_loss"
-        What to choose by. The log-loss gives better accuracy with few rows than accuracy itself.
-
-    Returns
-    -------
-    Tuned
-        The classifier, unfitted.
+    Seven values of C are tried in 5 folds, by "log_loss" or "accuracy"; the log-loss gives better accuracy with few
+    rows than accuracy itself. Where every class has a single row there is nothing to tune by, and C is 1.
     """
     return Tuned(LogisticRegression(max_iter=1000), PENALTIES, criterion=criterion)
 
@@ -63,9 +56,8 @@ class Tuned(ClassifierMixin, BaseEstimator):
 
 
 def choose(estimator, candidates, X, y, criterion, folds=None):
-    """The candidate with the best held-out score, `{}` (keep everything) if no row can be held out."""
-    if criterion not in _GOODNESS:
-        raise ValueError(f"`criterion` must be one of {', '.join(_GOODNESS)}, got {criterion!r}.")
+    """The candidate with the best held-out score, or `{}` (keep everything) if no row can be held out."""
+    check_choice(criterion, "criterion", tuple(_GOODNESS))
     folds = dealt_folds(y) if folds is None else folds
     if not folds:
         return {}
@@ -93,13 +85,12 @@ def held_out_scores(estimator, X, y, score, folds):
 def dealt_folds(y, n_folds=5, *, hold_out_single=False):
     """Folds for classes of any size, as pairs of row numbers (train, test); none if no row can be held out.
 
-    The rows are dealt to the folds like cards, one class after the other, in the order of the context:
-    each fold gets its share of every class, to the nearest row. The only row of a class is always
-    learnt from and never held out, so that every fold knows every class; `hold_out_single` deals it too,
-    for who knows the class from elsewhere.
+    The rows are dealt to the folds like cards, one class after the other, in the order of the context: each fold gets
+    its share of every class, to the nearest row. The only row of a class is always learnt from and never held out, so
+    that every fold knows every class; `hold_out_single` deals it too, for callers that know the class otherwise.
     """
     _, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
-    rows = np.argsort(codes, kind="stable")
+    rows = np.argsort(codes, kind="stable")  # one class after the other
     if not hold_out_single:
         rows = rows[counts[codes[rows]] > 1]
     n_folds = min(n_folds, len(rows))
@@ -108,21 +99,9 @@ def dealt_folds(y, n_folds=5, *, hold_out_single=False):
 
 
 def stratified_splits(y, n_folds, seed):
-    """Stratified folds in which a class with a single row is always learnt from and never tested.
+    """Stratified folds, as pairs of row numbers, with the only row of a class always learnt from and never tested.
 
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Classes.
-    n_folds : int
-        Number of folds, at most the number of rows of the smallest class with two rows or more.
-    seed : int
-        Seed of the shuffling.
-
-    Returns
-    -------
-    list of tuple of ndarray
-        Row numbers of the training and the test part of each fold.
+    `n_folds` is at most the number of rows of the smallest class with two rows or more.
     """
     _, inverse, counts = np.unique(np.asarray(y), return_inverse=True, return_counts=True)
     single = np.flatnonzero(counts[inverse] == 1)
@@ -138,16 +117,19 @@ def scores_of_classes(estimator, X):
 
 
 def probabilities(estimator, X):
+    """Probabilities (n_samples, n_classes), of the decision function where the estimator gives none."""
     if hasattr(estimator, "predict_proba"):
         return estimator.predict_proba(X)
     return softmax(scores_of_classes(estimator, X), axis=1)
 
 
 def _hits(prob, true):
+    """Number of rows whose most probable class is the true one."""
     return (prob.argmax(axis=1) == true).sum()
 
 
 def _log_likelihood(prob, true):
+    """Sum over the rows of the log-probability of the true class."""
     return np.log(np.clip(prob[np.arange(len(true)), true], 1e-15, 1)).sum()
 
 

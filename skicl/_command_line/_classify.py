@@ -23,6 +23,7 @@ from skicl._command_line._tables import (
     show_rows,
     write_table,
 )
+from skicl._progress import progress_bar
 
 _SHOWN_CLASSES = 20
 _SHOWN_WIDTH = 50
@@ -30,18 +31,7 @@ _SCORES = ("accuracy", "log-loss", "ECE", "seconds")
 
 
 def classify(arguments):
-    """Carry out the command.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        The parsed options; their names are those of the command line.
-
-    Raises
-    ------
-    TableError
-        If an option, a table, the encoder or the device cannot be used; the message is for the user.
-    """
+    """Carry out the command, with the options by their names; errors are TableError, with a message for the user."""
     _check_options(arguments)
     texts, labels = _read_labelled(arguments)
     new = _read_new(arguments, set(labels)) if arguments.predict else None
@@ -60,6 +50,7 @@ def classify(arguments):
 
 
 def _check_options(arguments):
+    """Refuse options that do not fit together, and an output that cannot be written."""
     if not arguments.predict and not arguments.evaluate:
         raise TableError("nothing to do: pass --predict FILE --out FILE, or --evaluate, or both.")
     if bool(arguments.predict) != bool(arguments.out):
@@ -76,7 +67,7 @@ def _check_options(arguments):
 
 
 def _check_endings(arguments):
-    """What the names of the tables say of their delimiters, where no option says it."""
+    """Refuse names of tables that do not tell the delimiters, or tell different ones where they must be one."""
     delimiter = delimiter_of(arguments.predict if is_stream(arguments.out) else arguments.out)
     others = (arguments.train, arguments.predict)
     if arguments.no_quotes and any(delimiter_of(path) != delimiter for path in others):
@@ -87,46 +78,58 @@ def _check_endings(arguments):
 
 
 def _read(path, arguments):
+    """The table at a path, read with the options of all tables."""
     return read_table(path, delimiter=arguments.delimiter, encoding=arguments.encoding, quotes=not arguments.no_quotes)
 
 
 def _read_labelled(arguments):
-    """Texts and labels of the training table, checked."""
+    """Texts and labels of the training table, checked, without rows that lack one of them."""
     table = _read(arguments.train, arguments)
     texts = table.column(arguments.text_column, "--text-column")
     labels = [label.strip() for label in table.column(arguments.label_column, "--label-column")]
-    blank = [not any(cell.strip() for cell in cells) for cells in table.rows]
-    empty = {
-        name: [number for number, cell, skip in zip(table.numbers, column, blank) if not skip and not cell.strip()]
-        for name, column in ((arguments.text_column, texts), (arguments.label_column, labels))
-    }
-    found = " and ".join(f"{len(rows)} in {name!r} ({show_rows(rows)})" for name, rows in empty.items() if rows)
-    if found and not arguments.skip_empty:
-        raise TableError(
-            f"{table.path} has empty cells: {found}. Fill them in, or pass --skip-empty to leave these rows out."
-        )
-    keep = [i for i in range(len(texts)) if texts[i].strip() and labels[i]]
-    texts, labels = [texts[i] for i in keep], [labels[i] for i in keep]
+    if not arguments.skip_empty:
+        _check_no_empty_cells(table, {arguments.text_column: texts, arguments.label_column: labels})
+    complete = [(text, label) for text, label in zip(texts, labels) if text.strip() and label]
+    texts, labels = [text for text, _ in complete], [label for _, label in complete]
     counts = Counter(labels)
     if len(counts) < 2:
         only = f"the only one is {labels[0]!r}" if labels else "there is no labelled row"
         raise TableError(
             f"{table.path}: a classifier needs at least two classes in {arguments.label_column!r}, {only}."
         )
-    _say(arguments, f"{table.path}: {len(texts)} labelled texts, {len(counts)} classes")
-    _say(arguments, _show_counts(counts, "class"))
-    if len(texts) < len(table.rows):
-        _note(
-            arguments,
-            f"rows of {table.path} left out, being empty or incomplete: {len(table.rows) - len(texts)}",
+    _report_labelled(table, counts, arguments)
+    return texts, labels
+
+
+def _check_no_empty_cells(table, columns):
+    """Refuse empty cells of these columns; rows without any content do not count."""
+    filled_rows = [any(cell.strip() for cell in cells) for cells in table.rows]
+    reports = []
+    for name, column in columns.items():
+        rows = zip(table.numbers, column, filled_rows)
+        empty = [number for number, cell, filled in rows if filled and not cell.strip()]
+        if empty:
+            reports.append(f"{len(empty)} in {name!r} ({show_rows(empty)})")
+    if reports:
+        raise TableError(
+            f"{table.path} has empty cells: {' and '.join(reports)}. Fill them in, or pass --skip-empty to leave these "
+            "rows out."
         )
-    if 2 * len(counts) > len(texts) + 2:
+
+
+def _report_labelled(table, counts, arguments):
+    """Say what was read, and note what looks like a mistake."""
+    n_texts = sum(counts.values())
+    _say(arguments, f"{table.path}: {n_texts} labelled texts, {len(counts)} classes")
+    _say(arguments, _show_counts(counts, "class"))
+    if n_texts < len(table.rows):
+        _note(arguments, f"rows of {table.path} left out, being empty or incomplete: {len(table.rows) - n_texts}")
+    if 2 * len(counts) > n_texts + 2:
         _note(
             arguments,
-            f"{len(counts)} classes for {len(texts)} texts: is {arguments.label_column!r} the column of the labels?",
+            f"{len(counts)} classes for {n_texts} texts: is {arguments.label_column!r} the column of the labels?",
         )
     _note_lookalikes(arguments, counts)
-    return texts, labels
 
 
 def _read_new(arguments, classes):
@@ -151,6 +154,7 @@ def _read_new(arguments, classes):
 
 
 def _new_columns(label_column, classes):
+    """Names of the columns that are added to the table to classify."""
     return [f"predicted_{label_column}", "confidence", *(f"probability_{name}" for name in classes)]
 
 
@@ -200,6 +204,7 @@ def _plan_folds(texts, labels, arguments):
 
 
 def _resolve_device(name):
+    """The device of this name; errors name the option."""
     from skicl._validation._environment import resolve_device
 
     try:
@@ -247,6 +252,7 @@ def _encode(texts, arguments):
 
 
 def _predict(labelled, labels, unlabelled, filled, new, arguments, device):
+    """Classify vectors (rows `filled` of the table `new`), write the table and say what was predicted."""
     import numpy as np
 
     classifier = skicl.TartClassifier(device=device).fit(labelled, np.asarray(labels))
@@ -274,6 +280,7 @@ def _predict(labelled, labels, unlabelled, filled, new, arguments, device):
 
 
 def _evaluate(X, labels, splits, arguments, device):
+    """Cross-validate both classifiers on vectors (n_texts, n_features) and print their scores."""
     import numpy as np
 
     from skicl._command_line._baseline import tuned_logistic_regression
@@ -343,14 +350,15 @@ def _show_counts(counts, title):
 
 
 def _progress(total, title, unit, arguments):
-    """Progress bar on the standard error, for a person at a terminal only."""
-    from tqdm import tqdm
-
-    hidden = arguments.quiet or arguments.no_progress or not sys.stderr.isatty()
-    return tqdm(total=total, desc=title, unit=unit, file=sys.stderr, disable=hidden, leave=False)
+    """Progress bar on the standard error, at a terminal only; it is gone when it is done."""
+    shown = sys.stderr.isatty() and not (arguments.quiet or arguments.no_progress)
+    bar = progress_bar(total, title, shown, unit=unit, unasked=False)
+    bar.leave = False
+    return bar
 
 
 def _say(arguments, text):
+    """Print what was read or done, unless all is to be quiet."""
     if not arguments.quiet:
         print(text, file=_where_to_report(arguments), flush=True)
 
@@ -362,5 +370,6 @@ def _where_to_report(arguments):
 
 
 def _note(arguments, text):
+    """Print a note to the standard error, unless all is to be quiet."""
     if not arguments.quiet:
         print(f"note: {text}", file=sys.stderr)

@@ -25,27 +25,12 @@ Tables are CSV files whose first row names the columns; spreadsheets save them a
 
 
 def main(argv=None, *, interrupts=()):
-    """Run the command line.
+    """Run the command line and return the exit code: 0, 2 after an error that was reported, 130 after an interrupt.
 
-    Parameters
-    ----------
-    argv : list of str, default=None
-        Arguments after the name of the program. None: those of the process.
-    interrupts : collection, default=()
-        Where the caller notes interrupts: while it is not empty, any error is taken for the consequence of one.
+    Without `argv` the arguments are those of the process. The caller notes interrupts in `interrupts`: while it is not
+    empty, any error is taken for the consequence of one. argparse raises SystemExit, with 0 for ``--help`` and
+    ``--version`` and 2 for arguments that it cannot parse.
 
-    Returns
-    -------
-    int
-        Exit code: 0, 2 after an error that was reported, 130 after an interrupt.
-
-    Raises
-    ------
-    SystemExit
-        By argparse: code 0 for ``--help`` and ``--version``, 2 for arguments that it cannot parse.
-
-    Examples
-    --------
     >>> from skicl._command_line._parser import main
     >>> main(["classify", "--train", "labelled.csv", "--text-column", "message",
     ...       "--label-column", "message", "--evaluate"])
@@ -93,6 +78,7 @@ def _is_interrupt(error):
 
 
 def _parser():
+    """The parser of all commands."""
     parser = argparse.ArgumentParser(prog=_PROGRAM, description="In-context learning for text.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"skicl {skicl.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -110,6 +96,7 @@ def _parser():
 
 
 def _add_table_options(parser):
+    """Add the options that name and describe tables."""
     tables = parser.add_argument_group("tables")
     tables.add_argument("--train", metavar="FILE", required=True, help="table of labelled texts")
     tables.add_argument("--text-column", metavar="NAME", required=True, help="column of the texts, in all tables")
@@ -144,6 +131,7 @@ def _add_table_options(parser):
 
 
 def _add_task_options(parser):
+    """Add the options that say what is done with the tables."""
     task = parser.add_argument_group("task")
     task.add_argument(
         "--evaluate",
@@ -177,6 +165,7 @@ def _add_task_options(parser):
 
 
 def _delimiter(value):
+    """A delimiter, given by itself or by its name."""
     character = _DELIMITERS.get(value, value)
     if len(character) != 1 or character in '"\r\n':
         raise argparse.ArgumentTypeError(
@@ -186,6 +175,8 @@ def _delimiter(value):
 
 
 def _integer(least):
+    """A type of argparse: whole numbers of at least `least`."""
+
     def parse(value):
         if not (value.isascii() and value.isdigit() and least <= int(value) < 2**32):
             raise argparse.ArgumentTypeError(f"expected a whole number from {least} to 2**32 - 1, got {value!r}")

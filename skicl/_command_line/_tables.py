@@ -53,31 +53,13 @@ class TableError(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """A delimited text file.
+    """A delimited text file."""
 
-    Parameters
-    ----------
-    path : str
-        The file, as the user named it.
-    header : list of str
-        Names of the columns, without surrounding white space.
-    rows : list of list of str
-        Cells of each row, as many as the header has.
-    numbers : list of int
-        Row numbers as a spreadsheet shows them.
-    encoding : str
-        Encoding in which a table derived from this one is written.
-    line_end : str
-        Line end of the file.
-    delimiter : str
-        Character between cells.
-    """
-
-    path: str
-    header: list
-    rows: list
-    numbers: list
-    encoding: str
+    path: str  # as the user named it
+    header: list  # of str: names of the columns, without surrounding white space
+    rows: list  # of list of str: cells, as many as the header has
+    numbers: list  # of int: row numbers as a spreadsheet shows them
+    encoding: str  # of tables that are derived from this one
     line_end: str
     delimiter: str
 
@@ -101,58 +83,21 @@ class Table:
 def read_table(path, *, delimiter=None, encoding=None, quotes=True):
     """Read a delimited text file whose first row names the columns.
 
-    Blank rows at the end are left out; other blank rows are kept as rows of empty cells. A file
-    compressed by gzip is recognised by its content.
-
-    Parameters
-    ----------
-    path : str
-        File to read.
-    delimiter : str, default=None
-        Character between cells. None: by the name of the file, see :func:`delimiter_of`.
-    encoding : str, default=None
-        Encoding of the text. None: UTF-8, with or without a byte-order mark.
-    quotes : bool, default=True
-        Whether double quotes around a cell protect what is in it. False: they are characters as any other.
-
-    Returns
-    -------
-    Table
-        The table.
-
-    Raises
-    ------
-    TableError
-        If the file cannot be read, is not text in this encoding, or is not a table with unique
-        column names and as many cells in every row.
+    Blank rows at the end are left out; other blank rows are kept as rows of empty cells. A file compressed by gzip is
+    recognised by its content. Without a delimiter the name of the file tells it; without an encoding it is UTF-8, with
+    or without a byte-order mark; without quotes, double quotes are characters as any other.
     """
     raw = _read_bytes(path)
     delimiter = delimiter_of(path) if delimiter is None else delimiter
     text = _decode(path, raw, encoding)
-    bom = raw.startswith(BOM_UTF8)
-    rows = _parse(path, text, delimiter, quotes)
-    while rows and not any(cell.strip() for cell in rows[-1]):
-        rows.pop()
-    first = next((i for i, cells in enumerate(rows) if any(cell.strip() for cell in cells)), None)
-    if first is None:
-        raise TableError(f"{path} is empty: expected a row of column names, then one row per text.")
-    header = [name.strip() for name in rows[first]]
+    number, header, rows = _split_header(path, _parse(path, text, delimiter, quotes))
+    numbers = list(range(number + 1, number + 1 + len(rows)))
     _check_names(path, header)
-    # A blank line stands for a row of empty cells.
-    body = [cells if "".join(cells).strip() else [""] * len(header) for cells in rows[first + 1 :]]
-    numbers = list(range(first + 2, first + 2 + len(body)))
-    ragged = [(number, len(cells)) for number, cells in zip(numbers, body) if len(cells) != len(header)]
-    if ragged:
-        number, width = ragged[0]
-        raise TableError(
-            f"{path}: {len(ragged)} of {len(body)} rows have more or fewer cells than the header, which "
-            f"has {len(header)}: {show_rows([row for row, _ in ragged])}; row {number} has {width}. A cell "
-            f"that contains the delimiter ({_name(delimiter)}) must be in double quotes."
-            + _other_delimiter(header, delimiter)
-        )
+    _check_widths(path, header, rows, numbers, delimiter)
+    if encoding is None:
+        encoding = "utf-8-sig" if raw.startswith(BOM_UTF8) else "utf-8"
     line_end = "\r\n" if "\r\n" in text[: text.find("\n") + 1] else "\n"
-    encoding = ("utf-8-sig" if bom else "utf-8") if encoding is None else encoding
-    return Table(str(path), header, body, numbers, encoding, line_end, delimiter)
+    return Table(str(path), header, rows, numbers, encoding, line_end, delimiter)
 
 
 def delimiter_of(path):
@@ -197,8 +142,8 @@ def show_rows(numbers):
 def open_file_number(path):
     """Number of the open file that `path` stands for, 1 for ``-`` and ``/dev/stdout``; None for any other path."""
     known = {_STANDARD_OUTPUT: 1, "/dev/stdout": 1, "/dev/stderr": 2}
-    found = _OPEN_FILE.fullmatch(path)
-    return int(found[1]) if found else known.get(path)
+    match = _OPEN_FILE.fullmatch(path)
+    return int(match[1]) if match else known.get(path)
 
 
 def is_stream(path):
@@ -212,19 +157,9 @@ def is_stream(path):
 
 
 def check_output(path, inputs):
-    """Find out, before any work, whether a table can be written to `path`.
+    """Find out, before any work, whether a table can be written to `path`, which must not be one of the files `inputs`.
 
-    Parameters
-    ----------
-    path : str
-        File to be written. A symbolic link stands for its target; - stands for the standard output.
-    inputs : list of str
-        Files that must not be overwritten.
-
-    Raises
-    ------
-    TableError
-        If `path` is one of `inputs`, is neither a file nor a stream, or cannot be written.
+    A symbolic link stands for its target; - stands for the standard output.
     """
     number = open_file_number(path)
     if number is not None:
@@ -263,31 +198,9 @@ def write_table(path, header, rows, *, delimiter=None, encoding="utf-8", line_en
     """Write a table atomically: `path` holds the old content or all of the new, never a part.
 
     To a stream (the standard output, a pipe, a device), which has no old content, it is written as it is. Otherwise the
-    table is written to a temporary file in the same folder, flushed to the disk and then renamed;
-    the temporary file is removed if anything stops the writing. A name that ends in .gz is compressed.
-
-    Parameters
-    ----------
-    path : str
-        File to write. A symbolic link stands for its target.
-    header : list of str
-        Names of the columns.
-    rows : iterable of list of str
-        Cells of each row.
-    delimiter : str, default=None
-        Character between cells. None: by the name of the file, see :func:`delimiter_of`.
-    encoding : str, default="utf-8"
-        Encoding of the text.
-    line_end : str, default="\\n"
-        End of each line.
-    quotes : bool, default=True
-        Whether cells are put in double quotes where they need it. False: cells are written as they
-        are, and none may hold the delimiter or a line end.
-
-    Raises
-    ------
-    TableError
-        If the file cannot be written, for example because the disk is full.
+    table is written to a temporary file in the same folder, flushed to the disk and then renamed; the temporary file is
+    removed if anything stops the writing. A name that ends in .gz is compressed, a symbolic link stands for its target.
+    Without quotes cells are written as they are, and none may hold the delimiter or a line end.
     """
     target = os.path.realpath(path)
     text = io.StringIO(newline="")
@@ -319,6 +232,7 @@ def write_table(path, header, rows, *, delimiter=None, encoding="utf-8", line_en
 
 
 def _write_to_stream(path, raw, encoding):
+    """Write bytes to an open file, a pipe or a device, as they are."""
     number = open_file_number(path)
     try:
         if number == 1:
@@ -351,6 +265,7 @@ def _temporary_file(folder):
 
 
 def _read_bytes(path):
+    """Content of a file, decompressed; what is no text is refused."""
     try:
         with open(path, "rb") as file:
             raw = file.read()
@@ -372,6 +287,7 @@ def _read_bytes(path):
 
 
 def _decode(path, raw, encoding):
+    """Bytes as a text, without a byte-order mark."""
     if encoding is None and raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         raise TableError(f"{path} is in UTF-16 (Excel calls it Unicode text), not UTF-8: pass --encoding utf-16.")
     name = lookup(encoding or "utf-8").name
@@ -422,6 +338,7 @@ def _unlimited_cells(length):
 
 
 def _parse(path, text, delimiter, quotes):
+    """Cells of all rows of a text."""
     rows = []
     try:
         with _unlimited_cells(len(text)):
@@ -458,10 +375,37 @@ def _fitting_delimiter(text, delimiter):
     return None
 
 
+def _split_header(path, rows):
+    """Row number and cells of the header, and the rows below it without blank ones at the end."""
+    filled = [i for i, cells in enumerate(rows) if any(cell.strip() for cell in cells)]
+    if not filled:
+        raise TableError(f"{path} is empty: expected a row of column names, then one row per text.")
+    first, last = filled[0], filled[-1]
+    header = [name.strip() for name in rows[first]]
+    # A blank line stands for a row of empty cells.
+    blank = set(range(first + 1, last)) - set(filled)
+    body = [[""] * len(header) if i in blank else rows[i] for i in range(first + 1, last + 1)]
+    return first + 1, header, body
+
+
 def _check_names(path, header):
+    """Refuse two columns of one name."""
     twice = [repr(name) for name, count in Counter(header).items() if count > 1 and name]
     if twice:
         raise TableError(f"{path}: more than one column is named {', '.join(twice)}. Rename or remove all but one.")
+
+
+def _check_widths(path, header, rows, numbers, delimiter):
+    """Refuse rows that have more or fewer cells than the header."""
+    ragged = [(number, len(cells)) for number, cells in zip(numbers, rows) if len(cells) != len(header)]
+    if ragged:
+        number, width = ragged[0]
+        raise TableError(
+            f"{path}: {len(ragged)} of {len(rows)} rows have more or fewer cells than the header, which "
+            f"has {len(header)}: {show_rows([row for row, _ in ragged])}; row {number} has {width}. A cell "
+            f"that contains the delimiter ({_name(delimiter)}) must be in double quotes."
+            + _other_delimiter(header, delimiter)
+        )
 
 
 def _other_delimiter(header, delimiter):
@@ -474,4 +418,5 @@ def _other_delimiter(header, delimiter):
 
 
 def _name(delimiter):
+    """A delimiter in words."""
     return _DELIMITER_NAMES.get(delimiter, delimiter)

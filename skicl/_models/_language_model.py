@@ -58,7 +58,7 @@ class LanguageModel:
         What :func:`~skicl._models._prefix.last_prefix` read last, and what it was read with.
     """
 
-    def __init__(self, network, tokenizer):
+    def __init__(self, network: Any, tokenizer: Any) -> None:
         _check_parts(network, tokenizer)
         if hasattr(network, "get_base_model"):  # adapters of peft
             network = network.get_base_model()
@@ -68,8 +68,10 @@ class LanguageModel:
         self.backend = deepcopy(tokenizer.backend_tokenizer)
         self.backend.no_padding()
         self.backend.no_truncation()
-        self.last_prefix = None
-        self._found, self._shares_prefix, self._warned = {}, {}, False
+        self.last_prefix: Any = None
+        self._found: dict[Any, Any] = {}
+        self._shares_prefix: dict[Any, bool] = {}
+        self._warned = False
 
     @cached_property
     def n_layers(self) -> int:
@@ -132,7 +134,7 @@ class LanguageModel:
         """Whether `network`, which has a head, returns logits only where it is asked for them."""
         return self._find(keeps_chosen_logits, network)
 
-    def shares_prefix(self, network):
+    def shares_prefix(self, network: Any) -> Any:
         """Whether `network` reads on from keys and values of a prefix, or of its beginning; if not, one warning.
 
         Layers that look back a window only are no obstacle: all keys are kept, and the network masks them. Recurrent
@@ -145,14 +147,14 @@ class LanguageModel:
             self._shares_prefix[kind] = self.reads_on(network, difference, allowed)
         return self._shares_prefix[kind]
 
-    def _find(self, trial, network):
+    def _find(self, trial: Any, network: Any) -> Any:
         """What a trial says about `network`, found out once."""
         key = trial, type(network)
         if key not in self._found:
             self._found[key] = trial(network, self.some_tokens(3))
         return self._found[key]
 
-    def reads_on(self, network, difference, allowed):
+    def reads_on(self, network: Any, difference: Any, allowed: Any) -> bool:
         """Whether a trial of `network`, as :func:`reason_against` takes it, goes well; if not, one warning."""
         reason = reason_against(difference, allowed)
         if reason is not None and not self._warned:

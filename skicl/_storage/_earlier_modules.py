@@ -8,16 +8,20 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 
-# Only modules with classes that pickles hold: estimators, results, Displays, models that the user loaded.
+# Only modules with what pickles hold: estimators, results, Displays, models that the user loaded, public functions, and
+# the functions that reference predictors are made of.
 MOVED = {
     f"skicl.{earlier}": f"skicl.{now}"
     for earlier, now in {
+        "_clearing": "_clear_cache",
         "_compiled": "_tart._compiled",
         "_icl": "prompting._classifier",
         "_prior_scores": "_tart._prior",
+        "datasets._implicit_pattern": "datasets._implicit_patterns._make_implicit_pattern",
         "encoders._weights": "_models._in_memory",
         "evaluation._implicit_display": "evaluation._implicit_patterns._display",
         "evaluation._implicit_results": "evaluation._implicit_patterns._results",
+        "evaluation._implicit_study": "evaluation._implicit_patterns._study",
         "inspection._algorithm_display": "inspection._algorithms._match_display",
         "inspection._algorithm_layers": "inspection._algorithms._match_by_layer",
         "inspection._algorithm_match": "inspection._algorithms._match",
@@ -31,12 +35,17 @@ MOVED = {
         "inspection._patching_modules": "inspection._patching._modules",
         "inspection._patching_pairs": "inspection._patching._pairs",
         "inspection._patching_result": "inspection._patching._result",
+        "inspection._reference_linear": "inspection._algorithms._reference_linear",
+        "inspection._reference_logistic": "inspection._algorithms._reference_logistic",
+        "inspection._reference_mixture": "inspection._algorithms._reference_mixture",
+        "inspection._reference_predictors": "inspection._algorithms._reference_predictors",
         "inspection._regret": "inspection._algorithms._regret",
         "inspection._regret_display": "inspection._algorithms._regret_display",
         "pretraining._episodes": "pretraining._language_models._episodes",
         "pretraining._labelled_texts": "pretraining._language_models._labelled_texts",
         "pretraining._language_model": "pretraining._language_models._language_model",
         "pretraining._logistic_text": "pretraining._language_models._logistic_text",
+        "pretraining._tiny_model": "pretraining._language_models._tiny_model",
     }.items()
 }
 

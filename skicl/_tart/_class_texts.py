@@ -17,15 +17,7 @@ SHARPNESS = 15.0
 
 
 def check_class_texts(class_texts, encoder=None):
-    """Refuse what cannot be names, descriptions or vectors, before any work.
-
-    Parameters
-    ----------
-    class_texts : object
-        The parameter of :class:`~skicl.TartClassifier`.
-    encoder : object, default=None
-        Likewise. It embeds names and descriptions, so it must be able to read a list of texts.
-    """
+    """Refuse what cannot be names, descriptions or vectors, before any work; texts need an encoder that reads lists."""
     _check_form(class_texts)
     first = encoder
     while isinstance(first, Pipeline) and first.steps:
@@ -53,18 +45,7 @@ def _check_form(class_texts):
 
 
 def holds_texts(class_texts):
-    """Whether an encoder is needed to make vectors of the names.
-
-    Parameters
-    ----------
-    class_texts : None, "labels", dict or array
-        The parameter, checked.
-
-    Returns
-    -------
-    bool
-        True if there is a text in it.
-    """
+    """Whether an encoder is needed to make vectors of the names."""
     if isinstance(class_texts, Mapping):
         return any(isinstance(entry, tuple) for entry in map(_entry, class_texts.items()))
     return isinstance(class_texts, str)
@@ -73,22 +54,7 @@ def holds_texts(class_texts):
 def class_entries(class_texts, classes):
     """What is known of every class, in the order of the classes.
 
-    Parameters
-    ----------
-    class_texts : None, "labels", dict or array
-        The parameter, checked.
-    classes : ndarray of shape (n_classes,)
-        The label space.
-
-    Returns
-    -------
-    list of (tuple of str, or ndarray of shape (n_vectors, n_features))
-        Texts, or vectors, one entry for each class; None if the parameter is None.
-
-    Raises
-    ------
-    ValueError
-        If a class is missing, or one is named that does not exist.
+    Texts (a tuple) or vectors (n_vectors, n_features), one entry for each class; None if the parameter is None.
     """
     if class_texts is None:
         return None
@@ -117,18 +83,7 @@ def class_entries(class_texts, classes):
 
 
 def texts_of(entries):
-    """Texts in what is known of the classes.
-
-    Parameters
-    ----------
-    entries : list or None
-        As :func:`class_entries` returns them.
-
-    Returns
-    -------
-    list of str
-        Each text once.
-    """
+    """Texts in what is known of the classes."""
     texts = (text for entry in entries or [] if isinstance(entry, tuple) for text in entry)
     return list(dict.fromkeys(texts))
 
@@ -136,18 +91,7 @@ def texts_of(entries):
 def embed_names(entries, encoder, embedded):
     """Vectors of all texts, those of earlier calls reused.
 
-    Parameters
-    ----------
-    entries : list or None
-        As :func:`class_entries` returns them.
-    encoder : transformer or None
-        Fitted. Not used where there is no new text.
-    embedded : dict from str to ndarray of shape (n_features,)
-        Texts that the same encoder embedded before.
-
-    Returns
-    -------
-    dict from str to ndarray of shape (n_features,)
+    A dict from texts to vectors (n_features,). The encoder is fitted, and not used where there is no new text.
     """
     new = [text for text in texts_of(entries) if text not in embedded]
     if not new:
@@ -164,22 +108,8 @@ def embed_names(entries, encoder, embedded):
 def class_vectors(entries, embedded, n_features):
     """One vector for each class: the mean of what is known of it.
 
-    Parameters
-    ----------
-    entries : list or None
-        As :func:`class_entries` returns them.
-    embedded : dict from str to ndarray of shape (n_features,)
-        Vectors of all the texts.
-    n_features : int or None
-        Number of features of the rows; None where there are no rows.
+    (n_classes, n_features) from the vectors of their texts; `n_features` is that of the rows, or None without rows.
 
-    Returns
-    -------
-    ndarray of shape (n_classes, n_features), dtype float64
-        None without entries.
-
-    Examples
-    --------
     >>> import numpy as np
     >>> from skicl._tart._class_texts import class_vectors
     >>> class_vectors([("a", "b"), np.ones((1, 2))], {"a": np.zeros(2), "b": np.ones(2)}, 2)
@@ -197,16 +127,7 @@ def class_vectors(entries, embedded, n_features):
 def nearest_name(X, vectors):
     """Log-probabilities from the names alone, up to a constant: scaled cosines.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows.
-    vectors : ndarray of shape (n_classes, n_features)
-        Vectors of the classes.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_classes), dtype float64
+    Shapes: X (n_samples, n_features), vectors (n_classes, n_features); returns (n_samples, n_classes).
     """
     if X.shape[1] != vectors.shape[1]:
         raise ValueError(_different_widths([vectors.shape[1], X.shape[1]]))

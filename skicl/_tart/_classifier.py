@@ -256,7 +256,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             return self._keep(learn(self, X, y, sample_weight, declared_classes(self, classes)))
         if classes is not None and not np.array_equal(label_space(classes), before.classes):
             raise ValueError(
-                f"`classes` differs from the first call of partial_fit: got {list(classes)[:10]}. Leave "
+                f"`classes` differs from the first call of partial_fit: got {np.asarray(classes).tolist()[:10]}. Leave "
                 "it out after the first call."
             )
         return self._keep(learn(self, X, y, sample_weight, before.declared, None if before.rows is None else before))

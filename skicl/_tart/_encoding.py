@@ -10,22 +10,7 @@ from skicl._validation._wording import refuse_misspelt_auto
 
 
 def choose_encoder(encoder, device, *, of_texts):
-    """An encoder of one's own, not fitted.
-
-    Parameters
-    ----------
-    encoder : "auto", None, str or transformer
-        The parameter of :class:`~skicl.TartClassifier`.
-    device : str, torch.device or None
-        For an encoder made here.
-    of_texts : bool
-        Whether there are texts to encode.
-
-    Returns
-    -------
-    transformer or None
-        None where numbers are used as they are.
-    """
+    """An encoder that nobody else uses, not fitted; None where numbers are used as they are."""
     if encoder is None or (isinstance(encoder, str) and encoder == "auto" and not of_texts):
         return None
     if isinstance(encoder, str):
@@ -60,15 +45,7 @@ def fit_encode(encoder, rows, labels, labelled):
 
 
 def fit_on_texts(encoder, texts):
-    """Fit an encoder where there are no rows: on the texts of the classes, unless it needs no fit.
-
-    Parameters
-    ----------
-    encoder : transformer
-        It is fitted here.
-    texts : list of str
-        Texts of the classes; may be empty.
-    """
+    """Fit an encoder where there are no rows: on the texts of the classes, unless it needs no fit."""
     try:
         check_is_fitted(encoder)
     except NotFittedError:
@@ -83,17 +60,6 @@ def fit_on_texts(encoder, texts):
 def learns_from_labels(encoder):
     """Whether a transformer, or anything inside of it, needs ``y`` to be fitted, by its tags.
 
-    Parameters
-    ----------
-    encoder : transformer
-        Maybe a pipeline.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
     >>> from sklearn.decomposition import PCA
     >>> from sklearn.neighbors import NeighborhoodComponentsAnalysis
     >>> from sklearn.pipeline import make_pipeline
@@ -109,17 +75,7 @@ def learns_from_labels(encoder):
 def check_encoded(encoder, X):
     """Refuse what is no dense array of numbers, and blame the encoder.
 
-    Parameters
-    ----------
-    encoder : transformer
-        What made it.
-    X : object
-        Its output.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_features)
-        In float64 or float32.
+    Returns (n_samples, n_features), in float64 or float32.
     """
     if hasattr(X, "toarray"):
         raise TypeError(

@@ -18,27 +18,8 @@ _IMAGES = "for images TartClassifier(encoder=ImageEncoder())"
 def read_columns(estimator, X, *args, **options):
     """What :func:`sklearn.utils.validation.validate_data` makes of a table.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared.
-    X : array-like of shape (n_samples, n_features)
-        What the user gave; tensors and tables of Arrow too.
-    *args, **options : object
-        For ``validate_data``. With ``dtype=None`` columns of dates are taken, otherwise they are refused.
+    Arguments and result are those of ``validate_data``; with ``dtype=None`` columns of dates are taken.
 
-    Returns
-    -------
-    object
-        As ``validate_data`` returns it.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If it is no such table. The message says where and what to do.
-
-    Examples
-    --------
     >>> from skicl import TartClassifier
     >>> from skicl._validation._columns import read_columns
     >>> read_columns(TartClassifier(), [[0.5, float("nan")]])

@@ -11,28 +11,6 @@ def read_container(X, *, parameter="X", one="sample", expected="a collection wit
 
     An array of Arrow becomes a list, a table of Arrow a frame of pandas. Nothing is said of the rows themselves.
 
-    Parameters
-    ----------
-    X : object
-        What the user gave.
-    parameter : str, default="X"
-        Its name, for messages.
-    one, expected : str
-        What a row is, and what was expected, for messages.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    TypeError
-        If it is an iterator, a set, a dict or a view of one, or nothing that has rows.
-    ValueError
-        If it is empty.
-
-    Examples
-    --------
     >>> from skicl._validation._containers import read_container
     >>> read_container(("a", "b"))
     ('a', 'b')

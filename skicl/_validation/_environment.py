@@ -14,26 +14,6 @@ _FALLBACK = "Use device=None to take the best device present, or device='cpu'."
 def resolve_device(device=None):
     """Return the :class:`torch.device` to compute on.
 
-    Parameters
-    ----------
-    device : str, torch.device or None, default=None
-        A device such as ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``. None takes the first that is present
-        of cuda, mps and cpu.
-
-    Returns
-    -------
-    device : torch.device
-        The device; a CUDA device always carries its index.
-
-    Raises
-    ------
-    TypeError
-        If `device` is neither None, a string nor a torch.device.
-    ValueError
-        If PyTorch does not know the device or this machine does not have it.
-
-    Examples
-    --------
     >>> from skicl._validation._environment import resolve_device
     >>> resolve_device("cpu")
     device(type='cpu')
@@ -98,15 +78,6 @@ def import_optional(module, *, extra=None, needed="here", instead=""):
 def warn_user(message, category=UserWarning):
     """Warn at the line that called skicl, however deep the warning arises and whatever wraps the call.
 
-    Parameters
-    ----------
-    message : str
-        The warning.
-    category : type, default=UserWarning
-        Its class.
-
-    Examples
-    --------
     >>> import warnings
     >>> from skicl._validation._environment import warn_user
     >>> with warnings.catch_warnings(record=True) as caught:

@@ -10,24 +10,9 @@ class NotFiniteError(ValueError):
 def check_finite(values, what, cause, positions=None):
     """Refuse numbers that are NaN or infinite, where a computation hands over its result.
 
-    Parameters
-    ----------
-    values : array-like of shape (n_rows, ...) or float
-        The result. Of log-probabilities, where minus infinity is right, pass the probabilities.
-    what : str
-        What the numbers are, for the message: a noun in the plural, such as ``"probabilities"``.
-    cause : str
-        The likely cause and what to do, one or more sentences.
-    positions : sequence of int or None, default=None
-        Numbers of the rows, for the message. None counts them from 0.
+    Of log-probabilities, where minus infinity is right, pass the probabilities. The message says `what` they are (a
+    noun in the plural), the likely `cause` and what to do, and which rows (n_rows,) by their `positions`.
 
-    Raises
-    ------
-    NotFiniteError
-        If a number is NaN or infinite; it is a ValueError. The message counts the rows and names the first.
-
-    Examples
-    --------
     >>> from skicl._validation._finite import check_finite
     >>> check_finite([[0.5, 0.5], [0.1, 0.9]], "probabilities", "Look there.")
     >>> check_finite([[0.5, 0.5], [float("nan"), 0.9]], "probabilities", "Look there.")

@@ -136,14 +136,7 @@ def label_space(classes, parameter="classes"):
 def check_known(labels, declared, parameter):
     """Refuse labels outside the label space.
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n_labelled,)
-        Labels of rows.
-    declared : ndarray of shape (n_classes,)
-        The label space.
-    parameter : str
-        The parameter that listed it, for the message.
+    Shapes: labels (n_labelled,), declared (n_classes,).
     """
     extra = sorted(set(np.unique(labels).tolist()) - set(declared.tolist()), key=str)
     if extra:
@@ -156,15 +149,7 @@ def check_known(labels, declared, parameter):
 def append_labels(labels, more):
     """Labels with further ones after them.
 
-    Parameters
-    ----------
-    labels, more : ndarray of shape (n_labelled,)
-        Labels of one kind; either may be empty.
-
-    Returns
-    -------
-    ndarray
-        All of them.
+    Shapes: labels, more (n_labelled,).
     """
     if not len(labels) or not len(more):
         return more if len(more) else labels
@@ -180,17 +165,7 @@ def append_labels(labels, more):
 def sample_weights(sample_weight, n_samples):
     """Weights of rows, checked.
 
-    Parameters
-    ----------
-    sample_weight : array-like of shape (n_samples,), float or None
-        What the user gave.
-    n_samples : int
-        Number of rows.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), dtype float64
-        A copy; ones for None.
+    Shapes: sample_weight (n_samples,); returns (n_samples,).
     """
     if sample_weight is None:
         return np.ones(n_samples)
@@ -244,18 +219,7 @@ def encode_labels(labels, labelled, weight, classes, class_weight, *, has_side_i
 def row_weights(weight, codes, weight_of_class):
     """Weights of rows times those of their classes; rows without a label belong to none.
 
-    Parameters
-    ----------
-    weight : ndarray of shape (n_samples,)
-        Weights of all rows.
-    codes : ndarray of shape (n_samples,)
-        As :func:`encode_labels` returns them.
-    weight_of_class : ndarray of shape (n_classes,)
-        As :func:`encode_labels` returns it.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
+    Shapes: weight (n_samples,), codes (n_samples,), weight_of_class (n_classes,); returns (n_samples,).
     """
     return weight * np.append(weight_of_class, 1.0)[codes]  # code -1 takes the last
 
@@ -263,21 +227,7 @@ def row_weights(weight, codes, weight_of_class):
 def class_weights(class_weight, classes, labels, weight):
     """Weights of classes.
 
-    Parameters
-    ----------
-    class_weight : dict, "balanced" or None
-        What the user gave.
-    classes : ndarray of shape (n_classes,)
-        The label space.
-    labels : ndarray of shape (n_labelled,)
-        Labels of the labelled rows.
-    weight : ndarray of shape (n_labelled,)
-        Their weights.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,), dtype float64
-        In the order of ``classes``.
+    Shapes: classes (n_classes,), labels (n_labelled,), weight (n_labelled,); returns (n_classes,).
     """
     if class_weight is None:
         return np.ones(len(classes))
@@ -443,20 +393,8 @@ def _equal_numbers(array, mark):
 def warn_of_small_total(weight, n_rows):
     """Warn where the weights of many rows sum to about one, or to less: they count rows.
 
-    Parameters
-    ----------
-    weight : ndarray of shape (n_rows,)
-        Weights of all rows, checked.
-    n_rows : int
-        How many rows there are; few may well weigh little.
+    Shapes: weight (n_rows,).
 
-    Warns
-    -----
-    UserWarning
-        It says by what to multiply.
-
-    Examples
-    --------
     >>> import numpy as np
     >>> from skicl._validation._labels import warn_of_small_total
     >>> warn_of_small_total(np.ones(50), 50)

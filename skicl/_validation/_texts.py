@@ -20,34 +20,6 @@ _ACCEPTED = "a list, a tuple, a 1-D array, a Series, a frame with one column or 
 def check_texts(X, *, parameter="X"):
     """Return the texts of a collection as a list of ``str``.
 
-    Parameters
-    ----------
-    X : list, tuple or other sequence of str, 1-D array, Series, one-column frame, or array of shape (n, 1)
-        The texts. Series and frames may come from pandas, polars or Arrow and may carry any index. The empty
-        string is a valid text.
-    parameter : str, default="X"
-        The name the caller gave to the argument; it stands in the error messages.
-
-    Returns
-    -------
-    texts : list of str
-        The texts in the order given, one exact ``str`` each.
-
-    Raises
-    ------
-    TypeError
-        If `X` is no such collection, or an item is not a string (a number, bytes, a list).
-    ValueError
-        If `X` is a bare string, is empty, has more than one column, or an item is missing (None, NaN, NA).
-        The message names the first offending position.
-
-    Warns
-    -----
-    UserWarning
-        If texts are the names of files on this machine that hold images or sound.
-
-    Examples
-    --------
     >>> import numpy as np
     >>> from skicl._validation._texts import check_texts
     >>> check_texts(np.array([["where is my card"], ["top up failed"]]))
@@ -66,24 +38,6 @@ def check_texts(X, *, parameter="X"):
 def read_unicode(X):
     """Return the texts of a collection, having checked that a tokenizer can read them.
 
-    Parameters
-    ----------
-    X : list, 1-D array, Series, one-column frame or array of shape (n, 1)
-        The texts.
-
-    Returns
-    -------
-    texts : list of str
-        As :func:`~skicl._validation._texts.check_texts` returns them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `check_texts` does, and if a text holds half of a surrogate pair, which is no character; the message names
-        the position of the first.
-
-    Examples
-    --------
     >>> from skicl._validation._texts import read_unicode
     >>> read_unicode(["a", "b"])
     ['a', 'b']
@@ -104,31 +58,6 @@ def read_unicode(X):
 def list_items(X, *, parameter="X", one="text", many="strings"):
     """Return the items of a collection as a list, whatever they are.
 
-    Parameters
-    ----------
-    X : list, tuple or other sequence, 1-D array, Series, one-column frame, or array of shape (n, 1)
-        The collection.
-    parameter : str, default="X"
-        The name the caller gave to the argument; it stands in the error messages.
-    one, many : str, default="text", "strings"
-        What the items should be, for the messages.
-
-    Returns
-    -------
-    items : list
-        The items in the order given.
-    labels : sequence or None
-        The index of a Series or frame of pandas.
-
-    Raises
-    ------
-    TypeError
-        If `X` is no such collection.
-    ValueError
-        If `X` is a bare string, is empty or has more than one column.
-
-    Examples
-    --------
     >>> from skicl._validation._texts import list_items
     >>> list_items(("a.png", b"bytes"), one="image", many="images")
     (['a.png', b'bytes'], None)
@@ -142,17 +71,6 @@ def list_items(X, *, parameter="X", one="text", many="strings"):
 def is_missing(item):
     """Whether an item stands for a missing value: None, NaN, NA or NaT.
 
-    Parameters
-    ----------
-    item : object
-        Anything.
-
-    Returns
-    -------
-    missing : bool
-
-    Examples
-    --------
     >>> from skicl._validation._texts import is_missing
     >>> is_missing(None), is_missing(float("nan")), is_missing("")
     (True, True, False)
@@ -169,18 +87,6 @@ def is_text(X):
     further on counts as text and is refused by :func:`check_texts` with the right message. For the same
     reason a bare string counts as text.
 
-    Parameters
-    ----------
-    X : object
-        Anything a user may pass as samples.
-
-    Returns
-    -------
-    text : bool
-        False for numeric arrays and frames, for frames and arrays of several columns, and for anything else.
-
-    Examples
-    --------
     >>> from skicl._validation._texts import is_text
     >>> is_text(["where is my card"]), is_text([[0.1, 0.2]])
     (True, False)
@@ -208,20 +114,7 @@ def is_text(X):
 
 
 def warn_of_media_paths(texts, *, parameter="X"):
-    """Warn where the first texts that look like names of image or sound files are such files on this machine.
-
-    Parameters
-    ----------
-    texts : list
-        Texts; other items are left to other checks.
-    parameter : str, default="X"
-        The name the caller gave to the argument.
-
-    Warns
-    -----
-    UserWarning
-        It names the encoder that reads such files.
-    """
+    """Warn where the first texts that look like names of image or sound files are such files on this machine."""
     looked_at = 0
     for position, text in enumerate(texts[:_TEXTS_TO_LOOK_AT]):
         encoder = _ENCODERS_OF_FILES.get(os.path.splitext(text)[1].lower()) if isinstance(text, str) else None

@@ -7,20 +7,6 @@ from difflib import get_close_matches
 def did_you_mean(value, words):
     """The end of a message about a value that is not allowed: which word was probably meant.
 
-    Parameters
-    ----------
-    value : object
-        What the user gave.
-    words : iterable
-        What is allowed; what is no string among it plays no part.
-
-    Returns
-    -------
-    question : str
-        With a space before it; empty where nothing is close.
-
-    Examples
-    --------
     >>> from skicl._validation._wording import did_you_mean
     >>> did_you_mean("Atuo", ("auto", None)), did_you_mean("x", ("auto",))
     (" Did you mean 'auto'?", '')
@@ -31,20 +17,7 @@ def did_you_mean(value, words):
 
 
 def refuse_misspelt_auto(value, *, parameter="encoder"):
-    """Refuse a string that would be taken as the name of a model and is almost "auto".
-
-    Parameters
-    ----------
-    value : str
-        What the user gave, other than "auto".
-    parameter : str, default="encoder"
-        The name of the parameter.
-
-    Raises
-    ------
-    ValueError
-        If it is close to "auto" and no folder.
-    """
+    """Refuse a string that would be taken as the name of a model and is almost "auto"."""
     if (meant := did_you_mean(value, ["auto"])) and not os.path.isdir(value):
         raise ValueError(f"`{parameter}`={value!r} would be looked up as the name of a model.{meant}")
 
@@ -52,20 +25,6 @@ def refuse_misspelt_auto(value, *, parameter="encoder"):
 def position_of(position, labels=None):
     """Where an item stands, for an error message.
 
-    Parameters
-    ----------
-    position : int
-        Counted from 0.
-    labels : sequence or None, default=None
-        The index of the collection, as :func:`list_items` returns it.
-
-    Returns
-    -------
-    where : str
-        With the label of the index where that is another.
-
-    Examples
-    --------
     >>> from skicl._validation._wording import position_of
     >>> position_of(1), position_of(1, ["a", "b"])
     ('position 1', "position 1 (index label 'b')")
@@ -77,18 +36,6 @@ def position_of(position, labels=None):
 
 
 def short_form(value, length=60):
-    """The beginning of what is printed of a value, for messages.
-
-    Parameters
-    ----------
-    value : object
-        Anything.
-    length : int, default=60
-        Most characters.
-
-    Returns
-    -------
-    text : str
-    """
+    """The beginning of what is printed of a value, for messages."""
     text = repr(value)
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -1,4 +1,9 @@
-"""One sentence on which estimator to take, from how many labels, that claims nothing beyond noise."""
+"""One sentence on which estimator to take, from how many labels, that claims nothing beyond noise.
+
+Shapes: E estimators, K sizes of the context.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -6,24 +11,11 @@ from skicl.evaluation._paired import holm, paired, t_test, unit_of
 from skicl.evaluation._scores import in_words, is_loss
 
 _FEWEST_UNITS = 5  # fewer differences say next to nothing of their own spread
+_MOST_NAMES = 4  # of a list in the sentence
 
 
 def advise(cells, score, alpha):
-    """The sentence.
-
-    Parameters
-    ----------
-    cells : Cells
-        The scores.
-    score : str
-        Their name.
-    alpha : float
-        Largest chance of a single false claim in the sentence.
-
-    Returns
-    -------
-    str
-    """
+    """The sentence; `alpha` is the largest chance that it holds a single false claim."""
     if len(cells.estimators) == 1:
         return f"There is nothing to choose from: {cells.estimators[0]} is the only estimator."
     cells = _without_empty_sizes(cells)
@@ -33,7 +25,7 @@ def advise(cells, score, alpha):
         return f"Nothing can be compared: no two estimators have their {in_words(score)} on the same contexts."
     means = _means(cells, score)
     head = f"By {in_words(score)} on {n_units} {units if n_units != 1 else units[:-1]}"
-    best = _best_of_means(cells, means)
+    best = _best_of_means(cells.estimators, means)
     if n_units < _FEWEST_UNITS:
         return (
             f"{head}, {best}, but these are too few to tell estimators from noise: at least {_FEWEST_UNITS} are needed."
@@ -41,49 +33,33 @@ def advise(cells, score, alpha):
     better, overall = beyond_noise(cells, score, alpha)
     if not better.any() and not overall.any():
         return f"{head}, no difference is beyond noise: {best}, and more {units} may tell more."
+    findings = _Findings(cells.estimators, cells.sizes, means, better, overall)
     segments = _segments(means, better)
     if len(segments) == 1:
-        return f"{head}, {_one_for_all(cells, means, better, overall, segments[0][0])}."
-    clauses = [_one_of_several(cells, means, better, *segment) for segment in segments]
-    return f"{head}, take {', and '.join(clauses)}."
+        return f"{head}, {_one_for_all(findings, segments[0][0])}."
+    return f"{head}, take {', and '.join(_one_of_several(findings, *segment) for segment in segments)}."
 
 
 def beyond_noise(cells, score, alpha):
-    """Which estimator is better than which, so that chance makes none of it up.
+    """Which is better than which beyond noise: at each size (E, E, K), and in the mean over the sizes (E, E).
 
-    Paired t tests over the units, at half of the level for the mean over the sizes, at the other half for every size,
-    each half corrected by Holm for the number of its tests. The rank test of :func:`compare` would need more units:
-    five give it no p value below 0.06.
-
-    Parameters
-    ----------
-    cells : Cells
-        The scores.
-    score : str
-        Their name.
-    alpha : float
-        Largest chance of a single false claim.
-
-    Returns
-    -------
-    at_size : ndarray of bool of shape (n_estimators, n_estimators, n_sizes)
-        Whether the first is better than the second.
-    overall : ndarray of bool of shape (n_estimators, n_estimators)
-        The same for the mean over the sizes at which both ran.
+    Paired t tests over the units: half of `alpha` goes to those of the mean over the sizes at which both ran, half to
+    those at every size, each half corrected by Holm for the number of its tests. The rank test of `compare` would need
+    more units: five give it no p value below 0.06.
     """
-    every = list(range(len(cells.sizes)))
-    at_size = _rejected(cells, score, [[size] for size in every], alpha / 2)
-    return at_size, _rejected(cells, score, [every], alpha / 2)[..., 0]
+    all_sizes = list(range(len(cells.sizes)))
+    at_size = _rejected(cells, score, [[size] for size in all_sizes], alpha / 2)
+    return at_size, _rejected(cells, score, [all_sizes], alpha / 2)[..., 0]
 
 
 def _rejected(cells, score, groups, alpha):
     """Which is better than which in the mean over each group of sizes, by one family of tests: (E, E, n_groups)."""
     claims, p_values = [], []
-    for place, sizes in enumerate(groups):
+    for number, sizes in enumerate(groups):
         for pair in paired(cells, score, sizes):
             if len(pair.differences) >= _FEWEST_UNITS:
                 winner, loser = (pair.first, pair.second) if pair.differences.mean() > 0 else (pair.second, pair.first)
-                claims.append((winner, loser, place))
+                claims.append((winner, loser, number))
                 p_values.append(t_test(pair.differences))
     better = np.zeros((len(cells.estimators), len(cells.estimators), len(groups)), dtype=bool)
     for claim, p in zip(claims, holm(p_values)):
@@ -92,7 +68,7 @@ def _rejected(cells, score, groups, alpha):
 
 
 def _without_empty_sizes(cells):
-    """Sizes at which no estimator has all that the others have say nothing, and would leave nobody to take there."""
+    """Leave out sizes at which no estimator has all that the others have: there is none to take there."""
     full = np.flatnonzero(~np.isnan(cells.values).all(axis=(0, 1, 3)))
     return cells._replace(sizes=[cells.sizes[size] for size in full], values=cells.values[:, :, full])
 
@@ -100,50 +76,81 @@ def _without_empty_sizes(cells):
 def _means(cells, score):
     """Mean of each estimator at each size (E, K), larger is better; nan where it has none."""
     values = -cells.values if is_loss(score) else cells.values
-    there = ~np.isnan(values)
-    counts = there.sum(axis=(1, 3))
-    return np.where(counts, np.where(there, values, 0).sum(axis=(1, 3)) / np.maximum(counts, 1), np.nan)
+    present = ~np.isnan(values)
+    counts = present.sum(axis=(1, 3))
+    return np.where(counts, np.where(present, values, 0).sum(axis=(1, 3)) / np.maximum(counts, 1), np.nan)
 
 
-def _best_of_means(cells, means):
-    """Who has the best mean over the sizes, among the estimators that have the most of them, as part of a sentence."""
-    there = ~np.isnan(means)
-    most = np.flatnonzero(there.sum(axis=1) == there.sum(axis=1).max())
-    common = there[most].all(axis=0)
-    over_sizes = np.nanmean(means[most][:, common] if common.any() else means[most], axis=1)
-    best = [cells.estimators[e] for e in most[np.isclose(over_sizes, over_sizes.max(), rtol=1e-12, atol=0)]]
+def _best_of_means(estimators, means):
+    """Which has the best mean over the sizes, among those that have the most sizes, as part of a sentence."""
+    present = ~np.isnan(means)
+    candidates = np.flatnonzero(present.sum(axis=1) == present.sum(axis=1).max())
+    common = present[candidates].all(axis=0)
+    over_sizes = np.nanmean(means[candidates][:, common] if common.any() else means[candidates], axis=1)
+    best = [estimators[e] for e in candidates[np.isclose(over_sizes, over_sizes.max(), rtol=1e-12, atol=0)]]
     return f"{best[0]} has the best mean" if len(best) == 1 else f"{_list_of(best)} share the best mean"
 
 
 def _segments(means, better):
-    """Ranges of sizes (first, last) and the estimator to take there: as few ranges as that needs.
+    """Ranges of sizes and the estimator to take there, (estimator, first, last): as few ranges as that needs.
 
     An estimator will do at a size if it ran there and none is better beyond noise. Each range goes as far as a single
-    estimator will do; among those that go as far, the one of the best mean over the range.
+    estimator will do; among those that go as far, the one of the best mean over the range is taken.
     """
     will_do = ~np.isnan(means) & ~better.any(axis=0)
     n_sizes, first, segments = means.shape[1], 0, []
     while first < n_sizes:
-        reach = [_reach(row, first) for row in will_do]
-        last = max(reach) - 1
-        over_range = [means[e, first : last + 1].mean() if end == last + 1 else -np.inf for e, end in enumerate(reach)]
-        segments.append((int(np.argmax(over_range)), first, last))
-        first = last + 1
+        ends = np.array([_end_of_run(row, first) for row in will_do])
+        end = ends.max()
+        over_range = np.where(ends == end, means[:, first:end].mean(axis=1), -np.inf)
+        segments.append((int(np.argmax(over_range)), first, int(end) - 1))
+        first = end
     return segments
 
 
-def _reach(row, first):
-    """Position after the last of the sizes that follow `first` without a gap."""
+def _end_of_run(row, first):
+    """Position after the run of true entries of row (K,) that begins at `first`."""
     gaps = np.flatnonzero(~row[first:])
     return first + (gaps[0] if len(gaps) else len(row) - first)
 
 
-def _one_for_all(cells, means, better, overall, estimator):
+class _Findings(NamedTuple):
+    """All that the sentence is made of: means, and which is better than which beyond noise."""
+
+    names: list
+    sizes: list
+    means: np.ndarray  # (E, K)
+    better: np.ndarray  # (E, E, K), at a size
+    overall: np.ndarray  # (E, E), in the mean over the sizes
+
+    def rivals(self, estimator, positions):
+        """The other estimators that ran at some of these positions of sizes, the best mean first."""
+        ran = [e for e in range(len(self.names)) if e != estimator and not np.isnan(self.means[e, positions]).all()]
+        return sorted(ran, key=lambda e: -np.nanmean(self.means[e, positions]))
+
+    def leads(self, estimator, positions):
+        """The positions of sizes at which others ran, and the estimator is ahead of all of them."""
+        others_ran = ~np.isnan(self.means)
+        others_ran[estimator] = False
+        shared = [size for size in positions if others_ran[:, size].any()]
+        return [size for size in shared if self.better[estimator, others_ran[:, size], size].all()]
+
+    def labels(self, positions):
+        """Positions of sizes in words: runs of neighbours as from and to."""
+        words = []
+        for run in np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1):
+            first, last = self.sizes[run[0]], self.sizes[run[-1]]
+            words.append(f"from {first} to {last}" if len(run) > 1 else f"at {first}")
+        return f"{' and '.join(words)} labels"
+
+
+def _one_for_all(findings, estimator):
     """What to say where one estimator will do at every size."""
-    rivals = _others(cells, means, estimator, range(len(cells.sizes)))
-    behind = [cells.estimators[e] for e in rivals if overall[estimator, e]]
-    ahead = [cells.estimators[e] for e in rivals if overall[e, estimator]]
-    even = [cells.estimators[e] for e in rivals if not overall[estimator, e] and not overall[e, estimator]]
+    positions = range(len(findings.sizes))
+    rivals = findings.rivals(estimator, positions)
+    behind = [findings.names[e] for e in rivals if findings.overall[estimator, e]]
+    ahead = [findings.names[e] for e in rivals if findings.overall[e, estimator]]
+    even = [findings.names[e] for e in rivals if not findings.overall[[estimator, e], [e, estimator]].any()]
     clauses = []
     if behind:
         clauses.append(f"is ahead of {_list_of(behind) if even or ahead else 'every other'}")
@@ -151,59 +158,35 @@ def _one_for_all(cells, means, better, overall, estimator):
         clauses.append(f"cannot be told from {_list_of(even)}")
     if ahead:  # it lacks a size, or another is ahead of it at one
         clauses.append(f"is behind {_list_of(ahead)}, though at no single size")
-    leads = _leads(cells, means, better, estimator, range(len(cells.sizes)))
+    leads = findings.leads(estimator, positions)
     if leads and (even or ahead):
-        clauses.append(f"is ahead of every other {_range_of(leads, cells.sizes)}")
-    over = "over all sizes" if len(cells.sizes) > 1 else f"with {cells.sizes[0]} labels"
-    if np.isnan(means[rivals]).any():
+        clauses.append(f"is ahead of every other {findings.labels(leads)}")
+    over = "over all sizes" if len(findings.sizes) > 1 else f"with {findings.sizes[0]} labels"
+    if np.isnan(findings.means[rivals]).any():
         over = "over the sizes in common"
-    return f"take {cells.estimators[estimator]}: {over} it {_joined(clauses)}"
+    return f"take {findings.names[estimator]}: {over} it {_joined(clauses)}"
 
 
-def _one_of_several(cells, means, better, estimator, first, last):
+def _one_of_several(findings, estimator, first, last):
     """What to say of one estimator where another is needed at other sizes."""
-    sizes = range(first, last + 1)
-    clause = f"{cells.estimators[estimator]} {_range_of([cells.sizes[size] for size in sizes], cells.sizes)}"
-    rivals = _others(cells, means, estimator, sizes)
+    positions = range(first, last + 1)
+    clause = f"{findings.names[estimator]} {findings.labels(positions)}"
+    rivals = findings.rivals(estimator, positions)
     if not rivals:
         return f"{clause} (no other ran there)"
-    leads = _leads(cells, means, better, estimator, sizes)
-    if len(leads) == len(sizes):
+    if len(findings.leads(estimator, positions)) == len(positions):
         return f"{clause} (ahead of every other)"
-    even = [cells.estimators[e] for e in rivals if not better[estimator, e, sizes].any()]
+    even = [findings.names[e] for e in rivals if not findings.better[estimator, e, positions].any()]
     return f"{clause} (not to be told from {_list_of(even)})" if even else clause
 
 
-def _others(cells, means, estimator, sizes):
-    """The other estimators that ran at some of the sizes, the best mean first."""
-    there = [e for e in range(len(cells.estimators)) if e != estimator and not np.isnan(means[e, sizes]).all()]
-    return sorted(there, key=lambda e: -np.nanmean(means[e, sizes]))
-
-
-def _leads(cells, means, better, estimator, sizes):
-    """The sizes at which others ran, and an estimator is ahead of all of them."""
-    there = ~np.isnan(means)
-    there[estimator] = False
-    shared = [size for size in sizes if there[:, size].any()]
-    return [cells.sizes[size] for size in shared if better[estimator, there[:, size], size].all()]
-
-
-def _range_of(some, sizes):
-    """Sizes in words: runs of neighbours as from and to."""
-    runs = []
-    for place in (sizes.index(size) for size in some):
-        if runs and runs[-1][-1] == place - 1:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
-    words = [f"from {sizes[run[0]]} to {sizes[run[-1]]}" if len(run) > 1 else f"at {sizes[run[0]]}" for run in runs]
-    return f"{' and '.join(words)} labels"
-
-
-def _list_of(names, longest=4):
-    shown = names if len(names) <= longest else [*names[: longest - 1], f"{len(names) - longest + 1} others"]
-    return _joined(shown)
+def _list_of(names):
+    """Names in words, the last of a long list as a number."""
+    if len(names) > _MOST_NAMES:
+        names = [*names[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} others"]
+    return _joined(names)
 
 
 def _joined(words):
+    """Words as a list in a sentence: a, b and c."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

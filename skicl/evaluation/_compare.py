@@ -1,6 +1,8 @@
 """Estimators against each other: mean ranks, wins, paired tests, and one sentence of advice."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,26 +11,29 @@ from skicl.evaluation._advice import advise
 from skicl.evaluation._comparison import arrange, as_frame, mean_ranks, records_of
 from skicl.evaluation._paired import holm, paired, rank_test, unit_of
 
+if TYPE_CHECKING:
+    import pandas
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """What :func:`compare` found.
+    """Ranks, pairwise tests and advice, as :func:`compare` returns them.
 
     Parameters
     ----------
     score : str
         The score.
     k : int or None
-        The size of the contexts; None is all sizes.
+        The size of the contexts; None means all sizes.
     unit : {"data sets", "contexts"}
-        What was paired.
+        The units that were paired.
     ranks : list of dict
         `estimator`, its mean rank `mean`, and the ends `low` and `high` of its interval, as from :func:`mean_ranks`;
-        the best first. For all sizes, over those at which every estimator ran; if there is none, of those that have
-        all sizes.
+        the best first. Without `k` they are over the sizes at which every estimator ran; if there is no such size, only
+        estimators that ran at all sizes are ranked.
     pairs : list of dict
         For every pair `first` and `second`: the number `n` of units in which both ran, `wins`, `ties` and `losses` of
-        the first, its mean `difference` to the second (positive is better, also of losses), `p_value` of Wilcoxon's
+        the first, its mean `difference` to the second (positive is better, for losses too), `p_value` of Wilcoxon's
         signed-rank test and `p_holm`, the same corrected for the number of pairs.
     advice : str
         Which estimator to take, from how many labels; with `k`, at this size.
@@ -48,11 +53,11 @@ class Comparison:
     score: str
     k: int | None
     unit: str
-    ranks: list
-    pairs: list
+    ranks: list[dict[str, Any]]
+    pairs: list[dict[str, Any]]
     advice: str
 
-    def frame(self):
+    def frame(self) -> "pandas.DataFrame":
         """The pairs as a frame, one row each.
 
         Returns
@@ -66,30 +71,33 @@ class Comparison:
         """
         return as_frame(self.pairs)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         size = "" if self.k is None else f" at k={self.k}"
         ranks = [f"  {row['mean']:.2f}  {row['estimator']}" for row in self.ranks]
         return "\n".join([f"Comparison by {self.score}{size} over {self.unit}", *ranks, self.advice])
 
 
-def compare(results, *, score="accuracy", k=None, alpha=0.05):
+def compare(
+    results: Iterable[Any], *, score: str = "accuracy", k: int | None = None, alpha: float = 0.05
+) -> Comparison:
     """Compare estimators on the same contexts: ranks, wins, paired tests, advice.
 
-    With several data sets these are the units: a data set counts once, with its mean over repeats and sizes, and the
-    tests ask whether the order of two estimators would be the same on other sets [1]_. With a single data set the units
-    are its repeats, and the answer holds for this set and these queries only.
+    Several data sets are the units of the tests: each counts once, with its mean over repeats and sizes, and the tests
+    ask whether the order of two estimators would be the same on other sets [1]_. With a single data set the units are
+    its repeats, and the answer holds for this set and these queries only.
 
     Parameters
     ----------
     results : FewShotCurve, list of dict, or frame
         What :func:`few_shot_curve` returned, of one or more data sets.
     score : str, default="accuracy"
-        Field to compare by. Of "log_loss", "brier", "ece" and of seconds less is better, of every other more.
+        Field to compare by. Less is better of "log_loss", "brier", "ece" and seconds, more of every other field.
     k : int, default=None
-        Compare at this size of the contexts alone. None: by the mean over all sizes at which both of a pair ran, and
-        the advice also looks at each size.
+        Compare at this size of the contexts alone. None: by the mean over all sizes at which both of a pair ran; the
+        advice then also looks at each size.
     alpha : float, default=0.05
-        Level of the claims in the advice: the largest chance of a single false one among all.
+        Significance level of the tests behind the advice: the largest chance that it holds a single false claim. It is
+        called `alpha`, as in SciPy and scikit-learn, because it belongs to tests; intervals have a `confidence_level`.
 
     Returns
     -------
@@ -102,14 +110,14 @@ def compare(results, *, score="accuracy", k=None, alpha=0.05):
 
     Notes
     -----
-    Wilcoxon's signed-rank test cannot reach a p value of 0.05 with fewer than six units. The advice rests on paired t
-    tests: half of the level goes to those of the mean over the sizes, half to those at every size, and each half is
-    corrected by Holm [2]_ for the number of its tests. From fewer than five units it draws no conclusion. "Ahead" is a
-    difference beyond noise in this sense; estimators that cannot be told apart may still differ. It recommends as few
-    estimators as there must be so that at no size another is ahead.
+    Wilcoxon's signed-rank test cannot reach a p value of 0.05 with fewer than six units, so the advice rests on paired
+    t tests. Half of `alpha` goes to the tests of the mean over the sizes, half to those at every size, and each half is
+    corrected by Holm [2]_ for the number of its tests. From fewer than five units the advice draws no conclusion.
+    "Ahead" means a difference beyond noise in this sense; estimators that cannot be told apart may still differ. The
+    advice names as few estimators as it takes for no other to be ahead at any size.
 
-    Repeats of a single data set overlap in their rows, more so the larger the contexts: their spread is smaller than
-    that of new rows would be, and its p values are too small where contexts are a large part of the data.
+    Repeats of a single data set overlap in their rows, more so the larger the contexts. Their spread is smaller than
+    that of new rows would be, and p values are too small where contexts are a large part of the data.
 
     References
     ----------
@@ -149,22 +157,23 @@ def compare(results, *, score="accuracy", k=None, alpha=0.05):
 
 
 def _ranks(records, cells, score, k):
-    """Mean ranks, the best first, so that an estimator that lacks a size is not left out."""
-    everybody = (~np.isnan(cells.values)).any(axis=(1, 3)).all(axis=0)
-    common = {size for size, ran in zip(cells.sizes, everybody) if ran} or set(cells.sizes)
+    """Mean ranks, the best first, over the sizes that all have, so that who lacks a size is not left out."""
+    all_ran = (~np.isnan(cells.values)).any(axis=(1, 3)).all(axis=0)  # (K,)
+    common = {size for size, shared in zip(cells.sizes, all_ran) if shared} or set(cells.sizes)
     ranks = mean_ranks([record for record in records if record["k"] in common], score)
     return sorted((row for row in ranks if row["k"] == k), key=lambda row: row["mean"])
 
 
 def _row(estimators, pair):
-    found = pair.differences
+    """A pair as a record, without the corrected p value."""
+    differences = pair.differences
     return {
         "first": estimators[pair.first],
         "second": estimators[pair.second],
-        "n": len(found),
-        "wins": int((found > 0).sum()),
-        "ties": int((found == 0).sum()),
-        "losses": int((found < 0).sum()),
-        "difference": float(found.mean()) if len(found) else float("nan"),
-        "p_value": rank_test(found),
+        "n": len(differences),
+        "wins": int((differences > 0).sum()),
+        "ties": int((differences == 0).sum()),
+        "losses": int((differences < 0).sum()),
+        "difference": float(differences.mean()) if len(differences) else float("nan"),
+        "p_value": rank_test(differences),
     }

@@ -1,27 +1,38 @@
 """Estimators side by side over many data sets: means, mean ranks and mean differences, with bootstrap intervals."""
 
+from collections.abc import Iterable
 from numbers import Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.utils import check_random_state
 
-from skicl._resampling import check_bootstrap, nested_counts
+from skicl._resampling import check_bootstrap, interval, nested_counts
 from skicl._validation._environment import import_optional
 from skicl._validation._wording import did_you_mean
 from skicl.evaluation._scores import is_loss
 
-_FIELDS = ("estimator", "dataset", "k", "repeat")  # where the score of a record stands
+if TYPE_CHECKING:
+    import pandas
+
+_FIELDS = ("estimator", "dataset", "k", "repeat")  # the axes along which the scores are arranged
 
 
-def mean_scores(records, score="accuracy", *, n_bootstrap=1000, confidence_level=0.95, random_state=0):
+def mean_scores(
+    records: Iterable[Any],
+    score: str = "accuracy",
+    *,
+    n_bootstrap: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> list[dict[str, Any]]:
     """Mean of a score over data sets and repeats, for each estimator and size of the context.
 
-    Only like is compared with like: at each size the mean is over all data sets and repeats that any
-    estimator has there, and an estimator that lacks some of them gets no mean at this size. The
-    intervals are percentiles of a bootstrap that draws data sets with replacement, and repeats with
-    replacement within each drawn set [1]_. The draws are the same for all estimators and sizes.
+    Only like is compared with like. At each size the mean is over all data sets and repeats that any estimator has
+    there; an estimator that lacks some of them gets no mean at this size. The intervals are percentiles of a bootstrap
+    that draws data sets with replacement, and repeats with replacement within each drawn set [1]_. The samples are the
+    same for all estimators and sizes.
 
     Parameters
     ----------
@@ -31,11 +42,11 @@ def mean_scores(records, score="accuracy", *, n_bootstrap=1000, confidence_level
     score : str, default="accuracy"
         Field of the records to average.
     n_bootstrap : int, default=1000
-        Number of draws of the bootstrap.
+        Number of bootstrap samples.
     confidence_level : float, default=0.95
-        Share of the draws between the ends of an interval.
+        Confidence level of the intervals, between 0 and 1.
     random_state : int, RandomState instance or None, default=0
-        Seed of the draws.
+        Seed of the bootstrap.
 
     Returns
     -------
@@ -70,16 +81,23 @@ def mean_scores(records, score="accuracy", *, n_bootstrap=1000, confidence_level
     lr 8 3 0.70
     lr None 3 0.70
     """
-    check_bootstrap(n_bootstrap, confidence_level)
     cells = arrange(records, score)
-    return _summary(cells, cells.values, _counts(cells, n_bootstrap, random_state), confidence_level)
+    counts = _sample_counts(cells, n_bootstrap, confidence_level, random_state)
+    return _summary(cells, cells.values, counts, confidence_level)
 
 
-def mean_ranks(records, score="accuracy", *, n_bootstrap=1000, confidence_level=0.95, random_state=0):
+def mean_ranks(
+    records: Iterable[Any],
+    score: str = "accuracy",
+    *,
+    n_bootstrap: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> list[dict[str, Any]]:
     """Mean rank of each estimator among the others on the same context, with a bootstrap interval.
 
-    For every data set, size and repeat the estimators are ranked by their score: 1 is the best, ties share
-    the mean of their ranks [1]_. Estimators that lack a data set or repeat at a size are left out there, see
+    For every data set, size and repeat the estimators are ranked by their score: 1 is the best, and ties share the mean
+    of their ranks [1]_. Estimators that lack a data set or repeat at a size are left out there, see
     :func:`mean_scores`.
 
     Parameters
@@ -87,14 +105,14 @@ def mean_ranks(records, score="accuracy", *, n_bootstrap=1000, confidence_level=
     records : FewShotCurve, list of dict, or frame
         What :func:`few_shot_curve` returned.
     score : str, default="accuracy"
-        Field to rank by. Of "log_loss", "brier", "ece" and of seconds the smallest is the best, of every other field
-        the largest.
+        Field to rank by. The smallest value is the best of "log_loss", "brier", "ece" and seconds, and the largest of
+        every other field.
     n_bootstrap : int, default=1000
-        Number of draws of the bootstrap.
+        Number of bootstrap samples.
     confidence_level : float, default=0.95
-        Share of the draws between the ends of an interval.
+        Confidence level of the intervals, between 0 and 1.
     random_state : int, RandomState instance or None, default=0
-        Seed of the draws.
+        Seed of the bootstrap.
 
     Returns
     -------
@@ -124,30 +142,30 @@ def mean_ranks(records, score="accuracy", *, n_bootstrap=1000, confidence_level=
     >>> [(row["estimator"], row["mean"]) for row in mean_ranks(records, "log_loss") if row["k"] == 8]
     [('lr', 1.5), ('knn', 3.0), ('lda', 1.5)]
     """
-    check_bootstrap(n_bootstrap, confidence_level)
     cells = arrange(records, score)
     ranks = np.full(cells.values.shape, np.nan)
     signed = cells.values if is_loss(score) else -cells.values
     for size in range(len(cells.sizes)):
-        there = ~np.isnan(signed[:, :, size]).all(axis=(1, 2))
-        ranks[there, :, size] = rankdata(signed[there, :, size], axis=0, nan_policy="omit")
-    return _summary(cells, ranks, _counts(cells, n_bootstrap, random_state), confidence_level)
+        present = ~np.isnan(signed[:, :, size]).all(axis=(1, 2))
+        ranks[present, :, size] = rankdata(signed[present, :, size], axis=0, nan_policy="omit")
+    counts = _sample_counts(cells, n_bootstrap, confidence_level, random_state)
+    return _summary(cells, ranks, counts, confidence_level)
 
 
 def mean_differences(
-    records,
-    reference,
-    score="accuracy",
+    records: Iterable[Any],
+    reference: str,
+    score: str = "accuracy",
     *,
-    relative=False,
-    n_bootstrap=1000,
-    confidence_level=0.95,
-    random_state=0,
-):
+    relative: bool = False,
+    n_bootstrap: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> list[dict[str, Any]]:
     """Mean difference of each estimator to a reference on the same contexts, with a bootstrap interval.
 
-    How hard a data set is moves all estimators alike and cancels out: these intervals are much narrower than
-    those of :func:`mean_scores`, and say whether an estimator is better than the reference.
+    The difficulty of a data set moves all estimators alike and cancels out. These intervals are therefore much narrower
+    than those of :func:`mean_scores`, and they say whether an estimator is better than the reference.
 
     Parameters
     ----------
@@ -158,25 +176,25 @@ def mean_differences(
     score : str, default="accuracy"
         Field to compare.
     relative : bool, default=False
-        Divide the mean by that of the reference, instead of subtracting it. The mean over the sizes is then the
-        ratio of the means over the sizes.
+        Divide the mean by that of the reference instead of subtracting that of the reference from it. The mean over
+        the sizes is then the ratio of the means over the sizes.
     n_bootstrap : int, default=1000
-        Number of draws of the bootstrap.
+        Number of bootstrap samples.
     confidence_level : float, default=0.95
-        Share of the draws between the ends of an interval.
+        Confidence level of the intervals, between 0 and 1.
     random_state : int, RandomState instance or None, default=0
-        Seed of the draws.
+        Seed of the bootstrap.
 
     Returns
     -------
     list of dict
-        As from :func:`mean_scores`; `mean` is the difference or ratio. Sizes at which the reference has no mean,
-        or for ratios one of zero, are left out.
+        As from :func:`mean_scores`; `mean` is the difference or ratio. Sizes at which the reference has no mean are
+        left out, and for ratios also those at which its mean is zero.
 
     Raises
     ------
     ValueError
-        If a parameter is not valid, the records lack the score or name the same result twice, or none is of the
+        If a parameter is not valid, the records lack the score or name the same result twice, or no record is of the
         reference.
 
     See Also
@@ -195,7 +213,6 @@ def mean_differences(
     >>> print(row["estimator"], f"{row['mean']:.2f}, from {row['low']:.2f} to {row['high']:.2f}")
     knn 0.20, from 0.20 to 0.20
     """
-    check_bootstrap(n_bootstrap, confidence_level)
     cells = arrange(records, score)
     if reference not in cells.estimators:
         raise ValueError(
@@ -203,14 +220,14 @@ def mean_differences(
             + did_you_mean(reference, cells.estimators)
         )
     at = cells.estimators.index(reference)
-    draws = _counts(cells, n_bootstrap, random_state)
+    counts = _sample_counts(cells, n_bootstrap, confidence_level, random_state)
     if relative:
-        return _summary(cells, cells.values, draws, confidence_level, divide_by=at)
-    return _summary(cells, cells.values - cells.values[at], draws, confidence_level)
+        return _summary(cells, cells.values, counts, confidence_level, divide_by=at)
+    return _summary(cells, cells.values - cells.values[at], counts, confidence_level)
 
 
 class Cells(NamedTuple):
-    """One score, densely: E estimators, S data sets, K sizes, R repeats; nan where there is nothing to compare."""
+    """One score as an array of E estimators, S data sets, K sizes and R repeats; nan where nothing can be compared."""
 
     estimators: list
     datasets: list
@@ -219,17 +236,7 @@ class Cells(NamedTuple):
 
 
 def records_of(results):
-    """The records of a curve, a list or a frame.
-
-    Parameters
-    ----------
-    results : FewShotCurve, list of dict, or frame
-        What :func:`few_shot_curve` returned.
-
-    Returns
-    -------
-    list of dict
-    """
+    """The records of a curve, a list or a frame (pandas or polars), as a list of dict."""
     if hasattr(results, "to_dicts"):  # polars
         records = results.to_dicts()
     else:
@@ -243,90 +250,71 @@ def records_of(results):
     return records
 
 
-def as_frame(rows):
-    """Rows as a frame of pandas.
-
-    Parameters
-    ----------
-    rows : list of dict
-        The rows.
-
-    Returns
-    -------
-    pandas.DataFrame
-
-    Raises
-    ------
-    ImportError
-        If pandas is not installed.
-    """
-    pandas = import_optional(
-        "pandas", needed="for a frame", instead="The rows themselves, a list of dicts, need nothing."
-    )
-    return pandas.DataFrame(rows)
+def as_frame(rows) -> "pandas.DataFrame":
+    """A list of dict as a frame of pandas."""
+    instead = "The rows themselves, a list of dicts, need nothing."
+    return import_optional("pandas", needed="for a frame", instead=instead).DataFrame(rows)
 
 
 def arrange(records, score):
-    """One score of all records as an array.
-
-    Parameters
-    ----------
-    records : FewShotCurve, list of dict, or frame
-        What :func:`few_shot_curve` returned.
-    score : str
-        Field of the records.
-
-    Returns
-    -------
-    Cells
-        Estimators that lack some data set or repeat at a size have nothing at this size.
-    """
+    """One score of all records as Cells; an estimator that lacks a data set or repeat at a size has nothing there."""
     records = records_of(records)
     lacking = next((record for record in records if not isinstance(record.get(score), Real)), None)
     if lacking is not None:
         numbers = ", ".join(name for name, value in lacking.items() if isinstance(value, Real))
         raise ValueError(f"`score` must be a number in every record, got {score!r}; a record has {numbers}.")
-    found = {name: list(dict.fromkeys(record[name] for record in records)) for name in _FIELDS}
-    estimators, datasets, sizes, repeats = found["estimator"], found["dataset"], sorted(found["k"]), found["repeat"]
-    values = np.full((len(estimators), len(datasets), len(sizes), len(repeats)), np.nan)
-    axes = [{name: at for at, name in enumerate(names)} for names in (estimators, datasets, sizes, repeats)]
+    keys = {name: list(dict.fromkeys(record[name] for record in records)) for name in _FIELDS}
+    keys["k"].sort()
+    values = np.full([len(keys[name]) for name in _FIELDS], np.nan)
+    positions = {name: {key: at for at, key in enumerate(keys[name])} for name in _FIELDS}
     for record in records:
-        place = tuple(axis[record[name]] for axis, name in zip(axes, _FIELDS))
-        if not np.isnan(values[place]):
+        cell = tuple(positions[name][record[name]] for name in _FIELDS)
+        if not np.isnan(values[cell]):
             raise ValueError(
                 f"`records` has two results of {record['estimator']!r} on {record['dataset']!r} at k={record['k']}, "
                 f"repeat {record['repeat']}."
             )
-        values[place] = record[score]
+        values[cell] = record[score]
+    # What any estimator has at a size, all must have there, or they are left out at this size.
     wanted = ~np.isnan(values).all(axis=0)
     incomplete = (np.isnan(values) & wanted).any(axis=(1, 3), keepdims=True)
-    return Cells(estimators, datasets, sizes, np.where(incomplete, np.nan, values))
+    values = np.where(incomplete, np.nan, values)
+    return Cells(keys["estimator"], keys["dataset"], keys["k"], values)
 
 
-def _counts(cells, n_bootstrap, random_state):
-    """How often each data set and repeat is drawn, (1 + n_bootstrap, S, R); the first row is the data as they are."""
-    n_sets, n_repeats = cells.values.shape[1], cells.values.shape[3]
-    drawn = nested_counts(n_sets, n_repeats, n_bootstrap, check_random_state(random_state))
-    return np.concatenate([np.ones((1, n_sets, n_repeats)), drawn])
+def _sample_counts(cells, n_bootstrap, confidence_level, random_state):
+    """How often each data set and repeat is drawn, (1 + n_bootstrap, S, R); first come the data as they are."""
+    check_bootstrap(n_bootstrap, confidence_level)
+    _, n_sets, _, n_repeats = cells.values.shape
+    counts = nested_counts(n_sets, n_repeats, n_bootstrap, check_random_state(random_state))
+    return np.concatenate([np.ones((1, n_sets, n_repeats)), counts])
 
 
 def _summary(cells, values, counts, confidence_level, divide_by=None):
-    """Records of the means of values (E, S, K, R) and of their intervals."""
-    there = ~np.isnan(values)
-    total = np.einsum("dsr,eskr->dek", counts, np.where(there, values, 0.0))
-    weight = np.einsum("dsr,eskr->dek", counts, there.astype(float))
+    """Rows of the means of values (E, S, K, R) and of their intervals, from counts (B, S, R) of the samples."""
+    present = ~np.isnan(values)
+    total = np.einsum("bsr,eskr->bek", counts, np.where(present, values, 0.0))
+    weight = np.einsum("bsr,eskr->bek", counts, present.astype(float))
+    # A sample may hold no data set of a size: it has no mean there.
     means = np.where(weight > 0, total / np.maximum(weight, 1), np.nan)
-    means = np.concatenate([means, means.mean(axis=2, keepdims=True)], axis=2)
+    means = np.concatenate([means, means.mean(axis=2, keepdims=True)], axis=2)  # (B, E, K + 1), last over the sizes
     if divide_by is not None:
         divisor = means[:, [divide_by]]
         means = np.divide(means, divisor, out=np.full(means.shape, np.nan), where=divisor != 0)
-    n_datasets = there.any(axis=3).sum(axis=1)
-    n_datasets = np.column_stack([n_datasets, there.any(axis=(2, 3)).sum(axis=1)])
-    summary = []
+    n_datasets = present.any(axis=3).sum(axis=1)
+    n_datasets = np.column_stack([n_datasets, present.any(axis=(2, 3)).sum(axis=1)])
+    rows = []
     for e, estimator in enumerate(cells.estimators):
         for size, k in enumerate([*cells.sizes, None]):
-            if not np.isnan(means[0, e, size]):
-                low, high = np.nanquantile(means[1:, e, size], [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
-                interval = {"mean": float(means[0, e, size]), "low": float(low), "high": float(high)}
-                summary.append({"estimator": estimator, "k": k, "n_datasets": int(n_datasets[e, size]), **interval})
-    return summary
+            mean, *samples = means[:, e, size]
+            if not np.isnan(mean):
+                low, high = _interval(np.array(samples), confidence_level)
+                row = {"estimator": estimator, "k": k, "n_datasets": int(n_datasets[e, size])}
+                rows.append(row | {"mean": float(mean), "low": low, "high": high})
+    return rows
+
+
+def _interval(samples, confidence_level):
+    """Ends of the interval of those samples (B,) that are numbers; nan if none is."""
+    samples = samples[~np.isnan(samples)]
+    return tuple(map(float, interval(samples, confidence_level))) if len(samples) else (np.nan, np.nan)

@@ -1,17 +1,21 @@
-"""Picture of a comparison: mean ranks with their intervals, and who wins against whom."""
+"""Picture of a comparison: mean ranks with their intervals, and pairwise wins."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 
-from skicl.evaluation._compare import compare
+from skicl._validation._environment import import_optional
+from skicl.evaluation._compare import Comparison, compare
 from skicl.evaluation._scores import in_words
 
 
 class ComparisonDisplay:
     """Mean ranks of estimators, and a table of pairwise wins.
 
-    On the left the mean rank of each estimator among the others on the same contexts, 1 being the best, with a
-    bootstrap interval. On the right how often the estimator of the row is better than that of the column; in bold, with
-    a star, where Wilcoxon's signed-rank test, corrected by Holm for all pairs, says that this is not chance. Made by
+    On the left is the mean rank of each estimator among the others on the same contexts, with a bootstrap interval; 1
+    is the best. On the right is how often the estimator of the row is better than that of the column. Bold with a star
+    means that Wilcoxon's signed-rank test, corrected by Holm for all pairs, is significant. Made by
     :meth:`from_results`; the numbers are in `comparison`, the picture is drawn by :meth:`plot`.
 
     Parameters
@@ -44,11 +48,20 @@ class ComparisonDisplay:
     ['lr', 'knn']
     """
 
-    def __init__(self, comparison):
+    def __init__(self, comparison: Comparison) -> None:
         self.comparison = comparison
 
     @classmethod
-    def from_results(cls, results, *, score="accuracy", k=None, alpha=0.05, names=None, ax=None):
+    def from_results(
+        cls,
+        results: Iterable[Any],
+        *,
+        score: str = "accuracy",
+        k: int | None = None,
+        alpha: float = 0.05,
+        names: Mapping[str, str] | None = None,
+        ax: Sequence[Any] | None = None,
+    ) -> Self:
         """Compare estimators and draw the comparison.
 
         Parameters
@@ -60,9 +73,9 @@ class ComparisonDisplay:
         k : int, default=None
             Size of the contexts. None: the mean over all.
         alpha : float, default=0.05
-            Level of the tests.
+            Significance level of the tests, not the confidence level of the intervals, which is 95 %.
         names : dict of {str: str}, default=None
-            What to call the estimators.
+            Names of the estimators in the picture.
         ax : sequence of two matplotlib Axes, default=None
             Where to draw ranks and wins. None means a new figure.
 
@@ -77,7 +90,9 @@ class ComparisonDisplay:
         """
         return cls(compare(results, score=score, k=k, alpha=alpha)).plot(ax=ax, names=names, alpha=alpha)
 
-    def plot(self, ax=None, *, names=None, alpha=0.05):
+    def plot(
+        self, ax: Sequence[Any] | None = None, *, names: Mapping[str, str] | None = None, alpha: float = 0.05
+    ) -> Self:
         """Draw ranks and wins.
 
         Parameters
@@ -85,9 +100,9 @@ class ComparisonDisplay:
         ax : sequence of two matplotlib Axes, default=None
             Where to draw ranks and wins. None means a new figure.
         names : dict of {str: str}, default=None
-            What to call the estimators.
+            Names of the estimators in the picture.
         alpha : float, default=0.05
-            Level below which a corrected p value gets a star.
+            Significance level: a smaller corrected p value gets a star.
 
         Returns
         -------
@@ -99,16 +114,16 @@ class ComparisonDisplay:
         ValueError
             If `ax` is not two axes, or no estimator has a rank.
         """
-        import matplotlib.pyplot as plt
+        plt = import_optional("matplotlib.pyplot", extra="plot")
 
         self.order_ = [row["estimator"] for row in self.comparison.ranks]
         if not self.order_:
             raise ValueError(
-                "`comparison` ranks nobody: at no size did all estimators run, and none ran at all sizes. Compare "
-                "those that share a size, or one size by `k`."
+                "`comparison` ranks no estimator: at no size did all of them run, and none ran at all sizes. Compare "
+                "those that share a size, or one size with `k`."
             )
         if ax is None:
-            side = 1.4 + 0.52 * len(self.order_)
+            side = 1.4 + 0.52 * len(self.order_)  # inches: the names, and a cell for every estimator
             _, ax = plt.subplots(1, 2, figsize=(2.6 * side, side), layout="constrained", width_ratios=[1, 1.15])
         self.axes_ = np.asarray(ax, dtype=object).ravel()
         if len(self.axes_) != 2:
@@ -120,6 +135,7 @@ class ComparisonDisplay:
         return self
 
     def _draw_ranks(self, ax, shown):
+        """Draw mean ranks with their intervals, the best at the top."""
         places = np.arange(len(shown))
         mean, low, high = (np.array([row[name] for row in self.comparison.ranks]) for name in ("mean", "low", "high"))
         ax.errorbar(mean, places, xerr=np.stack([mean - low, high - mean]).clip(min=0), fmt="o", capsize=3, color="C0")
@@ -133,12 +149,13 @@ class ComparisonDisplay:
         ax.spines[["top", "right"]].set_visible(False)
 
     def _draw_wins(self, ax, shown, alpha):
-        share, text, sure = self._cells(alpha)
+        """Draw the table of wins, coloured by their share."""
+        share, text, significant = self._cells(alpha)
         ax.imshow(share, cmap="RdBu", vmin=-0.1, vmax=1.1)
         for row in range(len(shown)):
             for column in range(len(shown)):
                 if row != column:
-                    weight = "bold" if sure[row, column] else "normal"
+                    weight = "bold" if significant[row, column] else "normal"
                     color = "white" if abs(share[row, column] - 0.5) > 0.35 else "black"
                     ax.text(
                         column, row, text[row, column], ha="center", va="center", fontsize=8, weight=weight, color=color
@@ -150,15 +167,16 @@ class ComparisonDisplay:
         ax.spines[:].set_visible(False)
 
     def _cells(self, alpha):
-        """Share of wins (n, n), a tie being half a win, their texts, and where a test says that they are no chance."""
+        """Shares of wins (n, n), a tie being half a win, their texts, and which of them are significant."""
         n = len(self.order_)
-        share, text, sure = np.full((n, n), np.nan), np.full((n, n), "", dtype=object), np.zeros((n, n), dtype=bool)
-        place = {key: at for at, key in enumerate(self.order_)}
+        share, text = np.full((n, n), np.nan), np.full((n, n), "", dtype=object)
+        significant = np.zeros((n, n), dtype=bool)
+        position = {key: at for at, key in enumerate(self.order_)}
         for pair in self.comparison.pairs:
-            if pair["n"] and pair["first"] in place and pair["second"] in place:
-                a, b = place[pair["first"]], place[pair["second"]]
+            if pair["n"] and pair["first"] in position and pair["second"] in position:
+                a, b = position[pair["first"]], position[pair["second"]]
                 for row, column, wins in ((a, b, pair["wins"]), (b, a, pair["losses"])):
-                    sure[row, column] = pair["p_holm"] < alpha and wins == max(pair["wins"], pair["losses"])
+                    significant[row, column] = pair["p_holm"] < alpha and wins == max(pair["wins"], pair["losses"])
                     share[row, column] = (wins + pair["ties"] / 2) / pair["n"]
-                    text[row, column] = f"{wins}/{pair['n']}{'*' if sure[row, column] else ''}"
-        return share, text, sure
+                    text[row, column] = f"{wins}/{pair['n']}{'*' if significant[row, column] else ''}"
+        return share, text, significant

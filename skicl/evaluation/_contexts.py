@@ -1,37 +1,47 @@
 """Which rows a few-shot experiment uses: contexts that grow, rows without a label, queries."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from skicl._validation._labels import read_all_labels
 from skicl._validation._scalars import check_integer
 
 
-def nested_contexts(y, k, n_repeats=5, random_state=0, *, min_per_class=1, stratify=True):
+def nested_contexts(
+    y: ArrayLike,
+    k: int | Sequence[int],
+    n_repeats: int = 5,
+    random_state: int | np.random.RandomState | None = 0,
+    *,
+    min_per_class: int = 1,
+    stratify: bool = True,
+) -> list[dict[int, np.ndarray]]:
     """Rows to label for few-shot experiments: contexts that grow by adding rows, for several repeats.
 
-    Each repeat puts the rows of `y` in one order: first one row of each class, the classes in random
-    order, then all other rows. The context of size k is the first k rows, so it holds every class and
-    contains every smaller context of the same repeat.
+    Each repeat puts the rows of `y` in one order: first one row of each class, the classes in random order, then all
+    other rows. The context of size k is the first k rows. It holds every class and contains every smaller context of
+    the same repeat.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
         Classes of the rows to choose from.
     k : int or sequence of int
-        Sizes of the contexts. Sizes below ``min_per_class * n_classes`` and above ``n_samples`` are
-        left out.
+        Sizes of the contexts. Sizes below ``min_per_class * n_classes`` or above ``n_samples`` are left out.
     n_repeats : int, default=5
         Number of orders. The first repeats do not depend on how many there are.
     random_state : int, RandomState instance or None, default=0
         Seed of the orders. They depend on `y`, this seed and the number of the repeat alone.
     min_per_class : int, default=1
-        Leave out the sizes that give the classes fewer rows than this on average. 2 leaves out the
-        sizes at which most folds of a cross-validation would miss a class.
+        Smallest mean number of rows per class; smaller sizes are left out. 2 leaves out the sizes at which most folds
+        of a cross-validation would miss a class.
     stratify : bool, default=True
-        Whether a context holds the classes in the proportions of `y`, as far as whole rows and the first
-        row of each class allow. False: after the first rows of the classes come rows at random, as if labels
-        were bought one by one.
+        Whether a context holds the classes in the proportions of `y`, as far as whole rows and the first row of each
+        class allow. False: the first rows of the classes are followed by random ones, as if labels were bought one by
+        one.
 
     Returns
     -------
@@ -72,24 +82,7 @@ def nested_contexts(y, k, n_repeats=5, random_state=0, *, min_per_class=1, strat
 
 
 def orders_of_rows(y, n_repeats, random_state, stratify=True):
-    """One order of all rows for each repeat; the context of size k is the first k rows.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Classes.
-    n_repeats : int
-        Number of orders.
-    random_state : int, RandomState instance or None
-        Seed.
-    stratify : bool, default=True
-        Whether every beginning of an order holds the classes in proportion.
-
-    Returns
-    -------
-    list of ndarray of shape (n_samples,)
-        Row numbers.
-    """
+    """One order of all rows (n_samples,) for each repeat; the context of size k is the first k rows."""
     codes = np.unique(y, return_inverse=True)[1]
     seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)
     order = _stratified_order if stratify else _order
@@ -97,15 +90,13 @@ def orders_of_rows(y, n_repeats, random_state, stratify=True):
 
 
 def _stratified_order(codes, rng):
-    """All rows: one of each class in random order, then the others in the proportions of the classes.
-
-    The j-th of the n rows of a class is due at (j - u) / n of the way, u uniform and one number for the class: so after
-    every part of the way each class has its share, rounded up or down, and no class is always rounded up.
-    """
+    """All rows: one of each class in random order, then the others in the proportions of the classes."""
     counts = np.bincount(codes)
     shuffled = rng.permutation(len(codes))
     by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]  # rows of one class together, in random order
-    place = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    place = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)  # 0, 1, ... within each class
+    # The j-th of the n rows of a class is due at (j - u) / n of the way, with one uniform u for the class. So after
+    # every part of the way each class has its share, rounded up or down, and no class is always rounded up.
     due = (place + 1 - np.repeat(rng.random(len(counts)), counts)) / np.repeat(counts, counts)
     first = place == 0
     return np.concatenate([rng.permutation(by_class[first]), by_class[~first][np.argsort(due[~first], kind="stable")]])
@@ -120,23 +111,9 @@ def _order(codes, rng):
 
 
 def drawn_queries(n_test, n_queries, n_repeats, random_state):
-    """Test rows of each repeat, in ascending order.
+    """Test rows (n_queries,) of each repeat, in ascending order; all where `n_queries` is None or too large.
 
-    Parameters
-    ----------
-    n_test : int
-        Number of rows to draw from.
-    n_queries : int or None
-        Number of rows to draw; None, or more than there are: all.
-    n_repeats : int
-        Number of draws.
-    random_state : int
-        Seed, that of the contexts.
-
-    Returns
-    -------
-    list of ndarray of shape (n_queries,)
-        Row numbers.
+    `random_state` is the seed of the contexts.
     """
     if n_queries is None:
         return [np.arange(n_test)] * n_repeats

@@ -1,7 +1,13 @@
 """What a few-shot experiment returns: its records, as a list, as a frame, and in one sentence."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
 from skicl.evaluation._compare import compare
 from skicl.evaluation._comparison import as_frame
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class FewShotCurve:
@@ -32,10 +38,10 @@ class FewShotCurve:
     ['a', 'b']
     """
 
-    def __init__(self, records):
+    def __init__(self, records: Iterable[Mapping[str, Any]]) -> None:
         self.records = list(records)
 
-    def frame(self):
+    def frame(self) -> "pandas.DataFrame":
         """All records as a tidy frame, one row each.
 
         Returns
@@ -49,36 +55,36 @@ class FewShotCurve:
         """
         return as_frame(self.records)
 
-    def advice(self, score="accuracy"):
+    def advice(self, score: str = "accuracy") -> str:
         """One sentence on which estimator to take, from how many labels.
 
         Parameters
         ----------
         score : str, default="accuracy"
-            The score to go by.
+            Field to compare by.
 
         Returns
         -------
         str
-            As from :func:`compare`, which has the numbers.
+            The advice of :func:`compare`, which also returns the numbers.
         """
         return compare(self, score=score).advice
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.records)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return iter(self.records)
 
-    def __add__(self, other):
+    def __add__(self, other: Iterable[Mapping[str, Any]]) -> "FewShotCurve":
         return FewShotCurve([*self, *other])
 
-    def __repr__(self):
-        found = {name: list(dict.fromkeys(record[name] for record in self)) for name in ("estimator", "dataset", "k")}
+    def __repr__(self) -> str:
+        keys = {name: list(dict.fromkeys(record[name] for record in self)) for name in ("estimator", "dataset", "k")}
         n_repeats = len({record["repeat"] for record in self})
-        n_sets = f" on {len(found['dataset'])} data sets" if len(found["dataset"]) > 1 else ""
-        sizes = ", ".join(str(k) for k in sorted(found["k"]))
+        n_sets = f" on {len(keys['dataset'])} data sets" if len(keys["dataset"]) > 1 else ""
+        sizes = ", ".join(str(k) for k in sorted(keys["k"]))
         return (
-            f"FewShotCurve: {len(self)} record{'s' * (len(self) != 1)} of {', '.join(map(str, found['estimator']))}"
+            f"FewShotCurve: {len(self)} record{'s' * (len(self) != 1)} of {', '.join(map(str, keys['estimator']))}"
             f"{n_sets}, k = {sizes}, {n_repeats} repeat{'s' * (n_repeats != 1)}"
         )

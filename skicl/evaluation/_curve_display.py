@@ -1,13 +1,18 @@
 """Picture of few-shot learning curves: scores against the number of labelled rows."""
 
-import numpy as np
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skicl._validation._environment import import_optional
 from skicl.evaluation._comparison import mean_differences, mean_scores, records_of
 from skicl.evaluation._few_shot import few_shot_curve
 from skicl.evaluation._scores import is_loss
 
-_DRAWN = ("accuracy", "neg_log_loss", "log_loss")
-_NAMES = {
+_DEFAULT_SCORES = ("accuracy", "neg_log_loss", "log_loss")
+_TITLES = {
     "accuracy": "Accuracy (%)",
     "balanced_accuracy": "Balanced accuracy (%)",
     "log_loss": "Log-loss (nats)",
@@ -23,10 +28,10 @@ class FewShotCurveDisplay:
     """Scores of estimators against the number of labelled rows, with bootstrap intervals.
 
     Lines are means over data sets and repeats; bands are percentile intervals of a bootstrap that draws data sets, and
-    repeats within each. With a `reference` the bands are instead those of the distance to it on the same contexts, put
-    around the lines: how hard a data set is moves all lines alike and says nothing about their distance. Losses are
-    drawn as they are, also those recorded with their sign turned. Made by :meth:`from_estimators` or
-    :meth:`from_results`; the numbers are in the attributes, the picture is drawn by :meth:`plot`.
+    repeats within each. With a `reference` the bands around the lines are those of the distance to it on the same
+    contexts: the difficulty of a data set moves all lines alike and says nothing about their distance. Losses are drawn
+    without a sign, also those recorded as negative losses. Made by :meth:`from_estimators` or :meth:`from_results`; the
+    numbers are in the attributes, the picture is drawn by :meth:`plot`.
 
     Parameters
     ----------
@@ -34,9 +39,9 @@ class FewShotCurveDisplay:
         For every score, the estimators by name, and for each a dict with the sizes ``k``, their ``mean``, the ends
         ``low`` and ``high`` of the interval and ``n_datasets``, arrays of equal length. NaN ends are not drawn.
     reference : str or None, default=None
-        The estimator to which the intervals are distances.
+        The estimator whose distance the intervals show. None: they are intervals of the means.
     confidence_level : float, default=0.95
-        Share of the draws of the bootstrap between the ends of an interval.
+        Confidence level of the intervals, which the picture names.
 
     Attributes
     ----------
@@ -51,7 +56,7 @@ class FewShotCurveDisplay:
     --------
     few_shot_curve : Makes the records.
     mean_scores : Makes the numbers.
-    ComparisonDisplay : Who is better than whom, in one picture.
+    ComparisonDisplay : Which estimator is better than which, in one picture.
 
     Examples
     --------
@@ -66,7 +71,13 @@ class FewShotCurveDisplay:
     (['accuracy', 'neg_log_loss'], ['lr', 'nb'])
     """
 
-    def __init__(self, scores, *, reference=None, confidence_level=0.95):
+    def __init__(
+        self,
+        scores: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]],
+        *,
+        reference: str | None = None,
+        confidence_level: float = 0.95,
+    ) -> None:
         self.scores = scores
         self.reference = reference
         self.confidence_level = confidence_level
@@ -74,20 +85,20 @@ class FewShotCurveDisplay:
     @classmethod
     def from_estimators(
         cls,
-        estimators,
-        X,
-        y,
+        estimators: Mapping[str, Any],
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        k=(4, 8, 16, 32, 64, 128, 256),
-        n_repeats=5,
-        X_test=None,
-        y_test=None,
-        scoring=("accuracy", "neg_log_loss"),
-        encoder=None,
-        random_state=0,
-        reference=None,
-        ax=None,
-    ):
+        k: int | Sequence[int] = (4, 8, 16, 32, 64, 128, 256),
+        n_repeats: int = 5,
+        X_test: ArrayLike | None = None,
+        y_test: ArrayLike | None = None,
+        scoring: Sequence[str] | Mapping[str, str | Callable] = ("accuracy", "neg_log_loss"),
+        encoder: Any = None,
+        random_state: int = 0,
+        reference: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Run :func:`few_shot_curve` and draw what it returns.
 
         Parameters
@@ -109,11 +120,11 @@ class FewShotCurveDisplay:
         scoring : sequence of str or dict of {str: str or callable}, default=("accuracy", "neg_log_loss")
             The scores to compute and draw, as for :func:`few_shot_curve`.
         encoder : transformer, default=None
-            Turns rows into vectors, once for all.
+            Turns rows into vectors, once for all estimators, sizes and repeats.
         random_state : int, default=0
             Seed of the contexts and queries.
         reference : str, default=None
-            The estimator to which intervals are distances. None: intervals of the means.
+            The estimator whose distance the intervals show. None: they are intervals of the means.
         ax : matplotlib Axes or sequence of them, default=None
             Where to draw, one for each score. None means a new figure.
 
@@ -145,17 +156,17 @@ class FewShotCurveDisplay:
     @classmethod
     def from_results(
         cls,
-        results,
+        results: Iterable[Any],
         *,
-        score=None,
-        reference=None,
-        confidence_level=0.95,
-        n_bootstrap=1000,
-        names=None,
-        styles=None,
-        bands=None,
-        ax=None,
-    ):
+        score: str | Sequence[str] | None = None,
+        reference: str | None = None,
+        confidence_level: float = 0.95,
+        n_bootstrap: int = 1000,
+        names: Mapping[str, str] | None = None,
+        styles: Mapping[str, Mapping[str, Any]] | None = None,
+        bands: Sequence[str] | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw what :func:`few_shot_curve` returned.
 
         Parameters
@@ -165,13 +176,13 @@ class FewShotCurveDisplay:
         score : str or sequence of str, default=None
             Fields to draw, each in axes of its own. None: accuracy and log-loss, as far as they were recorded.
         reference : str, default=None
-            The estimator to which intervals are distances. None: intervals of the means.
+            The estimator whose distance the intervals show. None: they are intervals of the means.
         confidence_level : float, default=0.95
-            Share of the draws of the bootstrap between the ends of an interval.
+            Confidence level of the intervals, between 0 and 1.
         n_bootstrap : int, default=1000
-            Number of these draws.
+            Number of bootstrap samples.
         names : dict of {str: str}, default=None
-            What to call the estimators. It also says which are drawn, and in which order of the legend. None: all, as
+            Names of the estimators in the legend. Only estimators that are in it are drawn, in its order. None: all, as
             they are recorded.
         styles : dict of {str: dict}, default=None
             Keywords for the line of an estimator, such as ``{"lr": {"color": "black"}}``.
@@ -191,38 +202,48 @@ class FewShotCurveDisplay:
         """
         records = records_of(results)
         if score is None:
-            score = tuple(name for name in _DRAWN if name in records[0])[:2]
+            score = tuple(name for name in _DEFAULT_SCORES if name in records[0])[:2]
         score = (score,) if isinstance(score, str) else tuple(score)
         if not score:
-            raise ValueError(f"`score` must name a field to draw: the records have none of {', '.join(_DRAWN)}.")
+            raise ValueError(
+                f"`score` must name a field to draw: the records have none of {', '.join(_DEFAULT_SCORES)}."
+            )
         known = list(dict.fromkeys(record["estimator"] for record in records))
-        for parameter, keys in (("names", names), ("styles", styles), ("reference", reference and [reference])):
-            unknown = [key for key in keys or () if key not in known]
+        asked = {"names": names or (), "styles": styles or (), "reference": () if reference is None else (reference,)}
+        for parameter, keys in asked.items():
+            unknown = [key for key in keys if key not in known]
             if unknown:
                 raise ValueError(f"`{parameter}`: no record is of {unknown[0]!r}; there are {', '.join(known)}.")
         shown = list(known if names is None else names)
-        scores = {one: _lines(records, one, shown, reference, confidence_level, n_bootstrap) for one in score}
-        without = [one for one, lines in scores.items() if not lines]
+        bootstrap = {"confidence_level": confidence_level, "n_bootstrap": n_bootstrap}
+        scores = {name: _lines(records, name, shown, reference, bootstrap) for name in score}
+        without = [name for name, lines in scores.items() if not lines]
         if without:
             raise ValueError(
-                f"`score`: nobody has {without[0]!r} on all contexts of a size, so there is no line to draw."
+                f"`score`: no estimator has {without[0]!r} on all contexts of a size, so there is no line to draw."
             )
-        return cls(scores, reference=reference, confidence_level=confidence_level).plot(
-            ax=ax, names=names, styles=styles, bands=bands
-        )
+        display = cls(scores, reference=reference, confidence_level=confidence_level)
+        return display.plot(ax=ax, names=names, styles=styles, bands=bands)
 
-    def plot(self, ax=None, *, names=None, styles=None, bands=None):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        names: Mapping[str, str] | None = None,
+        styles: Mapping[str, Mapping[str, Any]] | None = None,
+        bands: Sequence[str] | None = None,
+    ) -> Self:
         """Draw the curves over a logarithmic axis of the number of labelled rows.
 
-        The axis of a loss ends above the better half of the lines, so that a few very large losses do not flatten all
-        others; what leaves it is named in the picture.
+        The axis of a loss ends above the better half of the lines, so that a few very large losses do not flatten the
+        others. Lines that leave it are named in the picture.
 
         Parameters
         ----------
         ax : matplotlib Axes or sequence of them, default=None
             Where to draw, one for each score. None means a new figure.
         names : dict of {str: str}, default=None
-            What to call the estimators; also which are drawn. None: all, as they are recorded.
+            Names of the estimators in the legend; only those in it are drawn. None: all, as they are recorded.
         styles : dict of {str: dict}, default=None
             Keywords for the line of an estimator.
         bands : sequence of str, default=None
@@ -233,7 +254,7 @@ class FewShotCurveDisplay:
         FewShotCurveDisplay
             This object, with `lines_`, `axes_` and `figure_` set.
         """
-        import matplotlib.pyplot as plt
+        plt = import_optional("matplotlib.pyplot", extra="plot")
 
         n_scores = len(self.scores)
         if ax is None:
@@ -248,12 +269,8 @@ class FewShotCurveDisplay:
         }
         if self.reference is not None:
             called = (names or {}).get(self.reference, self.reference)
-            _note(
-                self.axes_[0],
-                0.03,
-                "bottom",
-                f"bands: {self.confidence_level:.0%} interval of the\ndistance to {called}",
-            )
+            level = f"{self.confidence_level:.0%}"
+            _note(self.axes_[0], 0.03, "bottom", f"bands: {level} interval of the\ndistance to {called}")
         handles = list(self.lines_[next(iter(self.scores))].values())
         if n_scores == 1:
             self.axes_[0].legend(handles=handles, frameon=False)
@@ -263,63 +280,61 @@ class FewShotCurveDisplay:
         return self
 
     def _draw(self, ax, score, lines, names, styles, bands):
-        """One score: bands, lines, axes."""
+        """Draw one score into axes: lines with their bands; returns the lines by estimator."""
         keys = list(lines if names is None else (key for key in names if key in lines))
-        found = {}
+        drawn = {}
         for depth, key in enumerate(reversed(keys)):  # the first is drawn last, on top
             style = {"marker": "o", "markersize": 4, "color": f"C{keys.index(key)}"} | styles.get(key, {})
             line = lines[key]
             label = key if names is None else names[key]
-            (found[key],) = ax.plot(line["k"], line["mean"], label=label, zorder=2 + depth, **style)
+            (drawn[key],) = ax.plot(line["k"], line["mean"], label=label, zorder=2 + depth, **style)
             if (bands is None or key in bands) and np.isfinite(line["low"]).any():
-                color = found[key].get_color()
+                color = drawn[key].get_color()
                 ax.fill_between(line["k"], line["low"], line["high"], color=color, alpha=0.12, linewidth=0)
-        self._dress(ax, score, {key: lines[key] for key in keys})
-        return {key: found[key] for key in keys}
+        self._label_axes(ax, score, {key: lines[key] for key in keys})
+        return {key: drawn[key] for key in keys}
 
-    def _dress(self, ax, score, lines):
-        """Axes, ticks and title."""
+    def _label_axes(self, ax, score, lines):
+        """Scale, ticks, title and limits of the axes of one score."""
         from matplotlib.ticker import NullLocator, PercentFormatter
 
         n_sets = {k: n for line in lines.values() for k, n in zip(line["k"].tolist(), line["n_datasets"].tolist())}
         sizes = _spread_out(sorted(n_sets))
         ax.set_xscale("log", base=2)
-        many = max(n_sets.values()) > 1
-        ticks = [f"{k}\n{n_sets[k]} set{'s' * (n_sets[k] > 1)}" if many else str(k) for k in sizes]
+        several_sets = max(n_sets.values()) > 1
+        ticks = [f"{k}\n{n_sets[k]} set{'s' * (n_sets[k] > 1)}" if several_sets else str(k) for k in sizes]
         ax.set_xticks(sizes, ticks, fontsize=8)
         ax.xaxis.set_minor_locator(NullLocator())
         plain = score.removeprefix("neg_").removesuffix("_score")
-        less = score.startswith("neg_") or is_loss(score)
-        better = "lower is better" if less else "higher is better"
-        ax.set_title(f"{_NAMES.get(plain, plain.replace('_', ' '))}, {better}", loc="left", fontsize=10)
+        loss = score.startswith("neg_") or is_loss(score)
+        better = "lower is better" if loss else "higher is better"
+        ax.set_title(f"{_TITLES.get(plain, plain.replace('_', ' '))}, {better}", loc="left", fontsize=10)
         ax.set_xlabel("labelled examples")
         if plain in ("accuracy", "balanced_accuracy"):
             ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=None))
         ax.grid(axis="y", color="0.9", linewidth=0.8)
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
-        if less:
-            _limit(ax, lines)
+        if loss:
+            _limit_loss_axis(ax, lines)
 
 
-def _spread_out(sizes, apart=1.25):
+def _spread_out(sizes):
     """The sizes whose ticks do not run into each other: each at least a quarter larger than the one before."""
     shown = sizes[:1]
     for size in sizes[1:]:
-        if size >= apart * shown[-1]:
+        if size >= 1.25 * shown[-1]:
             shown.append(size)
     return shown
 
 
-def _lines(records, score, estimators, reference, confidence_level, n_bootstrap):
-    """Sizes, means and intervals of each estimator; losses as they are."""
+def _lines(records, score, estimators, reference, bootstrap):
+    """Sizes, means and intervals of each estimator; losses without a sign."""
     sign = -1 if score.startswith("neg_") else 1
-    means = _by_estimator(mean_scores(records, score, n_bootstrap=n_bootstrap, confidence_level=confidence_level))
+    means = _by_estimator(mean_scores(records, score, **bootstrap))
     distances = None
     if reference is not None:
-        distances = _by_estimator(
-            mean_differences(records, reference, score, n_bootstrap=n_bootstrap, confidence_level=confidence_level)
-        )
+        distances = _by_estimator(mean_differences(records, reference, score, **bootstrap))
     lines = {}
     for key in (key for key in estimators if key in means):
         rows = means[key]
@@ -328,8 +343,8 @@ def _lines(records, score, estimators, reference, confidence_level, n_bootstrap)
         if reference is None:
             ends = [[row[end] for row in rows.values()] for end in ("low", "high")]
         else:
-            distance, level_of = distances.get(key, {}), means[reference]
-            ends = [[_around(level_of, distance, k, end) for k in rows] for end in ("low", "high")]
+            distance, of_reference = distances.get(key, {}), means[reference]
+            ends = [[_around(of_reference, distance, k, end) for k in rows] for end in ("low", "high")]
         line["low"], line["high"] = np.sort(sign * np.array(ends), axis=0)
         lines[key] = line
     return lines
@@ -342,19 +357,19 @@ def _around(reference, distances, k, end):
 
 def _by_estimator(summary):
     """Rows by estimator and size, without the mean over the sizes."""
-    found = {}
+    rows = {}
     for row in summary:
         if row["k"] is not None:
-            found.setdefault(row["estimator"], {})[row["k"]] = row
-    return found
+            rows.setdefault(row["estimator"], {})[row["k"]] = row
+    return rows
 
 
-def _limit(ax, lines):
+def _limit_loss_axis(ax, lines):
     """End the axis of a loss above the better half of the lines, and name those that leave it."""
     highest = {key: line["mean"].max() for key, line in lines.items()}
     top = 1.15 * float(np.median(list(highest.values())))
     leaving = [key for key, value in highest.items() if value > top]
-    if not leaving or not top:  # of losses that are all zero nothing could be seen below the end
+    if not leaving or not top:  # an axis that ends at zero would show nothing
         return
     low = min(line["mean"].min() for line in lines.values())
     ax.set_ylim(max(0, 0.8 * low), min(top, ax.get_ylim()[1]))
@@ -363,6 +378,6 @@ def _limit(ax, lines):
 
 
 def _note(ax, height, side, text):
-    """A remark at the right of the axes."""
+    """Write a remark at the right of the axes."""
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
     ax.text(0.99, height, text, transform=ax.transAxes, ha="right", va=side, size=8, color="0.3", bbox=box, zorder=9)

@@ -3,27 +3,36 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from skicl._validation._labels import read_all_labels
-from skicl._validation._scalars import check_integer
-from skicl._validation._wording import did_you_mean
+from skicl._validation._scalars import check_choice, check_integer
 
 _SUM_TOLERANCE = 1e-3  # float16 and float32 softmaxes over hundreds of classes stay well within it
 
 
 class ConfidenceBins(NamedTuple):
-    """Rows binned by confidence, without the empty bins: ends, counts, and means and spread of hits and confidence."""
+    """Bins of rows by confidence, without the empty ones: ends, counts, means and spread of hits and confidence."""
 
     low: np.ndarray
     high: np.ndarray
-    count: np.ndarray
+    n_rows: np.ndarray
     confidence: np.ndarray
     accuracy: np.ndarray
     variance: np.ndarray  # of hit minus confidence in a bin, divided by n - 1; nan in bins of one row
 
 
-def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform", norm="l1", debias=False, labels=None):
+def expected_calibration_error(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    *,
+    n_bins: int = 15,
+    strategy: str = "uniform",
+    norm: str = "l1",
+    debias: bool = False,
+    labels: ArrayLike | None = None,
+) -> float:
     """Expected calibration error of the predicted class (top-label ECE).
 
     The confidence of a row is its largest probability, and the row is correct if the class of that
@@ -47,9 +56,9 @@ def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform",
     norm : {"l1", "l2"}, default="l1"
         "l1": the mean distance. "l2": the root of the mean squared distance, which is never smaller.
     debias : bool, default=False
-        Take off what chance alone adds, with ``norm="l2"`` only: from the squared distance of each bin the
-        estimated variance of that distance [2]_. 0 where what is left is negative. Bins of a single row have no
-        variance and are left out; nan where no bin holds two.
+        With ``norm="l2"`` only: subtract from the squared distance of each bin what chance alone adds to it, the
+        estimated variance of that distance [2]_. The error is 0 if the mean is then negative. Bins of a single row have
+        no variance and are left out; the error is nan if no bin holds two rows.
     labels : array-like of shape (n_classes,), default=None
         Class of each column of `y_prob`, such as the `classes_` of a classifier. None: the sorted
         classes of `y_true`, which must then be as many as the columns.
@@ -80,11 +89,11 @@ def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform",
     Compare errors only between classifiers scored on equally many rows. Bins of equal mass have the
     smaller bias of the two strategies in most cases [3]_.
 
-    The first bias can be taken off the squared error and not off the mean distance: the mean of a square is
-    the square of the mean plus the variance, which can be estimated without bias from the rows of the bin,
-    while that of an absolute value depends on the unknown error itself. With bins of equal width the debiased
-    squared error is right on average over samples, up to bins of a single row, before negative values are set to
-    0 and the root is taken. The second bias remains.
+    The first bias can be removed from the squared error but not from the mean distance. The mean of a square is the
+    square of the mean plus the variance, which can be estimated without bias from the rows of the bin; the bias of an
+    absolute value depends on the unknown error itself. With bins of equal width the debiased squared error is right on
+    average over samples, up to bins of a single row, before negative values are set to 0 and the root is taken. The
+    second bias remains.
 
     References
     ----------
@@ -101,50 +110,35 @@ def expected_calibration_error(y_true, y_prob, *, n_bins=15, strategy="uniform",
     >>> round(expected_calibration_error(y_true, y_prob), 3)
     0.15
     """
-    if norm not in ("l1", "l2"):
-        raise ValueError(f"`norm` must be 'l1' or 'l2', got {norm!r}.")
+    check_choice(norm, "norm", ("l1", "l2"))
     if debias and norm != "l2":
         raise ValueError("`debias` needs norm='l2': the bias of the mean distance cannot be estimated, see the Notes.")
     bins = confidence_bins(y_true, y_prob, n_bins=n_bins, strategy=strategy, labels=labels)
     gaps = bins.accuracy - bins.confidence
     if norm == "l1":
-        return float(bins.count @ np.abs(gaps) / bins.count.sum())
+        return float(bins.n_rows @ np.abs(gaps) / bins.n_rows.sum())
     squares = gaps**2
     if debias:
-        several = bins.count > 1
-        if not several.any():
+        has_variance = bins.n_rows > 1
+        if not has_variance.any():
             return float("nan")
-        unbiased = (squares - bins.variance / bins.count)[several]
-        return float(np.sqrt(max(np.average(unbiased, weights=bins.count[several]), 0.0)))
-    return float(np.sqrt(bins.count @ squares / bins.count.sum()))
+        unbiased = (squares - bins.variance / bins.n_rows)[has_variance]
+        return float(np.sqrt(max(np.average(unbiased, weights=bins.n_rows[has_variance]), 0.0)))
+    return float(np.sqrt(bins.n_rows @ squares / bins.n_rows.sum()))
 
 
 def confidence_bins(y_true, y_prob, *, n_bins, strategy, labels):
-    """Rows binned by their largest probability.
-
-    Parameters
-    ----------
-    y_true, y_prob, n_bins, strategy, labels
-        As in :func:`expected_calibration_error`.
-
-    Returns
-    -------
-    ConfidenceBins
-        Of each bin that holds a row.
-    """
+    """ConfidenceBins of rows; the parameters are those of expected_calibration_error."""
     check_integer(n_bins, "n_bins")
-    if strategy not in ("uniform", "quantile"):
-        raise ValueError(
-            f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}."
-            + did_you_mean(strategy, ["uniform", "quantile"])
-        )
+    check_choice(strategy, "strategy", ("uniform", "quantile"))
     true, prob = _check_probabilities(y_true, y_prob, labels)
     confidence = np.minimum(prob.max(axis=1), 1.0)
     correct = prob.argmax(axis=1) == true
     if strategy == "uniform":
         edges = np.linspace(0, 1, n_bins + 1)
     else:
-        # Confidences that occur, not interpolated ones, whose rounding would move rows into the next bin.
+        # Bin b ends at the confidence of row ceil(b * n / n_bins) in ascending order. Edges are confidences that occur:
+        # interpolated ones would be rounded, which would move rows into the next bin.
         last = -(-np.arange(n_bins + 1) * len(confidence) // n_bins) - 1
         edges = np.sort(confidence)[np.maximum(last, 0)]
     bins = np.searchsorted(edges[1:-1], confidence, side="left")  # bin b is (edges[b], edges[b + 1]]
@@ -160,7 +154,7 @@ def confidence_bins(y_true, y_prob, *, n_bins, strategy, labels):
     return ConfidenceBins(edges[filled], edges[filled + 1], n, mean_confidence, accuracy, variance)
 
 
-def brier_score(y_true, y_prob, *, labels=None):
+def brier_score(y_true: ArrayLike, y_prob: ArrayLike, *, labels: ArrayLike | None = None) -> float:
     """Brier score of multi-class probabilities.
 
     The mean over the rows of the squared distance between the row of probabilities and the one-hot
@@ -209,7 +203,7 @@ def brier_score(y_true, y_prob, *, labels=None):
 
 
 def _check_probabilities(y_true, y_prob, labels):
-    """Validated column index of each true class (n_samples,), and probabilities (n_samples, n_classes)."""
+    """Column of each true class (n_samples,), and probabilities (n_samples, n_classes), both checked."""
     prob = check_array(y_prob, dtype=np.float64, ensure_2d=False, input_name="y_prob")
     if prob.ndim == 1:
         prob = np.column_stack([1 - prob, prob])
@@ -237,7 +231,7 @@ def _check_probabilities(y_true, y_prob, labels):
 
 
 def _columns_of_classes(true, n_columns, labels):
-    """Column of `y_prob` that belongs to each true class, for columns in the order of `labels`."""
+    """Column of `y_prob` of each true class (n_samples,), for columns in the order of `labels`."""
     if labels is None:
         classes = np.unique(true)
         if len(classes) != n_columns:
@@ -252,6 +246,7 @@ def _columns_of_classes(true, n_columns, labels):
         if len(classes) != n_columns:
             raise ValueError(f"`labels` has {len(classes)} classes but `y_prob` has {n_columns} columns.")
     order = np.argsort(classes)
+    # A class beyond the last is compared with the last, and so found to be unknown.
     at = np.minimum(np.searchsorted(classes, true, sorter=order), len(classes) - 1)
     columns = order[at]
     unknown = np.flatnonzero(classes[columns] != true)

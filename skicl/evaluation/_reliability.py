@@ -1,21 +1,26 @@
 """Picture of how well confidence agrees with accuracy."""
 
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted
 
+from skicl._validation._environment import import_optional
 from skicl.evaluation._metrics import confidence_bins
 
-_LEVEL = 0.95
+_CONFIDENCE_LEVEL = 0.95
 
 
 class ReliabilityDisplay:
     """Reliability diagram: how often the predicted class is right, against how sure the classifier was.
 
     Rows are binned by confidence, the largest of their probabilities. On the diagonal the classifier is right as often
-    as it says; below it is too sure, above not sure enough. Bars at the foot count the rows of each bin: a bin of few
-    rows is far from the diagonal by chance, as its interval (Wilson, 95 %) shows. Made by :meth:`from_estimator` or
-    :meth:`from_predictions`; the numbers are in the attributes, the picture is drawn by :meth:`plot`.
+    as it says; below the diagonal it is too sure, above it not sure enough. Bars at the foot count the rows of each
+    bin. A bin of few rows may be far from the diagonal by chance, as its interval (Wilson, 95 %) shows. Made by
+    :meth:`from_estimator` or :meth:`from_predictions`; the numbers are in the attributes, the picture is drawn by
+    :meth:`plot`.
 
     Parameters
     ----------
@@ -35,7 +40,7 @@ class ReliabilityDisplay:
     error : float
         Expected calibration error of these bins, see :func:`expected_calibration_error`.
     error_by_chance : float
-        What it would be, about, if the probabilities were perfect: with few rows accuracy and confidence differ by
+        About what `error` would be if the probabilities were perfect: with few rows accuracy and confidence differ by
         chance. An error of this size says nothing against the classifier.
     line_ : matplotlib Line2D
         The bins.
@@ -64,7 +69,16 @@ class ReliabilityDisplay:
     0.32, and 0.00 by chance
     """
 
-    def __init__(self, *, confidence, accuracy, count, low, high, estimator_name=None):
+    def __init__(
+        self,
+        *,
+        confidence: np.ndarray,
+        accuracy: np.ndarray,
+        count: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+        estimator_name: str | None = None,
+    ) -> None:
         self.confidence = confidence
         self.accuracy = accuracy
         self.count = count
@@ -73,7 +87,7 @@ class ReliabilityDisplay:
         self.estimator_name = estimator_name
 
     @property
-    def error(self):
+    def error(self) -> float:
         """Expected calibration error of these bins.
 
         Returns
@@ -83,8 +97,8 @@ class ReliabilityDisplay:
         return float(np.average(np.abs(self.accuracy - self.confidence), weights=self.count))
 
     @property
-    def error_by_chance(self):
-        """About the mean of `error` if the probabilities were perfect.
+    def error_by_chance(self) -> float:
+        """Approximate mean of `error` if the probabilities were perfect.
 
         Returns
         -------
@@ -96,7 +110,17 @@ class ReliabilityDisplay:
         return float(np.average(spread, weights=self.count))
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, n_bins=10, strategy="uniform", name=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        n_bins: int = 10,
+        strategy: str = "uniform",
+        name: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Compute the probabilities of a fitted classifier and draw their reliability.
 
         Parameters
@@ -104,7 +128,7 @@ class ReliabilityDisplay:
         estimator : classifier
             A fitted classifier with `predict_proba`, or a pipeline that ends with one.
         X : array-like of shape (n_samples, ...)
-            Rows that it was not fitted on.
+            Rows that the classifier was not fitted on.
         y : array-like of shape (n_samples,)
             Their classes.
         n_bins : int, default=10
@@ -133,11 +157,28 @@ class ReliabilityDisplay:
                 f"`estimator` {type(estimator).__name__} has no `predict_proba`; wrap it, for example in "
                 "sklearn.calibration.CalibratedClassifierCV."
             )
-        options = {"labels": estimator.classes_, "name": type(estimator).__name__ if name is None else name}
-        return cls.from_predictions(y, estimator.predict_proba(X), n_bins=n_bins, strategy=strategy, ax=ax, **options)
+        return cls.from_predictions(
+            y,
+            estimator.predict_proba(X),
+            labels=estimator.classes_,
+            n_bins=n_bins,
+            strategy=strategy,
+            name=type(estimator).__name__ if name is None else name,
+            ax=ax,
+        )
 
     @classmethod
-    def from_predictions(cls, y_true, y_prob, *, labels=None, n_bins=10, strategy="uniform", name=None, ax=None):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_prob: ArrayLike,
+        *,
+        labels: ArrayLike | None = None,
+        n_bins: int = 10,
+        strategy: str = "uniform",
+        name: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw the reliability of probabilities.
 
         Parameters
@@ -170,14 +211,14 @@ class ReliabilityDisplay:
         display = cls(
             confidence=bins.confidence,
             accuracy=bins.accuracy,
-            count=bins.count,
+            count=bins.n_rows,
             low=bins.low,
             high=bins.high,
             estimator_name=name,
         )
         return display.plot(ax=ax)
 
-    def plot(self, ax=None, *, name=None):
+    def plot(self, ax: Any = None, *, name: str | None = None) -> Self:
         """Draw the bins, their intervals and counts, and the diagonal.
 
         Several classifiers can be drawn into the same axes; bars show the counts of the first.
@@ -194,14 +235,13 @@ class ReliabilityDisplay:
         ReliabilityDisplay
             This object, with `line_`, `ax_` and `figure_` set.
         """
-        import matplotlib.pyplot as plt
-
         if ax is None:
+            plt = import_optional("matplotlib.pyplot", extra="plot")
             _, ax = plt.subplots(figsize=(5.2, 5), layout="constrained")
         name = self.estimator_name if name is None else name
         shown = f"{'' if name is None else f'{name}: '}ECE {self.error:.3f} ({self.error_by_chance:.3f} by chance)"
         if not ax.lines:
-            self._draw_ground(ax)
+            self._draw_background(ax)
         low, high = _wilson(self.accuracy, self.count)
         ends = np.stack([self.accuracy - low, high - self.accuracy]).clip(min=0)
         container = ax.errorbar(
@@ -212,8 +252,8 @@ class ReliabilityDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _draw_ground(self, ax):
-        """Diagonal, counts, limits and names of the axes."""
+    def _draw_background(self, ax):
+        """Draw the diagonal and the counts, set limits and labels."""
         heights = 0.18 * self.count / self.count.max()
         # Bins of equal mass may lie so close that their counts would cover each other.
         edges, crowded = self.high - self.low, (self.high - self.low).min() < 0.03
@@ -243,8 +283,8 @@ class ReliabilityDisplay:
 
 
 def _wilson(share, count):
-    """Wilson's interval of shares: it stays within 0 and 1, also for shares of 0 and 1."""
-    z = ndtri((1 + _LEVEL) / 2)
+    """Ends (n_bins,) of Wilson's intervals of shares: they stay within 0 and 1, also for shares of 0 and 1."""
+    z = ndtri((1 + _CONFIDENCE_LEVEL) / 2)
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     return middle - half, middle + half

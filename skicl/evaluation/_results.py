@@ -14,27 +14,12 @@ _WHOLE = frozenset({"k", "repeat", "n_classes", "n_queries"})
 
 
 class ResultsFile:
-    """Records in a CSV file that is at every moment complete and readable.
+    """Records in a CSV file that is at every moment complete and readable; with a path of None, in memory only.
 
-    Each new record writes the whole file beside the old one and moves it into place, so that a process
-    that is killed at any moment leaves the file as it was after the last full record, also if the
-    machine stops or the disk is full. One process may write to a file at a time. Numbers are written
-    with all their digits: what is read back is equal to what was written. A last column holds a checksum of
-    each record; a file of an earlier version has none and gets it with the next record.
-
-    Parameters
-    ----------
-    path : path-like or None
-        The file. It is read if it exists. None: the records are kept in memory only.
-    columns : sequence of str
-        Names of the fields of a record, in the order of the file.
-
-    Raises
-    ------
-    ValueError
-        If the file exists and has other columns, or a row that cannot be read or does not have its checksum.
-    OSError
-        If the folder of `path` does not exist, or nothing can be written there.
+    Each new record writes the whole file beside the old one and moves it into place: a process that is killed at any
+    moment leaves the file as it was after the last full record, and so do a machine that stops and a full disk. One
+    process may write to a file at a time. Numbers are written with all their digits, so they are read back unchanged.
+    A last column holds a checksum of each record; a file of an earlier version has none and gets it with the next one.
     """
 
     def __init__(self, path, columns):
@@ -86,13 +71,16 @@ class ResultsFile:
             raise
 
     def _line(self, record):
+        """A record as a line of the file."""
         fields = [_written(record[name]) for name in self.columns]
         return _csv_line([*fields, self._checksum(fields)])
 
     def _checksum(self, fields):
+        """Digest of the fields of a line and the names of their columns."""
         return blake2b(json.dumps([self.columns, fields]).encode(), digest_size=8).hexdigest()
 
     def _read(self):
+        """The records of the file."""
         try:
             with self.path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.reader(file))
@@ -102,15 +90,16 @@ class ResultsFile:
                 "choose another file."
             ) from error
         if not rows or tuple(rows[0]) not in (self.columns, (*self.columns, _CHECKSUM)):
-            found = ", ".join(rows[0]) if rows else "nothing"
+            columns = ", ".join(rows[0]) if rows else "nothing"
             raise ValueError(
-                f"`results_file` {str(self.path)!r} holds other columns ({found}) than this run writes "
+                f"`results_file` {str(self.path)!r} holds other columns ({columns}) than this run writes "
                 f"({', '.join(self.columns)}); choose another file."
             )
         has_checksums = len(rows[0]) > len(self.columns)
         return [self._record(number, row, has_checksums) for number, row in enumerate(rows[1:], start=2)]
 
     def _record(self, number, row, has_checksum):
+        """The record in a row of the file, checked."""
         try:
             if has_checksum:
                 *row, checksum = row or [""]
@@ -125,16 +114,19 @@ class ResultsFile:
 
 
 def _written(value):
+    """A field as text, numbers with all their digits."""
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def _read_as(name, value):
+    """The value of a field, of the type that its name tells."""
     if name in _TEXT:
         return value
     return int(value) if name in _WHOLE else float(value)
 
 
 def _csv_line(fields):
+    """Fields as one line of CSV."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(fields)
     return line.getvalue()

@@ -11,19 +11,15 @@ from sklearn.utils import get_tags
 
 from skicl._storage._digests import content_checksum
 
-# Parameters of an encoder that change how fast a vector is made and not what is in it.
+# Parameters of an encoder that change how fast it works and not its vectors.
 _OF_SPEED = frozenset({"batch_size", "cache", "device", "n_jobs", "verbose"})
 
 
 class EncodedRows:
     """Vectors of the rows of a train and a test part, made when they are first asked for.
 
-    Parameters
-    ----------
-    encoder : transformer
-        It is cloned, fitted on the rows of the train part, without labels, and transforms both parts.
-    X_train, X_test : array-like, list or frame
-        The rows. `X_test` is `X_train` itself where queries come out of it.
+    The encoder is cloned and fitted on the train part, without labels. `X_test` is `X_train` itself where queries come
+    out of it.
     """
 
     def __init__(self, encoder, X_train, X_test):
@@ -33,12 +29,7 @@ class EncodedRows:
         self._vectors = None
 
     def parts(self):
-        """Vectors of both parts.
-
-        Returns
-        -------
-        tuple of two array-like
-        """
+        """Vectors of both parts."""
         if self._vectors is None:
             encoder = clone(self.encoder)
             train = encoder.fit_transform(self.X_train)
@@ -47,13 +38,7 @@ class EncodedRows:
 
 
 def check_encoder(encoder):
-    """Refuse what is no transformer, or learns from labels.
-
-    Parameters
-    ----------
-    encoder : object
-        What the user gave.
-    """
+    """Refuse what is no transformer, or learns from labels."""
     if isinstance(encoder, type) or not hasattr(encoder, "fit_transform") or not hasattr(encoder, "transform"):
         raise TypeError(
             f"`encoder` must be a transformer, such as skicl.SentenceEncoder(), got {encoder!r}; or leave it out and "
@@ -69,30 +54,24 @@ def check_encoder(encoder):
 def describe_encoder(encoder):
     """What may change the vectors of an encoder, as a text that is the same in another process.
 
-    Parameters
-    ----------
-    encoder : estimator or None
-        The encoder.
-
-    Returns
-    -------
-    str
-        Its class and parameters; of parameters that are functions or classes their name, of other objects their class.
-        Of a `model` in a folder or in memory a checksum.
+    It holds the class and the parameters: of functions and classes among them the name, of other objects the class, of
+    a `model` in a folder or in memory a checksum. It is empty for None. Results files hold a digest of this text, so it
+    must not change.
     """
     if encoder is None:
         return ""
     parameters = encoder.get_params(deep=False) if hasattr(encoder, "get_params") else {}
-    shown = [f"{name}={_describe(value)}" for name, value in sorted(parameters.items()) if name not in _OF_SPEED]
+    settings = [f"{name}={_describe(value)}" for name, value in sorted(parameters.items()) if name not in _OF_SPEED]
     model = parameters.get("model")
     if hasattr(model, "checksum"):  # in memory
-        shown.append(f"checksum={model.checksum()}")
+        settings.append(f"checksum={model.checksum()}")
     elif isinstance(model, str | os.PathLike) and os.path.isdir(model):  # its files may be others tomorrow
-        shown.append(f"checksum={content_checksum(model)}")
-    return f"{type(encoder).__module__}.{type(encoder).__qualname__}({', '.join(shown)})"
+        settings.append(f"checksum={content_checksum(model)}")
+    return f"{type(encoder).__module__}.{type(encoder).__qualname__}({', '.join(settings)})"
 
 
 def _describe(value):
+    """A parameter of an encoder as a text that is the same in another process."""
     if isinstance(value, BaseEstimator):
         return describe_encoder(value)
     if isinstance(value, list | tuple):
@@ -105,22 +84,15 @@ def _describe(value):
         return repr(os.fspath(value))
     if callable(value) and hasattr(value, "__name__"):  # a function or class: np.log and np.sqrt differ
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}"
-    shown = value is None or isinstance(value, str | bytes | bool | Number) or type(value).__name__ == "dtype"
-    return repr(value) if shown else type(value).__qualname__
+    plain = value is None or isinstance(value, str | bytes | bool | Number) or type(value).__name__ == "dtype"
+    return repr(value) if plain else type(value).__qualname__
 
 
 def fingerprint(*parts):
-    """Short digest of arrays, frames and lists: equal for equal values on every machine.
+    """Short digest of arrays, frames and lists: equal for equal values on every machine, 16 hexadecimal digits.
 
-    Parameters
-    ----------
-    *parts : array-like, list or frame
-        Numbers, texts, images (anything with ``tobytes``), arrays of different shapes.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
+    The parts hold numbers, texts, images (anything with ``tobytes``) or arrays of different shapes. Results files hold
+    the digests, so they must not change.
     """
     digest = blake2b(digest_size=8)
     for part in parts:
@@ -129,6 +101,7 @@ def fingerprint(*parts):
 
 
 def _add(digest, part):
+    """Feed values of any kind to a digest, after their shape."""
     if hasattr(part, "tocsr"):
         part = part.tocsr().sorted_indices()
         for values in (np.array(part.shape), part.indptr, part.indices, part.data):
@@ -154,6 +127,7 @@ def _add(digest, part):
 
 
 def _as_array(part):
+    """Values as an array; items of different shapes as an array of objects."""
     if isinstance(part, list | tuple) and any(not isinstance(item, str | Number) for item in part):
         items = np.empty(len(part), dtype=object)  # images and recordings of different sizes fit in no array
         items[:] = [np.asarray(item) if isinstance(item, list | tuple) else item for item in part]

@@ -14,30 +14,20 @@ _CLIP = 1e-15  # a probability of zero for what happened costs 34.5 nats, not in
 _LOSSES = frozenset({"log_loss", "brier", "ece", "ece_quantile", "fit_seconds", "predict_seconds", "seconds"})
 
 # Fields of a record that are no scores.
-_TAKEN = frozenset({"dataset", "task", "estimator", "k", "repeat", "n_classes", "n_queries"})
-_TAKEN |= {"fit_seconds", "predict_seconds"}
+_RESERVED = frozenset({"dataset", "task", "estimator", "k", "repeat", "n_classes", "n_queries"})
+_RESERVED |= {"fit_seconds", "predict_seconds"}
 
 
 def check_scoring(scoring, classes):
-    """Refuse what is no score, or no score of these classes.
+    """The score of each name, as a dict; names that are no scores, or no scores of these classes, are refused.
 
-    Parameters
-    ----------
-    scoring : sequence of str, or dict of {str: str or callable}
-        What the user asked for.
-    classes : ndarray of shape (n_classes,)
-        Sorted classes.
-
-    Returns
-    -------
-    dict of {str: str or callable}
-        The score of each name.
+    `classes` (n_classes,) are sorted.
     """
     if isinstance(scoring, str) or not len(scoring):
         raise ValueError(f"`scoring` must be a sequence of at least one name of a score, got {scoring!r}.")
     scores = dict(scoring) if isinstance(scoring, Mapping) else {name: name for name in scoring}
     for name, score in scores.items():
-        if not isinstance(name, str) or name in _TAKEN or (name in _OWN and score != name):
+        if not isinstance(name, str) or name in _RESERVED or (name in _OWN and score != name):
             raise ValueError(
                 f"`scoring`: a score cannot be called {name!r}. Pass scorers of your own by names of your own, such as "
                 "{'cost': make_scorer(...)}."
@@ -54,61 +44,29 @@ def check_scoring(scoring, classes):
 
 
 def score_of(score, y, prob, classes):
-    """One score of probabilities.
+    """One score, a name or a scorer, of probabilities (n_samples, n_classes) and true classes y (n_samples,).
 
-    Parameters
-    ----------
-    score : str or callable
-        Name of the score, or a scorer, called with a classifier of these probabilities, row numbers and `y`.
-    y : ndarray of shape (n_samples,)
-        True classes.
-    prob : ndarray of shape (n_samples, n_classes)
-        Probabilities.
-    classes : ndarray of shape (n_classes,)
-        Sorted classes, that of each column.
-
-    Returns
-    -------
-    float
+    `classes` (n_classes,) are sorted, one for each column. A scorer is called with a classifier of these probabilities
+    and row numbers.
     """
     if isinstance(score, str) and score in _OWN:
         return float(_OWN[score](y, prob, classes))
-    return float(get_scorer(score)(_Said(prob, classes), np.arange(len(y)), y))
+    return float(get_scorer(score)(_KnownProbabilities(prob, classes), np.arange(len(y)), y))
 
 
 def is_loss(score):
-    """Whether less of a score is better.
-
-    Parameters
-    ----------
-    score : str
-        Name of the score.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether less of a score is better."""
     return score in _LOSSES
 
 
 def in_words(score):
-    """A score as it is called in a sentence, without its sign.
-
-    Parameters
-    ----------
-    score : str
-        Its name.
-
-    Returns
-    -------
-    str
-    """
+    """A score as it is called in a sentence, without its sign."""
     plain = score.removeprefix("neg_").removesuffix("_score")
     return {"log_loss": "log-loss", "ece": "ECE", "brier": "Brier score"}.get(plain, plain.replace("_", " "))
 
 
 def _try_score(name, classes):
-    """Find out before any fit whether a score can tell these classes: that of a perfect classifier, one row a class."""
+    """Find out before any fit whether a score can tell these classes: score a perfect classifier, one row a class."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -121,8 +79,8 @@ def _try_score(name, classes):
         ) from error
 
 
-class _Said(ClassifierMixin, BaseEstimator):
-    """A fitted classifier whose probabilities are known: what the scorers of scikit-learn ask."""
+class _KnownProbabilities(ClassifierMixin, BaseEstimator):
+    """A fitted classifier whose probabilities are known, for the scorers of scikit-learn to ask."""
 
     def __init__(self, prob, classes):
         self.prob = prob
@@ -140,37 +98,45 @@ class _Said(ClassifierMixin, BaseEstimator):
 
 
 def _accuracy(y, prob, classes):
+    """Share of rows (n_samples,) whose most probable class is the true one."""
     return accuracy_score(y, classes[prob.argmax(axis=1)])
 
 
 def _macro_f1(y, prob, classes):
+    """Mean F1 score of the classes that occur."""
     predicted = classes[prob.argmax(axis=1)]
     return f1_score(y, predicted, labels=np.unique(y), average="macro", zero_division=0)
 
 
 def _log_loss(y, prob, classes):
+    """Mean negative log-probability of the true class, in nats."""
     of_true = prob[np.arange(len(y)), np.searchsorted(classes, y)]
     return -np.log(np.clip(of_true, _CLIP, 1)).mean()
 
 
 def _negative_log_loss(y, prob, classes):
+    """The log-loss with the sign of scikit-learn."""
     return -_log_loss(y, prob, classes)
 
 
 def _brier(y, prob, classes):
+    """Brier score, summed over the classes."""
     return brier_score(y, prob, labels=classes)
 
 
 def _negative_brier(y, prob, classes):
+    """The Brier score with the sign and scale of scikit-learn."""
     # scikit-learn counts two classes once and more than two in full.
     return -_brier(y, prob, classes) / (2 if len(classes) == 2 else 1)
 
 
 def _ece(y, prob, classes):
+    """Expected calibration error with bins of equal width."""
     return expected_calibration_error(y, prob, labels=classes)
 
 
 def _ece_quantile(y, prob, classes):
+    """Expected calibration error with bins of equal mass."""
     return expected_calibration_error(y, prob, labels=classes, strategy="quantile")
 
 

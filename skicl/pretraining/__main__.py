@@ -3,6 +3,7 @@
 import argparse
 import sys
 from dataclasses import fields
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ PARTS = {
 }
 
 
-def build_parser(reasoner="equivariant"):
+def build_parser(reasoner: str = "equivariant") -> Any:
     """Options: those of the run, then one for every field of the network, the prior and the schedule."""
     parser = argparse.ArgumentParser(prog="python -m skicl.pretraining", description=__doc__)
     parser.add_argument("--out", required=True, help="path of the run, without suffix; an existing run is continued")
@@ -41,19 +42,20 @@ def build_parser(reasoner="equivariant"):
             if field.name in known:  # a size that network and prior share is one option
                 continue
             known.add(field.name)
-            several = isinstance(field.default, tuple)
+            default: Any = field.default
+            several = isinstance(default, tuple)
             group.add_argument(
                 "--" + field.name.replace("_", "-"),
-                default=field.default,
+                default=default,
                 metavar="VALUE",
-                type=type(field.default[0]) if several else type(field.default),
+                type=type(default[0]) if several else type(default),
                 nargs="+" if several else None,
                 help=f"default: {field.default}",
             )
     return parser
 
 
-def main(argv=None):
+def main(argv: Any = None) -> Any:
     """Run the command line; returns the exit status: 0 when the run is complete, 130 when interrupted."""
     which = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     which.add_argument("--reasoner", choices=list(PARTS), default="equivariant")

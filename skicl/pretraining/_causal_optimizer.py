@@ -1,5 +1,8 @@
 """Muon: momentum whose matrices are made orthogonal before the step, beside Adam for everything else."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 # Coefficients of a quintic iteration that drives singular values to about one (Jordan et al., 2024).
@@ -33,7 +36,16 @@ class Muon(torch.optim.Optimizer):
     .. [2] Liu et al. (2025), "Muon is scalable for LLM training".
     """
 
-    def __init__(self, named_parameters, lr, hidden, *, momentum=0.95, betas=(0.9, 0.98), weight_decay=0.0):
+    def __init__(
+        self,
+        named_parameters: Any,
+        lr: float,
+        hidden: Callable,
+        *,
+        momentum: float = 0.95,
+        betas: tuple = (0.9, 0.98),
+        weight_decay: float = 0.0,
+    ) -> None:
         named = list(named_parameters)
         groups = [
             {"params": [p for name, p in named if hidden(name) and p.ndim == 2], "orthogonal": True},
@@ -45,7 +57,7 @@ class Muon(torch.optim.Optimizer):
         )
 
     @torch.no_grad()
-    def step(self):
+    def step(self) -> None:  # type: ignore[override]  # it never evaluates the loss anew
         """Take a step along the gradients at hand."""
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -54,14 +66,14 @@ class Muon(torch.optim.Optimizer):
                     of_kind = self._orthogonal_step if group["orthogonal"] else self._adam_step
                     parameter.add_(of_kind(parameter, group), alpha=-group["lr"])
 
-    def _orthogonal_step(self, parameter, group):
+    def _orthogonal_step(self, parameter: Any, group: Any) -> Any:
         state, gradient = self.state[parameter], parameter.grad
         average = state.setdefault("exp_avg", torch.zeros_like(parameter))
         average.mul_(group["momentum"]).add_(gradient)
         step = gradient + group["momentum"] * average
         return torch.cat([orthogonal(part) for part in step.split(_rows_of_a_map(step))])
 
-    def _adam_step(self, parameter, group):
+    def _adam_step(self, parameter: Any, group: Any) -> Any:
         state, (first, second) = self.state[parameter], group["betas"]
         count = state.setdefault("step", torch.zeros(())).add_(1).item()
         average = state.setdefault("exp_avg", torch.zeros_like(parameter)).lerp_(parameter.grad, 1 - first)
@@ -69,22 +81,16 @@ class Muon(torch.optim.Optimizer):
         return average / (1 - first**count) / ((squares / (1 - second**count)).sqrt() + 1e-8)
 
 
-def _rows_of_a_map(matrix):
+def _rows_of_a_map(matrix: Any) -> Any:
     """Queries, keys and values are three maps in one matrix; a map to four times the channels is one."""
     rows, columns = matrix.shape
     return columns if rows == 3 * columns else rows
 
 
-def orthogonal(matrix):
+def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     """The nearest matrix with equal singular values, roughly, of the size of a step of Adam.
 
-    Parameters
-    ----------
-    matrix : Tensor of shape (rows, columns)
-
-    Returns
-    -------
-    Tensor of shape (rows, columns)
+    Shapes: matrix (rows, columns); returns (rows, columns).
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
     X = wide / (wide.norm() + 1e-7)

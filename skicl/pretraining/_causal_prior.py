@@ -4,7 +4,7 @@ Shapes: S sequences, P points, D features.
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -108,7 +108,7 @@ class LogisticPrior:
     small_share: float = 0.0
     random_start: float = 0.0
 
-    def at(self, step):
+    def at(self, step: int) -> "OfStep":
         """The prior of a step of the curriculum.
 
         Parameters
@@ -126,7 +126,7 @@ class LogisticPrior:
         n_points = min(self.n_points, self.start_points + step // self.points_every * self.more_points)
         return OfStep(replace(self, n_points=n_points), n_active, self.n_points)
 
-    def sample(self, generator):
+    def sample(self, generator: torch.Generator) -> Sequences:
         """Draw a batch from the end of the curriculum.
 
         Parameters
@@ -149,10 +149,10 @@ class OfStep(NamedTuple):
     n_positions: int
 
     @property
-    def n_points(self):
+    def n_points(self) -> Any:
         return self.prior.n_points
 
-    def sample(self, generator):
+    def sample(self, generator: torch.Generator) -> Any:
         prior, draw, n_active = self.prior, Draw(generator), self.n_active
         if prior.small_share and draw.scalar() < prior.small_share:
             n_active = 1 + int(draw.scalar(0, n_active))
@@ -165,14 +165,14 @@ class OfStep(NamedTuple):
         y = draw.uniform(n_sequences, prior.n_points) < log_odds[..., 0].sigmoid()
         return Sequences(X, y.long(), self._start(draw, n_sequences) if prior.random_start else None)
 
-    def _start(self, draw, n_sequences):
+    def _start(self, draw: Any, n_sequences: Any) -> Any:
         """Positions (S,) of first points."""
         free = self.n_positions - self.n_points + 1
         anywhere = (draw.uniform(n_sequences) * free).long().clamp(max=free - 1)
         return torch.where(draw.uniform(n_sequences) < self.prior.random_start, anywhere, 0)
 
 
-def sequence_loss(reasoner, sequences):
+def sequence_loss(reasoner: Any, sequences: Any) -> tuple:
     """Cross-entropy of all labels of all sequences, the first among them; and the same without gradient."""
     log_odds = reasoner.sequence_log_odds(*sequences).float()
     loss = F.binary_cross_entropy_with_logits(log_odds, sequences.y.to(log_odds))

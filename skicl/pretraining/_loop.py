@@ -5,9 +5,11 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ from skicl.reasoning import (
 )
 
 
-def task_loss(reasoner, tasks, layer_loss):
+def task_loss(reasoner: Any, tasks: Any, layer_loss: Any) -> tuple:
     """Cross-entropy of the queries: of the last layer, plus a little of every layer before."""
     context = reasoner.encode(Evidence(tasks.X, tasks.y, tasks.n_classes, side=tasks.side))
     target = tasks.y_query.flatten()
@@ -39,7 +41,7 @@ def task_loss(reasoner, tasks, layer_loss):
     return (losses * weights).sum(), losses[-1].detach()
 
 
-def objective(reasoner, tasks, schedule):
+def objective(reasoner: Any, tasks: Any, schedule: Any) -> Any:
     """The loss to descend and the loss to report, of tasks that the reasoner can learn from."""
     if isinstance(tasks, Sequences) != isinstance(reasoner, CausalReasoner):
         raise TypeError(
@@ -51,12 +53,12 @@ def objective(reasoner, tasks, schedule):
     return task_loss(reasoner, tasks, schedule.layer_loss)
 
 
-def seed_of(*numbers):
+def seed_of(*numbers: Any) -> Any:
     """One seed from several numbers, for the generator of one step on one process."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
 
 
-def train_step(state, prior, schedule, generator, rank, world):
+def train_step(state: Any, prior: Any, schedule: Any, generator: torch.Generator, rank: int, world: int) -> Any:
     """One step: tasks of this (seed, step, process), gradient averaged over processes, update."""
     generator.manual_seed(seed_of(schedule.seed, state.step, rank))
     of_step = prior.at(state.step) if hasattr(prior, "at") else prior
@@ -83,7 +85,7 @@ def train_step(state, prior, schedule, generator, rank, world):
     return last
 
 
-def _average_gradients(parameters, world):
+def _average_gradients(parameters: Any, world: int) -> None:
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
@@ -95,7 +97,7 @@ def _average_gradients(parameters, world):
 
 
 @contextmanager
-def _stop_on_interrupt():
+def _stop_on_interrupt() -> Iterator:
     """Turn SIGINT and SIGTERM into a flag that the loop reads between two steps."""
     stop = []
     before = {}
@@ -112,17 +114,17 @@ def _stop_on_interrupt():
 
 
 def pretrain(
-    out,
+    out: str | Path,
     *,
-    config=None,
-    prior=None,
-    schedule=None,
-    start_from=None,
-    device=None,
-    save_every=500,
-    stop_after=None,
-    log=None,
-):
+    config: EquivariantConfig | CausalConfig | None = None,
+    prior: Any = None,
+    schedule: Schedule | None = None,
+    start_from: str | Path | None = None,
+    device: str | torch.device | None = None,
+    save_every: int = 500,
+    stop_after: int | None = None,
+    log: Callable | None = None,
+) -> State:
     """Pretrain a reasoner on synthetic tasks.
 
     Parameters
@@ -191,20 +193,20 @@ def pretrain(
         prior = LogisticPrior() if isinstance(config, CausalConfig) else EmbeddingPrior()
     check_task_prior(prior)
     check_schedule(schedule, config)
-    rank, world, device = _join(device)
+    rank, world, place = _join(device)
     out = Path(out)
     if not out.parent.is_dir():
         raise FileNotFoundError(f"The folder of `out` does not exist: {str(out.parent)!r}. Create it first.")
-    state = State(config, schedule, device)
+    state = State(config, schedule, place)
     if start_from is not None:
         state.start_from(start_from)
     state_path = out.with_name(out.name + ".state.safetensors")
     if state_path.exists():
         state.load(state_path, prior, schedule)
-    generator = torch.Generator(device)
+    generator = torch.Generator(place)
     started, before, recent = time.monotonic(), state.seconds, []
     with _stop_on_interrupt() as stop:
-        while state.step < schedule.steps and not _agree(bool(stop), world, device) and state.step != stop_after:
+        while state.step < schedule.steps and not _agree(bool(stop), world, place) and state.step != stop_after:
             recent.append(train_step(state, prior, schedule, generator, rank, world))
             state.seconds = before + time.monotonic() - started
             if state.step % 50 == 0 or state.step == schedule.steps:
@@ -213,15 +215,15 @@ def pretrain(
                 if log is not None and rank == 0:
                     log(_progress(state, schedule))
             if state.step % save_every == 0 and rank == 0:
-                _save(state, out, state_path, prior, schedule, device)
+                _save(state, out, state_path, prior, schedule, place)
         if rank == 0:
-            _save(state, out, state_path, prior, schedule, device)
+            _save(state, out, state_path, prior, schedule, place)
     if world > 1:
         torch.distributed.destroy_process_group()
     return state
 
 
-def _join(device):
+def _join(device: str | torch.device | None) -> tuple[int, int, torch.device]:
     """Rank, number of processes and device of this process."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
@@ -233,7 +235,7 @@ def _join(device):
     return rank, world, device
 
 
-def _agree(stop, world, device):
+def _agree(stop: Any, world: int, device: torch.device) -> Any:
     """True on every process if any was told to stop."""
     if world == 1:
         return stop
@@ -242,7 +244,7 @@ def _agree(stop, world, device):
     return flag.item() > 0
 
 
-def _save(state, out, state_path, prior, schedule, device):
+def _save(state: Any, out: Path, state_path: Any, prior: Any, schedule: Any, device: torch.device) -> None:
     card = {
         "prior": {"name": type(prior).__name__, **asdict(prior)},
         "schedule": asdict(schedule),
@@ -259,13 +261,13 @@ def _save(state, out, state_path, prior, schedule, device):
     save_reasoner(out.with_name(out.name + ".safetensors"), state.averaged(), card)
 
 
-def _hardware(device):
+def _hardware(device: torch.device) -> Any:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{torch.get_num_threads()} CPU thread(s)"
 
 
-def _progress(state, schedule):
+def _progress(state: Any, schedule: Any) -> str:
     left = (schedule.steps - state.step) * state.seconds / max(1, state.step)
     return (
         f"step {state.step}/{schedule.steps}  loss {state.loss:.4f}  rate {schedule.rate(state.step - 1):.2e}  "
@@ -273,6 +275,6 @@ def _progress(state, schedule):
     )
 
 
-def print_progress(line):
+def print_progress(line: Any) -> None:
     """Write a line of progress to standard error."""
     print(line, file=sys.stderr, flush=True)

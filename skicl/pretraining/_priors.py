@@ -8,7 +8,7 @@ Shapes: B tasks, P pool rows, N context rows (labelled and unlabelled), Q query 
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -84,33 +84,33 @@ class Sizes(NamedTuple):
 class Draw:
     """Random numbers of one generator on its device: a short hand for the formulas below."""
 
-    def __init__(self, generator):
+    def __init__(self, generator: torch.Generator) -> None:
         self.generator, self.device = generator, generator.device
 
-    def normal(self, *shape):
+    def normal(self, *shape: Any) -> Any:
         return torch.randn(*shape, generator=self.generator, device=self.device)
 
-    def uniform(self, *shape, low=0.0, high=1.0):
+    def uniform(self, *shape: Any, low: float = 0.0, high: float = 1.0) -> Any:
         return low + (high - low) * torch.rand(*shape, generator=self.generator, device=self.device)
 
-    def log_uniform(self, *shape, low, high):
+    def log_uniform(self, *shape: Any, low: Any, high: Any) -> Any:
         return self.uniform(*shape, low=math.log(low), high=math.log(high)).exp()
 
-    def chance(self, *shape, p):
+    def chance(self, *shape: Any, p: Any) -> Any:
         """1.0 with probability ``p``."""
         return (self.uniform(*shape) < p).float()
 
-    def scalar(self, low=0.0, high=1.0):
+    def scalar(self, low: float = 0.0, high: float = 1.0) -> Any:
         return self.uniform(1, low=low, high=high).item()
 
-    def integer(self, low, high):
+    def integer(self, low: Any, high: Any) -> Any:
         """Log-uniform integer in ``low .. high``."""
         return min(high, int(math.exp(self.scalar(math.log(low), math.log(high + 1)))))
 
-    def choice(self, options):
+    def choice(self, options: Any) -> Any:
         return options[min(len(options) - 1, int(self.scalar(0, len(options))))]
 
-    def categorical(self, probabilities):
+    def categorical(self, probabilities: Any) -> Any:
         """Indices (...,) from probabilities (..., C), by the Gumbel-max trick."""
         noise = self.uniform(*probabilities.shape).clamp(1e-9, 1 - 1e-7)
         return (probabilities.clamp_min(1e-12).log() - (-noise.log()).log()).argmax(-1)
@@ -174,7 +174,7 @@ class EmbeddingPrior:
     budget: int = 16384
     max_tasks: int = 32
 
-    def sample(self, generator, sizes=None):
+    def sample(self, generator: torch.Generator, sizes: Sizes | None = None) -> Tasks:
         """Draw a batch of tasks.
 
         Parameters
@@ -193,7 +193,7 @@ class EmbeddingPrior:
         sizes = self._draw_sizes(draw, with_side) if sizes is None else sizes
         return sample_tasks(draw, sizes, with_side)
 
-    def _draw_sizes(self, draw, with_side):
+    def _draw_sizes(self, draw: Any, with_side: Any) -> Any:
         with_unlabelled = draw.scalar() < self.unlabelled_share
         n_unlabelled = draw.integer(16, self.max_unlabelled) if with_unlabelled else 0
         n_labelled = draw.integer(1 if with_side else 4, self.max_labelled)
@@ -211,7 +211,7 @@ class EmbeddingPrior:
         return Sizes(n_tasks, n_labelled, n_unlabelled, self.n_queries, n_features, n_classes)
 
 
-def _draw_n_classes(draw, most):
+def _draw_n_classes(draw: Any, most: Any) -> Any:
     kind = draw.scalar()
     if kind < 0.25:
         return 2
@@ -220,7 +220,7 @@ def _draw_n_classes(draw, most):
     return draw.integer(min(8, most), most)
 
 
-def sample_tasks(draw, sizes, with_side):
+def sample_tasks(draw: Any, sizes: Any, with_side: Any) -> Any:
     """Tasks of given sizes: rows, labels, noise, then a context with a row of (nearly) every class."""
     n_context = sizes.n_labelled + sizes.n_unlabelled
     n_pool = n_context + sizes.n_queries + 2 * sizes.n_classes
@@ -252,7 +252,7 @@ def sample_tasks(draw, sizes, with_side):
     return _split(draw, sizes, X, y, names)
 
 
-def sample_spectra(draw, n_tasks, n_features):
+def sample_spectra(draw: Any, n_tasks: Any, n_features: int) -> Any:
     """Standard deviations of the principal directions, (B, D): knee, power law, exponential tail.
 
     In many dimensions two tasks in three have the exponents and tails of sentence embeddings, whose effective
@@ -270,7 +270,7 @@ def sample_spectra(draw, n_tasks, n_features):
     return (variance / variance.mean(1, keepdim=True)).sqrt()
 
 
-def sample_relevance(draw, spread):
+def sample_relevance(draw: Any, spread: Any) -> Any:
     """Share of the signal-to-noise ratio that each principal direction carries, (B, D), with sum one.
 
     On real sentence embeddings the between-class variance over the within-class variance falls with the
@@ -292,7 +292,7 @@ def sample_relevance(draw, spread):
     return kind * leading + (1 - kind) * diffuse
 
 
-def concentrate(draw, relevance, most):
+def concentrate(draw: Any, relevance: Any, most: Any) -> Any:
     """Keep the relevance of the first few directions only, up to ``most`` of them, in two tasks of three."""
     n_tasks, n_features = relevance.shape
     index = torch.arange(n_features, device=draw.device)[None]
@@ -301,19 +301,19 @@ def concentrate(draw, relevance, most):
     return relevance * kept
 
 
-def sample_frequencies(draw, n_tasks, n_classes):
+def sample_frequencies(draw: Any, n_tasks: Any, n_classes: int) -> Any:
     """Class frequencies (B, C): uniform for half of the tasks, else the softmax of normal logits."""
     spread = draw.uniform(n_tasks, 1, high=2.0) * draw.chance(n_tasks, 1, p=0.5)
     return (spread * draw.normal(n_tasks, n_classes)).softmax(-1)
 
 
-def _standardise(scores):
+def _standardise(scores: Any) -> Any:
     """Zero mean and unit variance over rows of a task, for all classes together."""
     centred = scores - scores.mean(1, keepdim=True)
     return centred / centred.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-6)
 
 
-def _label_by_scores(draw, scores):
+def _label_by_scores(draw: Any, scores: Any) -> Any:
     """Labels from standardised scores (B, P, C) at a random temperature, with random class frequencies."""
     n_tasks, _, n_classes = scores.shape
     sharpness = draw.log_uniform(n_tasks, 1, 1, low=1.0, high=60.0)
@@ -321,7 +321,7 @@ def _label_by_scores(draw, scores):
     return draw.categorical((sharpness * _standardise(scores) + bias).softmax(-1))
 
 
-def _logistic(draw, sizes, n_pool):
+def _logistic(draw: Any, sizes: Any, n_pool: Any) -> tuple:
     """TART's own tasks at every noise level: standard normal rows, a softmax-linear model without bias.
 
     The spread of the log-odds is that of the paper's 16 features, 4 alpha, in any number of features.
@@ -333,14 +333,14 @@ def _logistic(draw, sizes, n_pool):
     return X, draw.categorical((4 * alpha * scores).softmax(-1))
 
 
-def _softmax_linear(draw, sizes, n_pool, spread, relevance):
+def _softmax_linear(draw: Any, sizes: Any, n_pool: Any, spread: Any, relevance: Any) -> tuple:
     n_tasks, n_features = spread.shape
     X = draw.normal(n_tasks, n_pool, n_features)
     directions = draw.normal(n_tasks, n_features, sizes.n_classes) * relevance.sqrt()[..., None]
     return X * spread[:, None], _label_by_scores(draw, X @ directions)
 
 
-def _random_network(draw, sizes, n_pool, spread, relevance):
+def _random_network(draw: Any, sizes: Any, n_pool: Any, spread: Any, relevance: Any) -> tuple:
     n_tasks, n_features = spread.shape
     width = draw.integer(4, 64)
     X = draw.normal(n_tasks, n_pool, n_features)
@@ -354,7 +354,7 @@ def _random_network(draw, sizes, n_pool, spread, relevance):
     return X * spread[:, None], _label_by_scores(draw, scores)
 
 
-def _gaussian_classes(draw, sizes, n_pool, spread, relevance):
+def _gaussian_classes(draw: Any, sizes: Any, n_pool: Any, spread: Any, relevance: Any) -> tuple:
     n_tasks, n_features = spread.shape
     n_classes, n_clusters = sizes.n_classes, _draw_n_clusters(draw, n_features)
     y = draw.categorical(sample_frequencies(draw, n_tasks, n_classes)[:, None].expand(-1, n_pool, -1))
@@ -385,7 +385,7 @@ def _gaussian_classes(draw, sizes, n_pool, spread, relevance):
     return X, confuse(draw, y, centres.mean(2))
 
 
-def confuse(draw, y, centres):
+def confuse(draw: Any, y: Any, centres: Any) -> Any:
     """Give some rows the label of the class nearest to theirs, at a rate of its own for every class.
 
     Fine-grained classes overlap more than the distances between their rows tell: people disagree where
@@ -399,13 +399,13 @@ def confuse(draw, y, centres):
     return torch.where(draw.uniform(*y.shape) < rate.gather(1, y), nearest, y)
 
 
-def _draw_n_clusters(draw, n_features):
+def _draw_n_clusters(draw: Any, n_features: int) -> Any:
     if draw.scalar() < 0.5:
         return 1
     return draw.integer(2, 8 if n_features <= 16 else 3)
 
 
-def roughen(draw, X):
+def roughen(draw: Any, X: Any) -> Any:
     """Rows of uneven length, heavy tails for some tasks, a common offset, unit length for many."""
     n_tasks, n_rows, n_features = X.shape
     degrees = 4
@@ -424,7 +424,7 @@ def roughen(draw, X):
     return unit * X / X.norm(dim=-1, keepdim=True).clamp_min(1e-6) + (1 - unit) * X
 
 
-def flip_labels(draw, y, n_classes):
+def flip_labels(draw: Any, y: Any, n_classes: int) -> Any:
     """Replace a share of the labels: mostly small and up to 40 % in a quarter of the tasks, all in one of fifty.
 
     The replacement is uniform over the classes for half of these tasks, else the label of another row.
@@ -438,14 +438,14 @@ def flip_labels(draw, y, n_classes):
     return torch.where(draw.uniform(n_tasks, n_rows) < rate, replacement, y)
 
 
-def class_directions(X, y, n_classes):
+def class_directions(X: Any, y: Any, n_classes: int) -> Any:
     """Centred class means of the whole pool (B, C, D), which names of the classes hint at."""
     one_hot = torch.nn.functional.one_hot(y, n_classes).to(X.dtype)
     means = one_hot.mT @ X / one_hot.sum(1)[..., None].clamp_min(1.0)
     return means - X.mean(1, keepdim=True)
 
 
-def side_scores(draw, X, names):
+def side_scores(draw: Any, X: Any, names: Any) -> Any:
     """Cosines of rows to noisy names of the classes, (B, P, C): honest, useless and lying ones."""
     n_tasks, n_classes, n_features = names.shape
     centred = X - X.mean(1, keepdim=True)
@@ -465,7 +465,7 @@ def side_scores(draw, X, names):
     return rows @ (hints / hints.norm(dim=-1, keepdim=True).clamp_min(1e-6)).mT
 
 
-def context_order(draw, y, n_classes):
+def context_order(draw: Any, y: Any, n_classes: int) -> Any:
     """An order of the pool, (B, P), of which the first rows become the context.
 
     In a fifth of the tasks the rows come as they fall, in most the first ones hold one of each class, and in a
@@ -482,7 +482,7 @@ def context_order(draw, y, n_classes):
     return key.argsort(1)
 
 
-def _split(draw, sizes, X, y, names):
+def _split(draw: Any, sizes: Any, X: Any, y: Any, names: Any) -> Any:
     n_labelled, n_context = sizes.n_labelled, sizes.n_labelled + sizes.n_unlabelled
     stop = n_context + sizes.n_queries
     X, y = X[:, :stop], y[:, :stop]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
 
 from skicl._validation._scalars import check_choice
 from skicl.reasoning import CausalConfig
@@ -56,7 +57,7 @@ class Schedule:
     precision: str = "float32"
     optimizer: str = "adamw"
 
-    def rate(self, step):
+    def rate(self, step: int) -> float:
         """Learning rate of a step.
 
         Parameters
@@ -71,14 +72,14 @@ class Schedule:
         return rate_at(self, step)
 
 
-def rate_at(schedule, step):
+def rate_at(schedule: Any, step: int) -> Any:
     """Learning rate of a step of any schedule: linear warm-up, constant, then linear decay to zero."""
     rising = min(1.0, (step + 1) / max(1, schedule.warmup))
     falling = min(1.0, (schedule.steps - step) / max(1.0, schedule.decay * schedule.steps))
     return schedule.learning_rate * rising * max(0.0, falling)
 
 
-def check_schedule(schedule, config):
+def check_schedule(schedule: Any, config: Any) -> None:
     """Refuse words that a schedule does not know, before any step."""
     for name, known in {"precision": ("float32", "bfloat16"), "optimizer": ("adamw", "muon")}.items():
         check_choice(getattr(schedule, name), name, known)
@@ -86,7 +87,7 @@ def check_schedule(schedule, config):
         raise ValueError("`optimizer` 'muon' knows the hidden layers of a CausalConfig only; use 'adamw'.")
 
 
-def check_task_prior(prior):
+def check_task_prior(prior: Any) -> None:
     """Refuse a prior that cannot be sampled, or not be written into the state of a run, before any step."""
     if not is_dataclass(prior) or isinstance(prior, type) or not callable(getattr(prior, "sample", None)):
         raise TypeError(

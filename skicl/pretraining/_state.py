@@ -2,8 +2,11 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from skicl._storage._tensors import has_format, read_safetensors, save_atomically
 from skicl.pretraining._causal_optimizer import Muon
@@ -13,7 +16,7 @@ from skicl.reasoning._checkpoint import build_reasoner
 STATE_FORMAT, WITHOUT_CHECKSUM = "skicl-pretraining-2", "skicl-pretraining-1"
 
 
-def make_optimizer(reasoner, schedule):
+def make_optimizer(reasoner: Any, schedule: Any) -> Any:
     """The optimiser that a schedule names."""
     options = {"lr": schedule.learning_rate, "betas": (0.9, 0.98), "weight_decay": schedule.weight_decay}
     if schedule.optimizer == "muon":
@@ -21,7 +24,7 @@ def make_optimizer(reasoner, schedule):
     return torch.optim.AdamW(reasoner.parameters(), **options)
 
 
-def training_tensors(network, optimizer):
+def training_tensors(network: nn.Module, optimizer: Any) -> Any:
     """Weights, and what the optimiser remembers of each, by the names under which the state of a run keeps them."""
     tensors = {}
     for name, parameter in network.named_parameters():
@@ -31,7 +34,7 @@ def training_tensors(network, optimizer):
     return tensors
 
 
-def restore_training(tensors, network, optimizer):
+def restore_training(tensors: Any, network: nn.Module, optimizer: Any) -> None:
     """Put the tensors of :func:`training_tensors` back where they came from."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -44,16 +47,16 @@ def restore_training(tensors, network, optimizer):
 class State:
     """What a run carries from step to step: network, optimiser, averaged weights, counters."""
 
-    def __init__(self, config, schedule, device):
+    def __init__(self, config: Any, schedule: Any, device: torch.device) -> None:
         self.reasoner = build_reasoner(config)
         self.reasoner.reset_parameters(torch.Generator().manual_seed(schedule.seed))
         self.reasoner.to(device)
         self.average = {name: t.detach().clone() for name, t in self.reasoner.named_parameters()}
         self.optimizer = make_optimizer(self.reasoner, schedule)
         self.step, self.tasks, self.seconds, self.loss = 0, 0, 0.0, float("nan")
-        self.earlier = []  # what the stages before did, oldest first
+        self.earlier: list[dict] = []  # what the stages before did, oldest first
 
-    def start_from(self, path):
+    def start_from(self, path: str | Path) -> None:
         """Take the weights of a reasoner of equal sizes."""
         reasoner = load_reasoner(path)
         if reasoner.config != self.reasoner.config:
@@ -69,7 +72,7 @@ class State:
             {name: card.get(name) for name in ("prior", "schedule", "steps", "tasks", "seconds", "loss")},
         ]
 
-    def save(self, path, prior, schedule):
+    def save(self, path: str | Path, prior: Any, schedule: Any) -> None:
         """Write everything that the next step needs, atomically, without pickle."""
         tensors = training_tensors(self.reasoner, self.optimizer)
         for name in self.average:
@@ -84,7 +87,7 @@ class State:
         }
         save_atomically(path, tensors, metadata)
 
-    def load(self, path, prior, schedule):
+    def load(self, path: str | Path, prior: Any, schedule: Any) -> None:
         """Continue from a file of :meth:`save`; refuse one of another network, prior or seed."""
         tensors, metadata = read_safetensors(path)
         if not has_format(path, metadata, STATE_FORMAT, WITHOUT_CHECKSUM):
@@ -114,7 +117,7 @@ class State:
         self.step, self.tasks, self.seconds, self.loss = json.loads(metadata["counters"])
         self.earlier = json.loads(metadata["earlier"])
 
-    def averaged(self):
+    def averaged(self) -> Any:
         """The reasoner with the averaged weights, on the CPU."""
         reasoner = build_reasoner(self.reasoner.config)
         reasoner.load_state_dict({name: t.cpu() for name, t in self.average.items()}, strict=True)

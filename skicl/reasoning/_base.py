@@ -4,6 +4,7 @@ Shapes: B tasks, N context rows, Q query rows, D features, C classes.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -180,7 +181,7 @@ class Reasoner(nn.Module, ABC):
         return self.score(self.encode(evidence), X, side)
 
 
-def map_tensors(function, context):
+def map_tensors(function: Callable, context: tuple) -> tuple:
     """Apply a function to every tensor of a context, whatever its nesting; the rest is kept.
 
     Parameters

@@ -4,7 +4,7 @@ Shapes: B tasks, N context rows, Q query rows, D features, C classes, m blocks o
 """
 
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -105,7 +105,7 @@ class CausalReasoner(Reasoner):
 
     reads_side_scores = False
 
-    def __init__(self, config=None):
+    def __init__(self, config: CausalConfig | None = None) -> None:
         super().__init__()
         self.config = config if config is not None else CausalConfig()
         if self.config.n_channels % self.config.n_heads:
@@ -115,7 +115,7 @@ class CausalReasoner(Reasoner):
         self.network = CausalNetwork(**asdict(self.config))
         self.reset_parameters()
 
-    def reset_parameters(self, generator=None):
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new weights.
 
         Parameters
@@ -125,7 +125,7 @@ class CausalReasoner(Reasoner):
         """
         self.network.reset_parameters(generator)
 
-    def shortened(self, n_points):
+    def shortened(self, n_points: int) -> "CausalReasoner":
         """The same network for shorter sequences only, which it reads exactly alike.
 
         Positions that a run of pretraining has not reached hold nothing but noise: without them, longer contexts are
@@ -153,7 +153,7 @@ class CausalReasoner(Reasoner):
         other.load_state_dict(weights, strict=True)
         return other.train(self.training)
 
-    def encode(self, evidence, *, chunk_rows=None):
+    def encode(self, evidence: Any, *, chunk_rows: int | None = None) -> CausalContext:
         """Read a labelled context.
 
         Parameters
@@ -191,7 +191,7 @@ class CausalReasoner(Reasoner):
         layers = self.network.encode(rows.flatten(0, 2).to(like), labels.flatten(0, 2).to(like.device))
         return CausalContext(whitening, lengths[..., None], layers, torch.tensor(n_classes))
 
-    def score(self, context, X, side=None):
+    def score(self, context: CausalContext, X: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:
         """Score queries against a context.
 
         Parameters
@@ -210,7 +210,9 @@ class CausalReasoner(Reasoner):
         """
         return self._logits(context, X, self.network.score)
 
-    def score_all_layers(self, context, X, side=None):
+    def score_all_layers(
+        self, context: CausalContext, X: torch.Tensor, side: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
         """Score queries after every layer, for inspection.
 
         States before the last layer are read out as those behind it, for which the network was not trained: what is
@@ -236,7 +238,7 @@ class CausalReasoner(Reasoner):
         """
         return list(self._logits(context, X, self.network.score_all_layers))
 
-    def sequence_log_odds(self, X, y, start=None):
+    def sequence_log_odds(self, X: torch.Tensor, y: torch.Tensor, start: torch.Tensor | None = None) -> torch.Tensor:
         """Log-odds of every label of a sequence of points, given the points before it; for pretraining.
 
         Parameters
@@ -255,7 +257,9 @@ class CausalReasoner(Reasoner):
         """
         return self.network(X, y, start)
 
-    def query_log_odds(self, X, y, X_query, *, all_layers=False):
+    def query_log_odds(
+        self, X: torch.Tensor, y: torch.Tensor, X_query: torch.Tensor, *, all_layers: bool = False
+    ) -> Any:
         """Log-odds of queries after a labelled sequence, read as it comes: without whitening, ordering or blocks.
 
         What the network alone has learned. :meth:`score` is for data that are not made like its tasks.
@@ -280,14 +284,14 @@ class CausalReasoner(Reasoner):
         lengths = torch.full((len(X),), X.shape[1], device=X.device)
         return read(self.network.encode(X, y), lengths, X_query)
 
-    def _logits(self, context, X, read):
+    def _logits(self, context: Any, X: torch.Tensor, read: Any) -> Any:
         """Logits (B, Q, C), or (L, B, Q, C) where the network's way to read its queries gives all layers."""
         points = apply_whitening(context.whitening, X.to(context.whitening.factor), self.config.n_features, new=True)
         log_odds = self._log_odds(context, points.to(self.network.position), read)
         # Log-odds of each against the other, for two classes; the sigmoids of more are normalised.
         return 0.5 * log_odds if log_odds.shape[-1] == 2 else F.logsigmoid(log_odds)
 
-    def _log_odds(self, context, points, read):
+    def _log_odds(self, context: Any, points: torch.Tensor, read: Any) -> Any:
         """Mean over blocks of the log-odds of each class against the rest, (..., B, Q, C)."""
         n_classes = int(context.n_classes)
         n_tasks, n_blocks, _ = context.lengths.shape

@@ -9,7 +9,8 @@ of a head.
 """
 
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ class Cache(NamedTuple):
 class CausalBlock(nn.Module):
     """One layer of GPT-2: normalise first, attention, then two linear maps around a GELU."""
 
-    def __init__(self, n_channels, n_heads):
+    def __init__(self, n_channels: Any, n_heads: Any) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.norm_attention = nn.LayerNorm(n_channels)
@@ -36,13 +37,13 @@ class CausalBlock(nn.Module):
         self.update_in = nn.Linear(n_channels, 4 * n_channels)
         self.update_out = nn.Linear(4 * n_channels, n_channels)
 
-    def forward(self, state):
+    def forward(self, state: torch.Tensor) -> tuple:
         """New states (S, T, H) of all tokens, each of which attends to itself and those before it, and their cache."""
         query, key, value = self._split(state)
         heard = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self._update(state, heard), Cache(key, value)
 
-    def read(self, state, cache, visible):
+    def read(self, state: torch.Tensor, cache: Any, visible: Any) -> Any:
         """New states (S, Q, H) of queries: each attends to the cached tokens that are visible (S, T), and to itself."""
         query, key, value = self._split(state)
         query = query * key.shape[-1] ** -0.5
@@ -52,11 +53,11 @@ class CausalBlock(nn.Module):
         heard = weights[..., :-1] @ cache.values + weights[..., -1:] * value
         return self._update(state, heard)
 
-    def _split(self, state):
+    def _split(self, state: torch.Tensor) -> list:
         parts = self.attention_in(self.norm_attention(state)).chunk(3, -1)
         return [part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in parts]  # (S, A, T, K)
 
-    def _update(self, state, heard):
+    def _update(self, state: torch.Tensor, heard: Any) -> Any:
         state = state + self.attention_out(heard.transpose(1, 2).flatten(2))
         return state + self.update_out(F.gelu(self.update_in(self.norm_update(state)), approximate="tanh"))
 
@@ -70,7 +71,9 @@ class CausalNetwork(nn.Module):
         Sizes; the longest sequence has ``n_points`` points.
     """
 
-    def __init__(self, n_features, n_points, n_channels, n_heads, n_layers):
+    blocks: Any  # what they hold is known, what nn.Module says of its parts is not
+
+    def __init__(self, n_features: int, n_points: int, n_channels: int, n_heads: int, n_layers: int) -> None:
         super().__init__()
         self.read_features = nn.Linear(n_features, n_channels)
         self.read_label = nn.Embedding(2, n_channels)
@@ -79,7 +82,7 @@ class CausalNetwork(nn.Module):
         self.norm = nn.LayerNorm(n_channels)
         self.readout = nn.Linear(n_channels, 1)
 
-    def reset_parameters(self, generator=None):
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new weights as GPT-2 does: normal, 0.02, smaller where a branch ends; inputs at unit scale."""
         with torch.no_grad():
             for name, parameter in self.named_parameters():
@@ -90,14 +93,14 @@ class CausalNetwork(nn.Module):
                 else:
                     parameter.normal_(std=self._spread(name, parameter), generator=generator)
 
-    def _spread(self, name, parameter):
+    def _spread(self, name: str, parameter: Any) -> Any:
         if name.startswith("read_"):
             return 0.25
         if name.endswith(("attention_out.weight", "update_out.weight")):
             return 0.02 * (2 * len(self.blocks)) ** -0.5 * (256 / self.position.shape[1]) ** 0.5
         return 0.02 if name == "position" else 0.5 * parameter.shape[1] ** -0.5
 
-    def forward(self, X, y, start=None):
+    def forward(self, X: torch.Tensor, y: torch.Tensor, start: Any = None) -> Any:
         """Log-odds (S, P) of label 1 at every point, from points X (S, P, D) and the labels y (S, P) before it.
 
         Sequences begin at the points ``start`` (S,) of the positions, by default at the first.
@@ -107,7 +110,7 @@ class CausalNetwork(nn.Module):
             state, _ = block(state)
         return self._log_odds(state[:, ::2])
 
-    def encode(self, X, y):
+    def encode(self, X: torch.Tensor, y: torch.Tensor) -> tuple:
         """Cached keys and values of all layers for points X (S, P, D) with labels y (S, P)."""
         state, caches = self.embed(X, y), []
         for block in self.blocks:
@@ -115,15 +118,15 @@ class CausalNetwork(nn.Module):
             caches.append(cache)
         return tuple(caches)
 
-    def score(self, caches, lengths, X):
+    def score(self, caches: Any, lengths: torch.Tensor, X: torch.Tensor) -> Any:
         """Log-odds (S, Q) of queries X (S, Q, D), each after the first ``lengths`` (S,) points of its sequence."""
         return self._log_odds(deque(self._query_states(caches, lengths, X), maxlen=1).pop())  # the last one
 
-    def score_all_layers(self, caches, lengths, X):
+    def score_all_layers(self, caches: Any, lengths: torch.Tensor, X: torch.Tensor) -> Any:
         """The same, (L, S, Q), read out after every layer."""
         return torch.stack([self._log_odds(state) for state in self._query_states(caches, lengths, X)])
 
-    def _query_states(self, caches, lengths, X):
+    def _query_states(self, caches: Any, lengths: torch.Tensor, X: torch.Tensor) -> Iterator:
         """States (S, Q, H) of queries after one layer after the other."""
         state = self.read_features(X) + self.position[2 * lengths][:, None]
         tokens = torch.arange(caches[0].keys.shape[2], device=X.device)
@@ -132,7 +135,7 @@ class CausalNetwork(nn.Module):
             state = block.read(state, cache, visible)
             yield state
 
-    def embed(self, X, y, start=None):
+    def embed(self, X: torch.Tensor, y: torch.Tensor, start: Any = None) -> Any:
         """Tokens in order x1, y1, x2, y2, ...: (S, 2 P, H)."""
         tokens = torch.stack([self.read_features(X), self.read_label(y)], 2).flatten(1, 2)
         if start is None:
@@ -140,5 +143,5 @@ class CausalNetwork(nn.Module):
         place = torch.arange(tokens.shape[1], device=tokens.device)
         return tokens + F.embedding(2 * start[:, None] + place, self.position)
 
-    def _log_odds(self, state):
+    def _log_odds(self, state: torch.Tensor) -> Any:
         return self.readout(self.norm(state))[..., 0]

@@ -6,7 +6,7 @@ with zeros, undo the shrinkage that whitening inflicts on new rows, and choose a
 Shapes: B tasks, N context rows, Q queries, D features, r directions, m blocks, P points of a block.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -49,26 +49,14 @@ class Blocks(NamedTuple):
         Rows in a block; 0 for a block that only other tasks need.
     """
 
-    index: torch.Tensor
+    index: torch.Tensor  # type: ignore[assignment]  # a field may hide tuple.index
     length: torch.Tensor
 
 
-def whiten(X, weight, n_features):
+def whiten(X: torch.Tensor, weight: torch.Tensor, n_features: int) -> tuple[Whitening, torch.Tensor]:
     """Whitened coordinates of a context, in float64, with the stretch that new rows need.
 
-    Parameters
-    ----------
-    X : Tensor of shape (B, N, D)
-    weight : Tensor of shape (B, N)
-        Not negative, positive for at least one row of every task.
-    n_features : int
-        Most directions.
-
-    Returns
-    -------
-    whitening : Whitening
-    coordinates : Tensor of shape (B, N, n_features)
-        Zeros beyond the rank.
+    Shapes: X (B, N, D), weight (B, N); returns coordinates (B, N, n_features).
     """
     whitening = _whiten_plainly(X, weight, n_features)
     coordinates = apply_whitening(whitening, X, n_features)
@@ -80,7 +68,7 @@ def whiten(X, weight, n_features):
     return whitening._replace(stretch=_stretch(X, weight, coordinates, whitening)), coordinates
 
 
-def apply_whitening(whitening, X, n_features, *, new=False):
+def apply_whitening(whitening: Any, X: torch.Tensor, n_features: int, *, new: bool = False) -> Any:
     """Coordinates (B, n, n_features) of rows X (B, n, D), pulled in where they lie farther out than any point."""
     z, _ = project(whitening.axes, X)
     z = z * whitening.factor * (whitening.stretch if new else 1.0)
@@ -88,14 +76,14 @@ def apply_whitening(whitening, X, n_features, *, new=False):
     return torch.nn.functional.pad(z, (0, n_features - z.shape[2]))
 
 
-def _whiten_plainly(X, weight, n_features):
+def _whiten_plainly(X: torch.Tensor, weight: torch.Tensor, n_features: int) -> Any:
     mean, scale, directions, spectrum = principal_axes(X, weight, tolerance=TOLERANCE)
     directions, spectrum = directions[..., :n_features], spectrum[:, :n_features]
     factor = torch.where(spectrum > 0, spectrum.clamp_min(1e-30).rsqrt(), 0.0)[:, None]
     return Whitening(Axes(mean, scale, directions, spectrum), factor, torch.ones_like(factor))
 
 
-def _stretch(X, weight, coordinates, whitening):
+def _stretch(X: torch.Tensor, weight: torch.Tensor, coordinates: Any, whitening: Any) -> Any:
     """Inverse spread of rows along axes that were found without them, by cross-validation over folds of rows.
 
     Axes follow the rows they are found from: whitening gives these unit variance, and less to all others.
@@ -118,26 +106,17 @@ def _stretch(X, weight, coordinates, whitening):
     return torch.where(known, 1 / spread.clamp(1 / LARGEST_STRETCH, 1.0), 1.0)
 
 
-def canonical_order(coordinates, y):
+def canonical_order(coordinates: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """An order of the rows that looks random, knows nothing of the order in which they came, and is always the same.
 
-    Parameters
-    ----------
-    coordinates : Tensor of shape (B, N, r)
-    y : int64 Tensor of shape (B, N)
-        Decides between rows with equal coordinates.
-
-    Returns
-    -------
-    int64 Tensor of shape (B, N)
-        Numbers of the rows, first to last.
+    Shapes: coordinates (B, N, r), y (B, N); returns (B, N).
     """
     key = _hash(coordinates)
     by_label = y.argsort(dim=1, stable=True)
     return by_label.gather(1, key.gather(1, by_label).argsort(dim=1, stable=True))
 
 
-def _hash(coordinates):
+def _hash(coordinates: Any) -> Any:
     """A number from 0 to 1 of every row (B, N); neighbours in space get unlike ones, equal rows the same."""
     steps = torch.arange(1, coordinates.shape[2] + 1, dtype=coordinates.dtype, device=coordinates.device)
     direction = 0.5 + (steps * 0.6180339887498949) % 1.0
@@ -145,25 +124,13 @@ def _hash(coordinates):
     return ((1000 * coordinates @ direction) % 1.0).mul(1e6).floor().div(1e6)
 
 
-def cut_into_blocks(order, weight, n_points, n_blocks):
+def cut_into_blocks(order: torch.Tensor, weight: torch.Tensor, n_points: int, n_blocks: int) -> Blocks:
     """Rows in order, as often as their weights say, in as few blocks of equal length as hold them.
 
     A row of weight two is read twice. Weights that are no whole numbers are rounded so that sums over stretches of
     the order are kept to one half; where more rows would be read than ``n_blocks`` blocks hold, all weights shrink.
 
-    Parameters
-    ----------
-    order : int64 Tensor of shape (B, N)
-    weight : Tensor of shape (B, N)
-        0 for rows that are not to be read.
-    n_points : int
-        Most rows of a block.
-    n_blocks : int
-        Most blocks.
-
-    Returns
-    -------
-    Blocks
+    Shapes: order (B, N), weight (B, N).
     """
     cumulative = weight.double().gather(1, order).cumsum(1)
     total = cumulative[:, -1:]

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ DEFAULT_REASONER = "tart-equivariant"
 ARCHITECTURES = {"causal": (CausalConfig, CausalReasoner), "equivariant": (EquivariantConfig, EquivariantReasoner)}
 
 
-def build_reasoner(config):
+def build_reasoner(config: Any) -> Any:
     """An untrained reasoner of the sizes, and with them of the architecture, that a configuration tells."""
     for of_config, of_reasoner in ARCHITECTURES.values():
         if isinstance(config, of_config):
@@ -26,7 +27,7 @@ def build_reasoner(config):
     raise TypeError(f"`config` must be one of {known}, got {config!r}.")
 
 
-def save_reasoner(path, reasoner, card=None):
+def save_reasoner(path: str | Path, reasoner: EquivariantReasoner | CausalReasoner, card: dict | None = None) -> None:
     """Save a reasoner with its card.
 
     Parameters
@@ -64,7 +65,7 @@ def save_reasoner(path, reasoner, card=None):
     save_atomically(path, {name: t.float() for name, t in reasoner.state_dict().items()}, header)
 
 
-def load_reasoner(reasoner=None):
+def load_reasoner(reasoner: str | Path | None = None) -> EquivariantReasoner | CausalReasoner:
     """Load a reasoner.
 
     Parameters
@@ -115,7 +116,7 @@ def load_reasoner(reasoner=None):
     return network.eval().requires_grad_(False)
 
 
-def read_card(reasoner=None):
+def read_card(reasoner: str | Path | None = None) -> dict:
     """Provenance of a reasoner file, as a dictionary.
 
     Parameters
@@ -136,7 +137,7 @@ def read_card(reasoner=None):
     return json.loads(read_safetensors(reasoner_path(reasoner))[1].get("card", "{}"))
 
 
-def bundled_reasoners():
+def bundled_reasoners() -> list[str]:
     """Names of the reasoners that ship with the package.
 
     Returns
@@ -152,7 +153,7 @@ def bundled_reasoners():
     return sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
 
 
-def reasoner_path(reasoner=None):
+def reasoner_path(reasoner: str | Path | None = None) -> Path:
     """Path of a reasoner file; it is an error if there is none.
 
     Parameters
@@ -181,7 +182,7 @@ def reasoner_path(reasoner=None):
     return path
 
 
-def _architecture_of(reasoner):
+def _architecture_of(reasoner: Any) -> Any:
     """The name under which a file tells what to build."""
     for name, (_, of_reasoner) in ARCHITECTURES.items():
         if isinstance(reasoner, of_reasoner):
@@ -193,7 +194,7 @@ def _architecture_of(reasoner):
     )
 
 
-def _check_fit(path, expected, tensors):
+def _check_fit(path: str | Path, expected: Any, tensors: Any) -> None:
     wrong = sorted(set(expected) ^ set(tensors))
     wrong += [name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape]
     broken = [name for name, t in tensors.items() if not torch.isfinite(t).all()]

@@ -9,13 +9,13 @@ r directions of a view, m landmarks, H state channels, F fit channels.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skicl.reasoning._base import Reasoner
+from skicl.reasoning._base import Evidence, Reasoner
 from skicl.reasoning._layers import (
     N_ROW_FEATURES,
     N_TASK_FEATURES,
@@ -101,7 +101,7 @@ class EquivariantContext(NamedTuple):
     layers: tuple[Memory, ...]
 
 
-def count_classes(evidence, weight):
+def count_classes(evidence: Evidence, weight: torch.Tensor) -> torch.Tensor:
     """Labelled mass of every class (B, C), from row weights (B, N)."""
     labelled = (evidence.y >= 0).to(weight.dtype)
     index = evidence.y.clamp_min(0)
@@ -140,7 +140,13 @@ class EquivariantReasoner(Reasoner):
     torch.Size([1, 3, 2])
     """
 
-    def __init__(self, config=None):
+    # Any: what they hold is known, what nn.Module says of its parts is not.
+    layers: Any
+    start: Any
+    readout: Any
+    sharpness: Any
+
+    def __init__(self, config: EquivariantConfig | None = None) -> None:
         super().__init__()
         self.config = config if config is not None else EquivariantConfig()
         self.start = nn.Linear(6 + N_ROW_FEATURES + N_TASK_FEATURES, self.config.n_channels)
@@ -149,7 +155,7 @@ class EquivariantReasoner(Reasoner):
         self.sharpness = nn.Sequential(nn.Linear(N_TASK_FEATURES + self.config.n_fits, 16), nn.SiLU(), nn.Linear(16, 1))
         self.reset_parameters()
 
-    def reset_parameters(self, generator=None):
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new weights: LeCun-uniform, smaller where a branch ends.
 
         Parameters
@@ -165,7 +171,9 @@ class EquivariantReasoner(Reasoner):
                     spectral_filter.out.weight.mul_(0.1)
             self.sharpness[-1].weight.zero_()
 
-    def encode(self, evidence, *, chunk_rows=None, n_landmarks=None):
+    def encode(
+        self, evidence: Any, *, chunk_rows: int | None = None, n_landmarks: int | None = None
+    ) -> EquivariantContext:
         """Compile a labelled context.
 
         Parameters
@@ -183,7 +191,7 @@ class EquivariantReasoner(Reasoner):
         """
         return self._run_context(evidence, chunk_rows, n_landmarks)
 
-    def score(self, context, X, side=None):
+    def score(self, context: EquivariantContext, X: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:
         """Score queries against a context.
 
         Parameters
@@ -202,7 +210,9 @@ class EquivariantReasoner(Reasoner):
         """
         return self._read_out(self._states(context, X, side)[-1], context.layers[-1].fit, context.classes)
 
-    def score_all_layers(self, context, X, side=None):
+    def score_all_layers(
+        self, context: EquivariantContext, X: torch.Tensor, side: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
         """Score queries after every layer, for pretraining and inspection.
 
         Parameters
@@ -224,7 +234,7 @@ class EquivariantReasoner(Reasoner):
             for state, memory in zip(self._states(context, X, side), context.layers)
         ]
 
-    def context_fit(self, context):
+    def context_fit(self, context: EquivariantContext) -> torch.Tensor:
         """How well the labelled rows of a context are predicted by the others.
 
         Parameters
@@ -242,18 +252,18 @@ class EquivariantReasoner(Reasoner):
 
     # -- the steps, in order of use -------------------------------------------------------------
 
-    def _run_context(self, evidence, chunk_rows, n_landmarks):
+    def _run_context(self, evidence: Evidence, chunk_rows: int | None, n_landmarks: int | None) -> EquivariantContext:
         X, y = evidence.X, evidence.y
         weight = torch.ones_like(X[..., 0]) if evidence.weight is None else evidence.weight
         with torch.no_grad():
-            views, rows = self._look(X, weight, n_landmarks or self.config.n_landmarks)
+            looked_at, looked_from = self._look(X, weight, n_landmarks or self.config.n_landmarks)
             # The decomposition may be on another device and in another precision than the network.
             like = self.readout.weight
-            views = tuple(_in_precision_of(view, like) for view in views)
+            views = tuple(_in_precision_of(view, like) for view in looked_at)
             weight, y = weight.to(like), y.to(like.device)
             classes, side = self._describe_classes(evidence._replace(y=y), weight, views)
             labelled = (y >= 0).to(like)
-            coordinates = tuple(z.to(like) for z in rows)
+            coordinates = tuple(z.to(like) for z in looked_from)
             rows = Rows(coordinates, _row_features(coordinates, None, labelled), side)
             one_hot = F.one_hot(y.clamp_min(0), evidence.n_classes).to(like) * labelled[..., None]
         n_layers, total = len(self.layers), weight.sum(1)[:, None, None]
@@ -279,7 +289,7 @@ class EquivariantReasoner(Reasoner):
             fit = memory.fit
         return EquivariantContext(classes, views, filters, tuple(memories))
 
-    def _states(self, context, X, side):
+    def _states(self, context: EquivariantContext, X: torch.Tensor, side: torch.Tensor | None) -> list[torch.Tensor]:
         """States of queries after every layer."""
         classes = context.classes
         side = None if side is None else side / classes.side_scale
@@ -292,11 +302,13 @@ class EquivariantReasoner(Reasoner):
             states.append(layer.read(states[-1], *seen, heard, leverage, rows, memory.offset, classes))
         return states[1:]
 
-    def _no_fit(self, state):
+    def _no_fit(self, state: torch.Tensor) -> torch.Tensor:
         """Fit before the first layer: nothing known, (B, 1, F)."""
         return state.new_zeros(state.shape[0], 1, self.config.n_fits)
 
-    def _look(self, X, weight, n_landmarks):
+    def _look(
+        self, X: torch.Tensor, weight: torch.Tensor, n_landmarks: int
+    ) -> tuple[tuple[View, View], tuple[torch.Tensor, torch.Tensor]]:
         """Both views of the context, in the precision of ``X``: the views and the coordinates."""
         axes = principal_axes(X, weight, tolerance=RANK_TOLERANCE[X.dtype])
         z, _ = project(axes, X)
@@ -305,7 +317,7 @@ class EquivariantReasoner(Reasoner):
         kernel_z, _ = project(kernel_axes, kernel_features)
         return (View(axes, None), View(kernel_axes, landmarks)), (z, kernel_z)
 
-    def _query_rows(self, views, X, side):
+    def _query_rows(self, views: tuple[View, ...], X: torch.Tensor, side: torch.Tensor | None) -> Rows:
         linear, kernel = views
         like = self.readout.weight
         z, off = project(linear.axes, X.to(linear.axes.mean))
@@ -317,7 +329,9 @@ class EquivariantReasoner(Reasoner):
         features = _row_features((z, kernel_z), (off, novelty), None)
         return Rows((z, kernel_z), features, None if side is None else side.to(like))
 
-    def _describe_classes(self, evidence, weight, views):
+    def _describe_classes(
+        self, evidence: Evidence, weight: torch.Tensor, views: tuple[View, ...]
+    ) -> tuple[Classes, torch.Tensor | None]:
         counts = count_classes(evidence, weight)
         has_side = evidence.side is not None
         present = torch.ones_like(counts) if has_side else (counts > 0).to(weight.dtype)
@@ -334,7 +348,7 @@ class EquivariantReasoner(Reasoner):
             -1,
         )
         side, scale = None, weight.new_ones(weight.shape[0], 1, 1)
-        if has_side:
+        if evidence.side is not None:
             side = evidence.side.to(weight)
             total = weight.sum(1)[:, None, None] * evidence.n_classes
             scale = ((weight[..., None] * side.square()).sum((1, 2), keepdim=True) / total).sqrt().clamp_min(1e-6)
@@ -344,7 +358,7 @@ class EquivariantReasoner(Reasoner):
         penalty = ABSENT * (present == 0).to(present.dtype)[:, None, :, None]
         return Classes(present, share, penalty, frequency, LOG_SCALE * counts.log1p(), task, flag, scale), side
 
-    def _start(self, rows, labels, classes):
+    def _start(self, rows: Rows, labels: Labels | None, classes: Classes) -> torch.Tensor:
         """State of the rows before the first layer: (B, n, C, H)."""
         n_row = N_ROW_FEATURES + N_TASK_FEATURES
         by_label, by_class, by_side, by_flag, by_row = self.start.weight.split([2, 2, 1, 1, n_row], 1)
@@ -359,7 +373,7 @@ class EquivariantReasoner(Reasoner):
             state = state + F.linear(torch.stack([raw, raw * frequency.rsqrt()], -1), by_label)
         return state if rows.side is None else state + rows.side[..., None] * by_side[:, 0]
 
-    def _read_out(self, state, fit, classes):
+    def _read_out(self, state: torch.Tensor, fit: torch.Tensor, classes: Classes) -> torch.Tensor:
         """Logits (B, n, C). A class without a labelled row gets what the rule of succession leaves it."""
         scale = self.sharpness(torch.cat([classes.task, fit], -1))[:, None]  # (B, 1, 1)
         scale = torch.exp(LARGEST_LOG_SCALE * torch.tanh(scale / LARGEST_LOG_SCALE))
@@ -370,23 +384,33 @@ class EquivariantReasoner(Reasoner):
         return torch.where(absent, seen - F.softplus(log_total), logits)
 
 
-def _in_precision_of(view, like):
+def _in_precision_of(view: View, like: torch.Tensor) -> View:
     """A view as the network needs it; means stay as exact as the rows, or a common offset would drown them."""
     axes = view.axes._replace(directions=view.axes.directions.to(like), spectrum=view.axes.spectrum.to(like))
     landmarks = None if view.landmarks is None else Landmarks(*(part.to(like) for part in view.landmarks))
     return View(axes, landmarks)
 
 
-def _row_features(coordinates, off, labelled):
+def _row_features(coordinates: tuple[torch.Tensor, ...], off: Any, labelled: torch.Tensor | None) -> torch.Tensor:
     """Norms in and off both views, and what kind of row it is: (B, n, N_ROW_FEATURES)."""
     norms = [torch.log1p(z.square().sum(-1)) for z in coordinates]
-    if off is None:
+    if labelled is not None:
         zero = torch.zeros_like(norms[0])
         return torch.stack([*norms, zero, zero, zero, labelled], -1)
     return torch.stack([*norms, torch.log1p(off[0]), off[1], torch.ones_like(norms[0]), torch.zeros_like(norms[0])], -1)
 
 
-def _run_layer(layer, filters, parts, leverages, labels, states, fits, classes, is_last):
+def _run_layer(
+    layer: Any,
+    filters: list[torch.Tensor],
+    parts: list[Rows],
+    leverages: list[torch.Tensor],
+    labels: list[Labels],
+    states: list[torch.Tensor],
+    fits: list[torch.Tensor],
+    classes: Classes,
+    is_last: bool,
+) -> tuple[Memory, list[torch.Tensor], list[torch.Tensor]]:
     """One layer over the chunks of a context: its memory, the new states, and the fit that each row may know.
 
     After the last layer nobody asks for the states of the context rows: they come back as they were.
@@ -398,23 +422,26 @@ def _run_layer(layer, filters, parts, leverages, labels, states, fits, classes, 
         for i, (state, own) in enumerate(zip(states, labels))
     ]
     messages, constant = layer.learn(filters, parts, values, labels)
-    total = sum(own.weight.sum(1) for own in labels)[:, None]
+    total: Any = sum(own.weight.sum(1) for own in labels)
     new_states, measured = [], []
     for i, (part, own) in enumerate(zip(parts, labels)):
-        heard = layer.hear(part, leverages[i], messages, constant, (values[i], own.weight.clamp_max(1.0), total))
+        heard = layer.hear(
+            part, leverages[i], messages, constant, (values[i], own.weight.clamp_max(1.0), total[:, None])
+        )
         measured.append(layer.measure_fit(heard, part, own, classes))
         if not is_last:
             believed = seen[i] if seen else layer.beliefs(states[i], classes)
             offset = layer.offset(fits[i], classes)
             new_states.append(layer.read(states[i], *believed, heard, leverages[i], part, offset, classes))
-    mass = sum((own.weight * own.labelled).sum(1) for own in labels)[:, None]  # (B, 1)
-    summed = sum((fit * own.weight[..., None]).sum(1) for fit, own in zip(measured, labels))  # (B, F)
+    mass: Any = sum((own.weight * own.labelled).sum(1) for own in labels)  # (B,)
+    mass = mass[:, None]
+    summed: Any = sum((fit * own.weight[..., None]).sum(1) for fit, own in zip(measured, labels))  # (B, F)
     memory = Memory(messages, constant, summed / mass.clamp_min(1e-6), None)
     fits = [_fit_of_others(fit, own, summed, mass) for fit, own in zip(measured, labels)]
     return memory, new_states or states, fits
 
 
-def _fit_of_others(fit, labels, summed, mass):
+def _fit_of_others(fit: torch.Tensor, labels: Labels, summed: torch.Tensor, mass: torch.Tensor) -> torch.Tensor:
     """Mean fit of all labelled rows but one copy of the row itself: (B, n, F)."""
     unit = (labels.weight.clamp_max(1.0) * labels.labelled)[..., None]
     left = mass[..., None] - unit

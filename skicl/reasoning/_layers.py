@@ -4,11 +4,13 @@ Shapes: B tasks, N context rows, n rows of either kind, D features, C classes, r
 H state channels, K value channels a view, A channels of the constant view, R logit channels, F fit channels.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from skicl.reasoning._preprocessing import Axes
 
 N_VIEWS = 2  # the features themselves, and a radial kernel over them
 N_ROW_FEATURES = 6
@@ -24,7 +26,7 @@ class Classes(NamedTuple):
     share: torch.Tensor  # (B, 1, C) equal shares of the classes that are present
     penalty: torch.Tensor  # (B, 1, C, 1) added to logits: 0 where the class is present
     frequency: torch.Tensor
-    count: torch.Tensor
+    count: torch.Tensor  # type: ignore[assignment]  # a field may hide tuple.count
     task: torch.Tensor  # (B, N_TASK_FEATURES)
     has_side: torch.Tensor  # scalar, 0 or 1
     side_scale: torch.Tensor  # (B, 1, 1)
@@ -37,7 +39,7 @@ class Rows(NamedTuple):
     features: torch.Tensor
     side: torch.Tensor | None
 
-    def slice(self, start, stop):
+    def slice(self, start: int, stop: int) -> "Rows":
         """Rows ``start .. stop - 1``."""
         side = None if self.side is None else self.side[:, start:stop]
         coordinates = tuple(z[:, start:stop] for z in self.coordinates)
@@ -51,7 +53,7 @@ class Labels(NamedTuple):
     labelled: torch.Tensor
     weight: torch.Tensor
 
-    def slice(self, start, stop):
+    def slice(self, start: int, stop: int) -> "Labels":
         """Labels of the rows ``start .. stop - 1``."""
         return Labels(*(t[:, start:stop] for t in self))
 
@@ -62,20 +64,20 @@ class Memory(NamedTuple):
     messages: tuple[torch.Tensor, ...]  # (B, r, C * K) filtered weight vectors, one a view
     constant: torch.Tensor  # (B, C, A) mean values of the rows
     fit: torch.Tensor  # (B, F) how well rows are predicted by the others, in nats above chance
-    offset: torch.Tensor  # (B, 1, hidden) what the task says to every query
+    offset: torch.Tensor | None  # (B, 1, hidden) what the task says to every query
 
 
-def rms_norm(x):
+def rms_norm(x: torch.Tensor) -> torch.Tensor:
     """Divide by the root mean square over the last dimension."""
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
 
 
-def participation(spectrum):
+def participation(spectrum: torch.Tensor) -> torch.Tensor:
     """Effective number of directions of a spectrum that sums to one: (B, r) -> (B,)."""
     return 1.0 / spectrum.square().sum(1).clamp_min(1e-12)
 
 
-def describe_spectrum(axes, task):
+def describe_spectrum(axes: Axes, task: torch.Tensor) -> torch.Tensor:
     """Inputs of the spectral filter: (B, r, N_FILTER_FEATURES)."""
     spectrum = axes.spectrum.clamp_min(1e-12)
     absolute = spectrum.log()
@@ -91,14 +93,14 @@ class SpectralFilter(nn.Module):
     regression and Newton steps are the case ``a = 1``, one gradient step the case ``a = 0``.
     """
 
-    def __init__(self, n_values):
+    def __init__(self, n_values: int) -> None:
         super().__init__()
         self.power = nn.Parameter(torch.linspace(0.0, 1.0, n_values))
         self.ridge = nn.Parameter(torch.linspace(-1.0, -6.0, n_values).roll(n_values // 2))
         self.hidden = nn.Linear(N_FILTER_FEATURES, 32)
         self.out = nn.Linear(32, n_values)
 
-    def forward(self, axes, task):
+    def forward(self, axes: Axes, task: torch.Tensor) -> torch.Tensor:
         relative = (axes.spectrum / axes.spectrum[:, :1].clamp_min(1e-12))[..., None]  # (B, r, 1)
         learned = self.out(F.silu(self.hidden(describe_spectrum(axes, task))))
         learned = 6.0 * torch.tanh(learned / 6.0)
@@ -117,7 +119,7 @@ class EquivariantLayer(nn.Module):
     readout know it, and so how far the messages deserve to be trusted in this task.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: Any) -> None:
         super().__init__()
         h, k, n_logits, hidden = config.n_channels, config.n_values, config.n_logits, config.n_hidden
         sent = h + 2 * n_logits
@@ -135,12 +137,14 @@ class EquivariantLayer(nn.Module):
         self.out = nn.Linear(hidden, h)
         self.sizes = [k] * N_VIEWS + [config.n_constants]
 
-    def beliefs(self, state, classes):
+    def beliefs(self, state: torch.Tensor, classes: Classes) -> tuple[torch.Tensor, ...]:
         """Normalised state and provisional probabilities over the classes, (B, n, C, R)."""
         normed = rms_norm(state)
         return normed, (self.logits(normed) + classes.penalty).softmax(2)
 
-    def send(self, normed, beliefs, labels, classes):
+    def send(
+        self, normed: torch.Tensor, beliefs: torch.Tensor, labels: Labels, classes: Classes
+    ) -> tuple[torch.Tensor, ...]:
         """Values that the context rows send: (B, N, C, K) in every view and (B, N, C, A) in the constant one."""
         residual = (labels.one_hot[..., None] - beliefs) * labels.labelled[:, :, None, None]
         evidence = torch.cat([normed, residual, beliefs - classes.share[..., None]], -1)
@@ -150,25 +154,38 @@ class EquivariantLayer(nn.Module):
             for weight, factor in zip(self.values.weight.split(self.sizes), amplification)
         )
 
-    def amplification(self, classes):
+    def amplification(self, classes: Classes) -> torch.Tensor:
         """Frequency of the class to a learned negative power: (B, 1, C, V * K + A)."""
         return torch.exp(-self.rarity * classes.frequency[:, None, :, None]) * classes.present[:, None, :, None]
 
-    def learn(self, filters, parts, values, labels):
+    def learn(
+        self,
+        filters: list[torch.Tensor],
+        parts: list[Rows],
+        values: list[tuple[torch.Tensor, ...]],
+        labels: list[Labels],
+    ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
         """Messages of the values, summed over chunks of rows: filtered moments of every view, and means."""
         learned = []
         for number, g in enumerate(filters):  # (B, r, K)
-            moment = sum(
+            moment: Any = sum(
                 (part.coordinates[number] * own.weight[..., None]).mT @ value[number].flatten(2)
                 for part, own, value in zip(parts, labels, values)
             )  # (B, r, C * K)
             moment = moment.view(*g.shape[:2], -1, g.shape[2]) * g[:, :, None]
             learned.append(moment.flatten(2))
-        total = sum(own.weight.sum(1) for own in labels)[:, None, None]
-        constant = sum(torch.einsum("bn,bnca->bca", own.weight, value[-1]) for own, value in zip(labels, values))
-        return tuple(learned), constant / total
+        total: Any = sum(own.weight.sum(1) for own in labels)
+        constant: Any = sum(torch.einsum("bn,bnca->bca", own.weight, value[-1]) for own, value in zip(labels, values))
+        return tuple(learned), constant / total[:, None, None]
 
-    def hear(self, rows, leverage, messages, constant, own):
+    def hear(
+        self,
+        rows: Rows,
+        leverage: torch.Tensor,
+        messages: tuple[torch.Tensor, ...] | list[torch.Tensor],
+        constant: torch.Tensor,
+        own: tuple | None,
+    ) -> torch.Tensor:
         """What rows read, (B, n, C, V * K + A).
 
         Context rows must not hear themselves: ``own`` holds their values, the weight of one copy of each,
@@ -192,7 +209,7 @@ class EquivariantLayer(nn.Module):
             -1,
         )
 
-    def measure_fit(self, heard, rows, labels, classes):
+    def measure_fit(self, heard: torch.Tensor, rows: Rows, labels: Labels, classes: Classes) -> torch.Tensor:
         """Log-probability above chance that what a row heard gives to its label: (B, n, F), 0 without a label."""
         by_heard, by_side = self.fits.weight[:, :-1], self.fits.weight[:, -1]
         logits = F.linear(heard, by_heard) + classes.penalty
@@ -201,13 +218,23 @@ class EquivariantLayer(nn.Module):
         fit = (logits.log_softmax(2) * labels.one_hot[..., None]).sum(2).clamp_min(WORST_FIT)
         return (fit + classes.present.sum(1).log()[:, None, None]) * labels.labelled[..., None]
 
-    def offset(self, fit, classes):
+    def offset(self, fit: torch.Tensor, classes: Classes) -> torch.Tensor:
         """What task and fit of the layer before, (B, n or 1, F), say to the hidden units: (B, n or 1, hidden)."""
         *_, by_task, by_fit = self._weights_by_row()
         task = F.linear(classes.task, by_task, self.update_row.bias) + classes.has_side * self.update.weight[:, -1]
         return task[:, None] + F.linear(fit, by_fit)
 
-    def read(self, state, normed, beliefs, heard, leverage, rows, offset, classes):
+    def read(
+        self,
+        state: torch.Tensor,
+        normed: torch.Tensor,
+        beliefs: Any,
+        heard: Any,
+        leverage: torch.Tensor,
+        rows: Rows,
+        offset: torch.Tensor,
+        classes: Classes,
+    ) -> Any:
         """New state of rows, from what they believe and heard."""
         evidence = torch.cat([normed, heard, beliefs], -1)
         by_means, by_rows, _, _ = self._weights_by_row()
@@ -219,7 +246,7 @@ class EquivariantLayer(nn.Module):
             hidden = hidden + rows.side[..., None] * self.update.weight[:, -2]
         return state + self.out(F.silu(hidden))
 
-    def _weights_by_row(self):
+    def _weights_by_row(self) -> tuple[torch.Tensor, ...]:
         """Weights of the class means, of the leverages and row features, of the task, and of the fit."""
         n_heard, n_fits = sum(self.sizes), self.fits.out_features
         n_rows = N_VIEWS * self.sizes[0] + N_ROW_FEATURES
@@ -227,13 +254,13 @@ class EquivariantLayer(nn.Module):
         return self.update_row.weight.split([n_means, n_rows, N_TASK_FEATURES, n_fits], 1)
 
 
-def layer_channels(stacked, number, n_layers):
+def layer_channels(stacked: torch.Tensor, number: int, n_layers: int) -> torch.Tensor:
     """Channels of one layer out of those of all: (..., L * K) -> (..., K)."""
     k = stacked.shape[-1] // n_layers
     return stacked[..., number * k : (number + 1) * k]
 
 
-def leverages(rows, filters, n_layers):
+def leverages(rows: Rows, filters: tuple[torch.Tensor, ...], n_layers: int) -> list[torch.Tensor]:
     """How much each row weighs in its own messages, (B, n, V * K) a layer, from the filters of all layers."""
     stacked = [z.square() @ g for z, g in zip(rows.coordinates, filters)]
     return [torch.cat([layer_channels(part, number, n_layers) for part in stacked], -1) for number in range(n_layers)]

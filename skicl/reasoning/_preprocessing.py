@@ -6,7 +6,7 @@ rotated, and a row of weight two equals two rows. Pure functions, tensors in, te
 Shapes: B tasks, N context rows, Q query rows, D features, r directions kept, m landmarks.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -53,21 +53,10 @@ class Landmarks(NamedTuple):
     used: torch.Tensor
 
 
-def principal_axes(X, weight, *, tolerance):
+def principal_axes(X: torch.Tensor, weight: torch.Tensor, *, tolerance: float) -> Axes:
     """Centre, scale and rotate a weighted context.
 
-    Parameters
-    ----------
-    X : Tensor of shape (B, N, D)
-    weight : Tensor of shape (B, N)
-        Non-negative, with a positive sum in every task.
-    tolerance : float
-        Directions whose variance is at most this fraction of the largest are dropped.
-
-    Returns
-    -------
-    Axes
-        With r = min(N, D) directions, or as many as the task of highest rank needs.
+    Shapes: X (B, N, D), weight (B, N).
     """
     total = weight.sum(1)[:, None, None]  # (B, 1, 1)
     mean = (weight[:, :, None] * X).sum(1, keepdim=True) / total
@@ -89,7 +78,7 @@ def principal_axes(X, weight, *, tolerance):
     return Axes(mean, scale, directions * kept[:, None], spectrum * kept)
 
 
-def project(axes, X):
+def project(axes: Any, X: torch.Tensor) -> tuple:
     """Coordinates of rows on the axes, (B, Q, r), and their squared norm off the axes, (B, Q)."""
     centred = ((X - axes.mean) / axes.scale).to(axes.directions)
     coordinates = centred @ axes.directions
@@ -97,13 +86,15 @@ def project(axes, X):
     return coordinates, off
 
 
-def radial_kernel(a, b):
+def radial_kernel(a: Any, b: Any) -> Any:
     """``exp(-|a - b|^2)`` between rows whose mean squared norm is one: (B, n, r), (B, m, r) -> (B, n, m)."""
     squared = a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None] - 2 * a @ b.mT
     return torch.exp(-squared.clamp_min(0.0))
 
 
-def choose_landmarks(rows, weight, n_landmarks, *, tolerance):
+def choose_landmarks(
+    rows: torch.Tensor, weight: torch.Tensor, n_landmarks: int, *, tolerance: float
+) -> tuple[Landmarks, torch.Tensor]:
     """Pick context rows that span a radial kernel, by pivoted Cholesky decomposition.
 
     The first landmark is the row nearest to the mean, every next one the row that the landmarks so
@@ -111,21 +102,7 @@ def choose_landmarks(rows, weight, n_landmarks, *, tolerance):
     pivoted Cholesky decomposition"). The choice knows neither the order of the rows nor the
     orientation of the features, and a repeated row is never chosen twice.
 
-    Parameters
-    ----------
-    rows : Tensor of shape (B, N, r)
-        Coordinates of the context on its principal axes.
-    weight : Tensor of shape (B, N)
-        Rows of weight zero are never chosen.
-    n_landmarks : int
-    tolerance : float
-        A row whose unexplained part is below this is not worth a landmark.
-
-    Returns
-    -------
-    landmarks : Landmarks
-    features : Tensor of shape (B, N, m)
-        What :func:`expand` gives for the context rows.
+    Shapes: rows (B, N, r), weight (B, N); returns features (B, N, m).
     """
     n_tasks, n_rows, _ = rows.shape
     m = min(n_landmarks, n_rows)
@@ -155,24 +132,24 @@ def choose_landmarks(rows, weight, n_landmarks, *, tolerance):
         unexplained = torch.addcmul(unexplained, column, column, value=-1)
         pivots.append(pivot)
         lefts.append(left)
-    pivots, used = torch.cat(pivots, 1), (torch.cat(lefts, 1) > tolerance).to(rows.dtype)
+    chosen, used = torch.cat(pivots, 1), (torch.cat(lefts, 1) > tolerance).to(rows.dtype)
     count = max(1, int(used.sum(1).max()))
-    pivots, used, features = pivots[:, :count], used[:, :count], features[:, :count].mT  # (B, N, m)
+    chosen, used, features = chosen[:, :count], used[:, :count], features[:, :count].mT  # (B, N, m)
     task = torch.arange(n_tasks, device=rows.device)[:, None]
     # A landmark that explains nothing gets a row and a column of the identity: it stays silent.
-    factor = features[task, pivots].tril() * used[:, :, None] + torch.diag_embed(1.0 - used)
+    factor = features[task, chosen].tril() * used[:, :, None] + torch.diag_embed(1.0 - used)
     identity = torch.eye(count, dtype=rows.dtype, device=rows.device).expand_as(factor)
     inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
-    return Landmarks(rows[task, pivots], inverse.mT * used[:, :, None], used), features
+    return Landmarks(rows[task, chosen], inverse.mT * used[:, :, None], used), features
 
 
-def _kernel_column(rows, norms, pivot, index):
+def _kernel_column(rows: torch.Tensor, norms: Any, pivot: Any, index: torch.Tensor) -> Any:
     """Kernel between all rows and one row of each task, (B, N)."""
     chosen = rows.flatten(0, 1).index_select(0, index)[:, :, None]  # (B, r, 1)
     squared = norms + norms.gather(1, pivot) - 2 * (rows @ chosen)[..., 0]
     return torch.exp(-squared.clamp_min(0.0))
 
 
-def expand(landmarks, rows):
+def expand(landmarks: Any, rows: torch.Tensor) -> Any:
     """Nystroem features (B, Q, m): inner products of them approximate the radial kernel."""
     return radial_kernel(rows, landmarks.rows) @ landmarks.whitening

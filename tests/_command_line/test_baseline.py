@@ -81,7 +81,7 @@ def test_the_penalty_has_the_best_score_of_the_inner_folds(criterion):
 
 
 def test_an_unknown_criterion_is_refused():
-    with pytest.raises(ValueError, match="`criterion` must be one of accuracy, log_loss, got 'auc'"):
+    with pytest.raises(ValueError, match="`criterion` must be one of 'accuracy', 'log_loss', got 'auc'"):
         tuned_logistic_regression("auc").fit(*data())
 
 

@@ -53,6 +53,7 @@ def start(*options, **changes):
     )
 
 
+@pytest.mark.slow
 def test_the_process_writes_what_the_function_writes(folder, tiny_folder, capsys):
     assert main(classify("--device", "cpu", "--encoder", tiny_folder)) == 0
     assert "out.csv: 1 rows written" in capsys.readouterr().out

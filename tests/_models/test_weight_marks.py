@@ -43,7 +43,7 @@ def test_marks_are_those_of_the_definition(size):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int8, torch.bool])
-@pytest.mark.parametrize("size", SIZES[1:])
+@pytest.mark.parametrize("size", [*SIZES[1:-1], pytest.param(SIZES[-1], marks=pytest.mark.slow)])
 def test_a_bit_that_changes_anywhere_changes_the_mark(size, dtype):
     values = numbers(size).to(dtype)
     before = weight_marks(holder(values))

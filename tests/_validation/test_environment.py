@@ -59,6 +59,8 @@ def test_optional_module_is_imported():
 def test_missing_optional_module_gives_the_install_line():
     with pytest.raises(ImportError, match=r"'surely_not_there' is needed.*pip install \"skicl\[audio\]\""):
         import_optional("surely_not_there.part", extra="audio")
+    with pytest.raises(ImportError, match=r"'surely_not_there' is needed.*pip install surely_not_there$"):
+        import_optional("surely_not_there")
 
 
 def test_error_inside_an_optional_module_is_passed_on(tmp_path, monkeypatch):

@@ -62,7 +62,7 @@ def test_an_estimator_that_lacks_a_size_is_shown_with_the_others():
     assert sorted(ComparisonDisplay.from_results(records).order_) == ["best", "middle", "worst"]
     apart = [record for record in records if (record["k"] == 8) == (record["estimator"] == "middle")]
     apart = [record for record in apart if record["estimator"] != "worst"]
-    with pytest.raises(ValueError, match="`comparison` ranks nobody: at no size did all estimators run"):
+    with pytest.raises(ValueError, match="`comparison` ranks no estimator: at no size did all of them run"):
         ComparisonDisplay.from_results(apart)
 
 

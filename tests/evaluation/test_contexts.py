@@ -131,3 +131,6 @@ class TestOrdersAndQueries:
             with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1, got"):
                 nested_contexts(["a", "b"], 2, **{"n_repeats": 1, name: value})
         nested_contexts(["a", "b"], 2, np.int64(1))
+        if value is not None:
+            with pytest.raises(ValueError, match="`n_queries` must be an integer of at least 1, got"):
+                drawn_queries(100, value, 2, 0)

@@ -149,5 +149,5 @@ def test_errors_that_are_mostly_zero_can_be_seen():
 
 def test_a_score_that_does_not_exist_anywhere_is_named():
     records = [record | {"ece": np.nan} for record in made()]
-    with pytest.raises(ValueError, match="`score`: nobody has 'ece' on all contexts of a size"):
+    with pytest.raises(ValueError, match="`score`: no estimator has 'ece' on all contexts of a size"):
         FewShotCurveDisplay.from_results(records, score=["accuracy", "ece"])

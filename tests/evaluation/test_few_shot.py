@@ -200,7 +200,7 @@ class TestFewShotCurve:
             ("scoring", "accuracy", "`scoring` must be a sequence"),
             ("scoring", [], "`scoring` must be a sequence"),
             ("random_state", None, "`random_state` must be an integer"),
-            ("n_queries", 0, "`n_queries` must be an integer of at least 1"),
+            ("n_queries", 0, "`n_queries` must be an integer of at least 1 or None"),
             ("n_repeats", 0, "`n_repeats` must be an integer of at least 1"),
             ("n_unlabelled", -1, "`n_unlabelled` must be an integer of at least 0"),
             ("n_unlabelled", 2.0, "`n_unlabelled` must be an integer of at least 0"),
@@ -250,7 +250,7 @@ class TestFewShotCurve:
 
     def test_parts_that_do_not_fit_are_refused(self, parts, estimators):
         X_train, y_train, X_test, y_test = parts
-        with pytest.raises(ValueError, match="`X` has 199 rows and `y` 200"):
+        with pytest.raises(ValueError, match="`X` has 199 rows and `y` has 200 labels"):
             scores(estimators, X_train[1:], y_train, X_test, y_test)
         with pytest.raises(ValueError, match="`y_test` holds the class 'new', which `y` does not hold"):
             scores(estimators, X_train, y_train, X_test, ["new"] * 100)

@@ -79,8 +79,8 @@ def test_bins_of_equal_mass_hold_equally_many_rows():
     confidence = np.random.default_rng(0).uniform(0.5, 1, size=25)  # every edge of 12 bins is a row
     for n_bins in range(1, 26):
         bins = confidence_bins(np.ones(25, dtype=int), confidence, n_bins=n_bins, strategy="quantile", labels=[0, 1])
-        assert len(bins.count) == n_bins
-        assert np.ptp(bins.count) <= 1
+        assert len(bins.n_rows) == n_bins
+        assert np.ptp(bins.n_rows) <= 1
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "quantile"])
@@ -181,7 +181,7 @@ def test_a_number_of_bins_that_is_none_is_refused(n_bins):
 
 
 def test_an_unknown_strategy_is_refused():
-    with pytest.raises(ValueError, match="`strategy` must be 'uniform' or 'quantile', got 'equal'"):
+    with pytest.raises(ValueError, match="`strategy` must be one of 'uniform', 'quantile', got 'equal'"):
         expected_calibration_error([0, 1], [0.1, 0.9], strategy="equal")
 
 
@@ -230,7 +230,7 @@ def test_bins_of_single_rows_have_no_variance():
 def test_only_the_squared_error_can_be_debiased():
     with pytest.raises(ValueError, match="`debias` needs norm='l2'"):
         expected_calibration_error([0, 1], [0.1, 0.9], debias=True)
-    with pytest.raises(ValueError, match="`norm` must be 'l1' or 'l2', got 'max'"):
+    with pytest.raises(ValueError, match="`norm` must be one of 'l1', 'l2', got 'max'"):
         expected_calibration_error([0, 1], [0.1, 0.9], norm="max")
 
 

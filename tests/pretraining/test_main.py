@@ -61,6 +61,7 @@ def test_interrupt_saves_and_exits_cleanly(tmp_path):
     assert load_reasoner(tmp_path / "run.safetensors").config.n_layers == 1
 
 
+@pytest.mark.slow
 def test_two_processes_average_their_gradients(tmp_path):
     """Under torchrun on the CPU both processes work, one saves, and the tasks of both count."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

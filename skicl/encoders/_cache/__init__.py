@@ -1,5 +1,5 @@
 """Embeddings that were computed before, in memory or in a folder."""
 
-from skicl.encoders._cache._embedding_cache import EmbeddingCache
+from skicl.encoders._cache._embedding_cache import CacheStats, EmbeddingCache
 
-__all__ = ["EmbeddingCache"]
+__all__ = ["CacheStats", "EmbeddingCache"]

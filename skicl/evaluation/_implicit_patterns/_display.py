@@ -1,7 +1,12 @@
 """Pictures of an implicit-pattern study: clean against misleading problems, and what learning longer changes."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
 import numpy as np
 
+from skicl._validation._environment import import_optional
+from skicl._validation._scalars import check_choice
 from skicl.evaluation._implicit_patterns._results import LOSSES, MEASURES, ImplicitPatternStudy
 from skicl.evaluation._implicit_patterns._study import implicit_pattern_study
 
@@ -22,17 +27,25 @@ _STYLES = {
     "train_log_loss": {"color": "C0", "linestyle": "--"},
     "validation_log_loss": {"color": "C0"},
 }
+_STYLE_OF_POINTS = {
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.6,
+    "elinewidth": 1.2,
+    "linestyle": "none",
+    "clip_on": False,
+}
 
 
 class ImplicitPatternDisplay:
-    """Who takes the shortcut: clean against misleading problems, or learning curves.
+    """Which estimators take the shortcut: clean against misleading problems, or learning curves.
 
     The kind "scatter" has axes for every task: accuracy on problems whose shortcut is right, against accuracy on
-    problems where it is wrong. Top right is who solves the problems, bottom right who follows the shortcut; dotted
-    lines are chance. Later estimators have smaller marks, so that none hides another in the same corner. With two
-    answers, whoever never follows a wrong shortcut is always right, at the top, with or without having solved anything.
-    The kind "curves" has a column for every curve: log-losses above, accuracies below, against the parameter. Bars and
-    bands are bootstrap intervals. Made by :meth:`from_estimators` or :meth:`from_results`.
+    problems where it is wrong. Estimators at the top right solve the problems, those at the bottom right follow the
+    shortcut; dotted lines are chance. Later estimators have smaller marks, so that none hides another in the same
+    corner. With two answers, an estimator that never follows a wrong shortcut is always right and stands at the top,
+    whether it has solved anything or not. The kind "curves" has a column for every curve: log-losses above, accuracies
+    below, against the parameter. Bars and bands are bootstrap intervals. Made by :meth:`from_estimators` or
+    :meth:`from_results`.
 
     Parameters
     ----------
@@ -40,7 +53,7 @@ class ImplicitPatternDisplay:
         For "scatter" what :meth:`ImplicitPatternStudy.summary` returns, for "curves"
         :meth:`ImplicitPatternStudy.curve_summary`.
     kind : {"scatter", "curves"}, default="scatter"
-        What is drawn.
+        The picture.
     chance : dict of {str: float} or None, default=None
         Accuracy of guessing, by task. None: it is not drawn.
 
@@ -69,7 +82,13 @@ class ImplicitPatternDisplay:
     [('parity', 50, 'letters')]
     """
 
-    def __init__(self, rows, *, kind="scatter", chance=None):
+    def __init__(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        kind: str = "scatter",
+        chance: Mapping[str, float] | None = None,
+    ) -> None:
         self.rows = rows
         self.kind = kind
         self.chance = chance
@@ -77,22 +96,22 @@ class ImplicitPatternDisplay:
     @classmethod
     def from_estimators(
         cls,
-        estimators,
-        task,
+        estimators: Mapping[str, Any],
+        task: str,
         *,
-        kind="scatter",
-        n_train=200,
-        n_validation=100,
-        n_test=200,
-        n_repeats=3,
-        train_variant="pattern",
-        difficulty=2,
-        n_answers=None,
-        template=None,
-        curves=None,
-        random_state=0,
-        ax=None,
-    ):
+        kind: str = "scatter",
+        n_train: int = 200,
+        n_validation: int = 100,
+        n_test: int = 200,
+        n_repeats: int = 3,
+        train_variant: str = "pattern",
+        difficulty: int = 2,
+        n_answers: int | None = None,
+        template: str | None = None,
+        curves: Mapping[str, tuple[str, Sequence[float]]] | None = None,
+        random_state: int = 0,
+        ax: Any = None,
+    ) -> Self:
         """Run :func:`implicit_pattern_study` and draw what it returns.
 
         Parameters
@@ -100,25 +119,25 @@ class ImplicitPatternDisplay:
         estimators : dict of {str: estimator or (estimator, grid)}
             Classifiers of texts by name, alone or with a grid of parameters.
         task : str
-            What the problems are about.
+            Subject of the problems.
         kind : {"scatter", "curves"}, default="scatter"
-            What is drawn.
+            The picture.
         n_train : int, default=200
             Number of labelled problems to learn from.
         n_validation : int, default=100
-            Number of labelled problems by which settings are chosen.
+            Number of labelled problems on which settings are chosen.
         n_test : int, default=200
             Number of test problems of each variant.
         n_repeats : int, default=3
             Number of repeats.
         train_variant : {"pattern", "conflict", "neutral"}, default="pattern"
-            What the problems for learning are like.
+            Variant of the problems to learn from.
         difficulty : {1, 2, 3}, default=2
             Length of the problems.
         n_answers : int or None, default=None
             Number of answers of tasks with numbers.
         template : str or None, default=None
-            How a problem is written for all estimators. None means the template of the task.
+            Form in which all estimators read a problem. None means the template of the task.
         curves : dict of {str: (str, list of float)}, default=None
             For estimators by name, a parameter and its values. The kind "curves" needs one.
         random_state : int, default=0
@@ -137,7 +156,7 @@ class ImplicitPatternDisplay:
         TypeError
             If an estimator is no classifier with `predict_proba`.
         """
-        _check_kind(kind)
+        check_choice(kind, "kind", _KINDS)
         if kind == "curves" and not curves:
             raise ValueError("`kind`='curves' needs `curves`, such as {'LoRA': ('epochs', [1, 2, 4])}.")
         study = implicit_pattern_study(
@@ -157,21 +176,31 @@ class ImplicitPatternDisplay:
         return cls.from_results(study, kind=kind, ax=ax)
 
     @classmethod
-    def from_results(cls, results, *, kind="scatter", confidence_level=0.95, n_bootstrap=1000, names=None, ax=None):
+    def from_results(
+        cls,
+        results: Iterable[Any],
+        *,
+        kind: str = "scatter",
+        confidence_level: float = 0.95,
+        n_bootstrap: int = 1000,
+        names: Mapping[str, str] | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw what :func:`implicit_pattern_study` returned.
 
         Parameters
         ----------
         results : ImplicitPatternStudy or list of dict
-            Study, or its records with those of its curves, of one or more tasks.
+            A study of one or more tasks, or its records together with those of its curves.
         kind : {"scatter", "curves"}, default="scatter"
-            What is drawn.
+            The picture.
         confidence_level : float, default=0.95
-            Share of the draws of the bootstrap between the ends of an interval.
+            Confidence level of the intervals, between 0 and 1.
         n_bootstrap : int, default=1000
-            Number of these draws.
+            Number of bootstrap samples.
         names : dict of {str: str}, default=None
-            What to call the estimators; also which are drawn, and in which order. None: all, as they are recorded.
+            Names of the estimators in the legend. Only estimators that are in it are drawn, in its order. None: all, as
+            they are recorded.
         ax : matplotlib Axes or array of them, default=None
             Where to draw. None means a new figure.
 
@@ -184,7 +213,7 @@ class ImplicitPatternDisplay:
         ValueError
             If a parameter is not valid, or there is nothing of this kind to draw.
         """
-        _check_kind(kind)
+        check_choice(kind, "kind", _KINDS)
         study = results if isinstance(results, ImplicitPatternStudy) else ImplicitPatternStudy(results)
         if kind == "curves":
             rows = study.curve_summary(confidence_level=confidence_level, n_bootstrap=n_bootstrap)
@@ -199,7 +228,7 @@ class ImplicitPatternDisplay:
         chance = {record["dataset"]: 1 / record["n_classes"] for record in [*study.records, *study.curves]}
         return cls(rows, kind=kind, chance=chance).plot(ax=ax, names=names)
 
-    def plot(self, ax=None, *, names=None):
+    def plot(self, ax: Any = None, *, names: Mapping[str, str] | None = None) -> Self:
         """Draw the picture.
 
         Parameters
@@ -207,7 +236,7 @@ class ImplicitPatternDisplay:
         ax : matplotlib Axes or array of them, default=None
             Where to draw: as many axes as `axes_` has. None means a new figure.
         names : dict of {str: str}, default=None
-            What to call the estimators; also which are drawn. None: all, as they are recorded.
+            Names of the estimators in the legend; only those in it are drawn. None: all, as they are recorded.
 
         Returns
         -------
@@ -217,66 +246,66 @@ class ImplicitPatternDisplay:
         Raises
         ------
         ValueError
-            If `ax` has not as many axes as there are to draw.
+            If `ax` does not hold as many axes as are needed.
         """
-        import matplotlib.pyplot as plt
-
         names = {row["estimator"]: row["estimator"] for row in self.rows} if names is None else names
         rows = [row for row in self.rows if row["estimator"] in names]
-        place = ("dataset", "k") if self.kind == "scatter" else ("dataset", "k", "estimator", "curve")
-        panels = list(dict.fromkeys(tuple(row[name] for name in place) for row in rows))
-        shape = (1, len(panels)) if self.kind == "scatter" else (2, len(panels))
-        if ax is None:
-            size = (max(4.2, 3.7 * len(panels)), 4.5 if self.kind == "scatter" else 5.6)
-            _, ax = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
-        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-        if len(axes) != shape[0] * shape[1]:
-            raise ValueError(f"`ax` must be {shape[0] * shape[1]} axes for what there is to draw, got {len(axes)}.")
-        self.axes_ = axes if self.kind == "scatter" else axes.reshape(shape)
-        self.figure_ = axes[0].figure
-        self.points_ = {}
-        many_sizes = len({row["k"] for row in rows}) > 1
-        for number, panel in enumerate(panels):
-            chosen = [row for row in rows if tuple(row[name] for name in place) == panel]
-            size = f", {panel[1]} labelled" if many_sizes else ""
-            if self.kind == "scatter":
-                self._draw_scatter(self.axes_[number], panel, chosen, names, f"{panel[0]}{size}")
+        scatter = self.kind == "scatter"
+        fields = ("dataset", "k") if scatter else ("dataset", "k", "estimator", "curve")
+        panels: dict[tuple, list] = {}
+        for row in rows:
+            panels.setdefault(tuple(row[name] for name in fields), []).append(row)
+        self._make_axes(ax, len(panels))
+        self.points_: dict[tuple, Any] = {}
+        several_sizes = len({row["k"] for row in rows}) > 1
+        for number, (panel, of_panel) in enumerate(panels.items()):
+            title = panel[0] + (f", {panel[1]} labelled" if several_sizes else "")
+            if scatter:
+                self._draw_scatter(self.axes_[number], panel, of_panel, names, title)
             else:
-                self._draw_curves(self.axes_[:, number], panel, chosen, f"{names[panel[2]]}: {panel[0]}{size}")
-        if self.kind == "scatter":
+                self._draw_curves(self.axes_[:, number], panel, of_panel, f"{names[panel[2]]}: {title}")
+        if scatter:
             self._legend_of_estimators(names)
         else:
             self._legends_of_measures()
         return self
 
+    def _make_axes(self, ax, n_panels):
+        """Set the axes and their figure: those that were passed, or new ones."""
+        scatter = self.kind == "scatter"
+        shape = (1 if scatter else 2, n_panels)
+        if ax is None:
+            plt = import_optional("matplotlib.pyplot", extra="plot")
+            size = (max(4.2, 3.7 * n_panels), 4.5 if scatter else 5.6)
+            _, ax = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
+        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(axes) != shape[0] * shape[1]:
+            raise ValueError(f"`ax` must be {shape[0] * shape[1]} axes for what there is to draw, got {len(axes)}.")
+        self.axes_ = axes if scatter else axes.reshape(shape)
+        self.figure_ = axes[0].figure
+
     def _draw_scatter(self, ax, panel, rows, names, title):
-        """One task: a point with its intervals for every estimator."""
+        """Draw one task: a point with its intervals for every estimator."""
         from matplotlib.ticker import PercentFormatter
 
         ax.plot([0, 1], [0, 1], color="0.85", linewidth=0.8, zorder=0)
         if self.chance is not None:
             for draw in (ax.axhline, ax.axvline):
                 draw(self.chance[panel[0]], color="0.6", linewidth=0.9, linestyle=":", zorder=0)
-        found = {(row["estimator"], row["measure"]): row for row in rows}
-        # The later, the smaller: whoever follows the shortcut all the way lies in the same corner as others who do.
+        by_measure = {(row["estimator"], row["measure"]): row for row in rows}
+        # The later, the smaller: all estimators that follow the shortcut all the way lie in the same corner.
         sizes = np.linspace(15, 7, len(names)) if len(names) > 1 else [9]
         for number, name in enumerate(names):
-            if (name, "accuracy_pattern") in found:
-                x, y = found[name, "accuracy_pattern"], found[name, "accuracy_conflict"]
-                style = {
+            if (name, "accuracy_pattern") in by_measure:
+                clean, misled = by_measure[name, "accuracy_pattern"], by_measure[name, "accuracy_conflict"]
+                style = _STYLE_OF_POINTS | {
                     "color": f"C{number}",
                     "marker": "osD^vP*X"[number % 8],
                     "markersize": sizes[number],
-                    "markeredgecolor": "white",
-                    "markeredgewidth": 0.6,
-                    "elinewidth": 1.2,
-                    "linestyle": "none",
-                    "clip_on": False,
                 }
-                bars = ax.errorbar(
-                    x["mean"], y["mean"], xerr=_ends(x), yerr=_ends(y), label=names[name], zorder=3, **style
-                )
-                self.points_[(*panel, name)] = bars
+                bars = {"xerr": _lengths_of_bars(clean), "yerr": _lengths_of_bars(misled)}
+                points = ax.errorbar(clean["mean"], misled["mean"], **bars, label=names[name], zorder=3, **style)
+                self.points_[(*panel, name)] = points
         for x, y, side, text in ((0.99, 0.13, "bottom", "follows the shortcut"), (0.99, 0.9, "top", "solves them")):
             ax.text(x, y, text, ha="right", va=side, color="0.45", fontsize=8, transform=ax.transAxes, zorder=1)
         ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xlabel="accuracy, shortcut right (%)")
@@ -288,57 +317,61 @@ class ImplicitPatternDisplay:
         ax.spines[["top", "right"]].set_visible(False)
 
     def _draw_curves(self, axes, panel, rows, title):
-        """One estimator on one task: losses above, shares below."""
-        from matplotlib.ticker import NullLocator, PercentFormatter
+        """Draw one estimator on one task: losses above, shares below."""
+        from matplotlib.ticker import PercentFormatter
 
-        for ax, measures in zip(axes, (LOSSES, MEASURES)):
-            for measure in measures:
-                points = sorted((row for row in rows if row["measure"] == measure), key=lambda row: row["value"])
-                value, mean, low, high = (
-                    np.array([row[name] for row in points]) for name in ("value", "mean", "low", "high")
-                )
-                style = {"marker": "o", "markersize": 4} | _STYLES[measure]
-                (line,) = ax.plot(value, mean, label=_NAMES[measure], **style)
-                ax.fill_between(value, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
-                self.points_[(*panel[:3], measure)] = line
-            if min(value) > 0:
-                ax.set_xscale("log", base=2)
-            ax.set_xticks(value, [f"{one:g}" for one in value])
-            ax.xaxis.set_minor_locator(NullLocator())
-            ax.grid(axis="y", color="0.92", linewidth=0.8)
-            ax.set_axisbelow(True)
-            ax.spines[["top", "right"]].set_visible(False)
-        axes[0].set_title(title, loc="left", fontsize=10)
-        # A loss of a millionth is none: it shall not fill the axes.
-        axes[0].set_ylim(0, max(0.1, axes[0].get_ylim()[1]))
-        axes[1].set_ylim(-0.03, 1.03)
-        axes[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=None))
-        axes[1].set_xlabel(panel[3].replace("__", ", ").replace("_", " "))
+        losses, shares = axes
+        self._draw_measures(losses, panel, rows, LOSSES)
+        self._draw_measures(shares, panel, rows, MEASURES)
+        losses.set_title(title, loc="left", fontsize=10)
+        # Losses of a millionth shall lie at the foot and not fill the axes.
+        losses.set_ylim(0, max(0.1, losses.get_ylim()[1]))
+        shares.set_ylim(-0.03, 1.03)
+        shares.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=None))
+        shares.set_xlabel(panel[3].replace("__", ", ").replace("_", " "))
         if self.chance is not None:
-            axes[1].axhline(self.chance[panel[0]], color="0.6", linewidth=0.9, linestyle=":", zorder=0)
-        if axes[0] is self.axes_[0, 0]:
-            axes[0].set_ylabel("log-loss (nats)")
-            axes[1].set_ylabel("problems (%)")
+            shares.axhline(self.chance[panel[0]], color="0.6", linewidth=0.9, linestyle=":", zorder=0)
+        if losses is self.axes_[0, 0]:
+            losses.set_ylabel("log-loss (nats)")
+            shares.set_ylabel("problems (%)")
+
+    def _draw_measures(self, ax, panel, rows, measures):
+        """Draw lines and bands of some measures against the parameter."""
+        from matplotlib.ticker import NullLocator
+
+        for measure in measures:
+            points = sorted((row for row in rows if row["measure"] == measure), key=lambda row: row["value"])
+            value, mean, low, high = (
+                np.array([row[name] for row in points]) for name in ("value", "mean", "low", "high")
+            )
+            style = {"marker": "o", "markersize": 4} | _STYLES[measure]
+            (line,) = ax.plot(value, mean, label=_NAMES[measure], **style)
+            ax.fill_between(value, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
+            self.points_[(*panel[:3], measure)] = line
+        if min(value) > 0:
+            ax.set_xscale("log", base=2)
+        ax.set_xticks(value, [f"{tick:g}" for tick in value])
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.grid(axis="y", color="0.92", linewidth=0.8)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
 
     def _legend_of_estimators(self, names):
-        handles = {name: bars for (_, _, name), bars in self.points_.items()}
-        handles = [handles[name] for name in names if name in handles]
-        columns = max(1, min(len(handles), int(self.figure_.get_figwidth() // 1.7)))
-        self.figure_.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+        """Name the estimators below all axes, in the order of `names`."""
+        by_name = {name: points for (_, _, name), points in self.points_.items()}
+        self._legend_below([by_name[name] for name in names if name in by_name])
 
     def _legends_of_measures(self):
-        """Losses are named in the first axes, the rest below all."""
+        """Name the losses in the first axes and the other measures below all axes."""
         self.axes_[0, 0].legend(frameon=False, fontsize=8)
-        handles = self.axes_[1, 0].get_legend_handles_labels()[0]
+        self._legend_below(self.axes_[1, 0].get_legend_handles_labels()[0])
+
+    def _legend_below(self, handles):
+        """Draw a legend below all axes, in as many columns as fit."""
         columns = max(1, min(len(handles), int(self.figure_.get_figwidth() // 1.7)))
         self.figure_.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
-def _ends(row):
-    """Lengths of the bars below and above."""
+def _lengths_of_bars(row):
+    """Lengths of the error bar below and above a mean, (2, 1)."""
     return np.array([[row["mean"] - row["low"]], [row["high"] - row["mean"]]]).clip(min=0)
-
-
-def _check_kind(kind):
-    if not (isinstance(kind, str) and kind in _KINDS):
-        raise ValueError(f"`kind` must be 'scatter' or 'curves', got {kind!r}.")

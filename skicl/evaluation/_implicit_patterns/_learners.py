@@ -11,11 +11,11 @@ from sklearn.model_selection import ParameterGrid
 from skicl._validation._scalars import is_number
 
 # As in the log-loss of few_shot_curve: certain and wrong costs a finite amount.
-_SMALLEST = 1e-15
+_SMALLEST_PROBABILITY = 1e-15
 
 
 class Learner(NamedTuple):
-    """An estimator, the settings to choose among, and the parameter whose curve is drawn."""
+    """An estimator, the settings to choose among, and the parameter whose curve is drawn, if any."""
 
     name: str
     estimator: object
@@ -25,11 +25,12 @@ class Learner(NamedTuple):
 
     @property
     def n_fits(self):
+        """Number of fits of one repeat."""
         return len(self.candidates) + len(self.values)
 
 
 class Chosen(NamedTuple):
-    """A fitted estimator with what its setting is called and how it did on the validation problems."""
+    """A fitted estimator, the name of its setting, and its scores on the validation problems."""
 
     setting: str
     estimator: object
@@ -39,19 +40,7 @@ class Chosen(NamedTuple):
 
 
 def read_learners(estimators, curves):
-    """Check what the user passed, before any work.
-
-    Parameters
-    ----------
-    estimators : dict of {str: estimator or (estimator, grid)}
-        Of the study.
-    curves : dict of {str: (str, sequence)} or None
-        Of the study.
-
-    Returns
-    -------
-    list of Learner
-    """
+    """Check the estimators and curves of a study before any work: a list of Learner."""
     if not isinstance(estimators, Mapping) or not estimators:
         raise ValueError(
             f"`estimators` must be a dict of at least one name and classifier, or classifier and grid, got "
@@ -67,6 +56,7 @@ def read_learners(estimators, curves):
 
 
 def _read_learner(name, entry, curve):
+    """One estimator of a study, checked."""
     estimator, grid = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, {})
     if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "get_params"):
         raise TypeError(
@@ -77,7 +67,7 @@ def _read_learner(name, entry, curve):
     try:
         settings = list(ParameterGrid(grid))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"`estimators`: the grid of {name!r} is none ({error}), got {grid!r}.") from error
+        raise ValueError(f"`estimators`: the grid of {name!r} is not valid ({error}), got {grid!r}.") from error
     if not settings:
         raise ValueError(f"`estimators`: the grid of {name!r} is empty; leave it out to take the estimator as it is.")
     known = estimator.get_params()
@@ -91,6 +81,7 @@ def _read_learner(name, entry, curve):
 
 
 def _read_curve(name, curve):
+    """Parameter and values of a curve, checked; None and () without one."""
     if curve is None:
         return None, ()
     pair = isinstance(curve, tuple) and len(curve) == 2 and isinstance(curve[0], str)
@@ -106,41 +97,14 @@ def _read_curve(name, curve):
 
 
 def setting_name(setting):
-    """What a setting is called in the records.
-
-    Parameters
-    ----------
-    setting : dict
-        Parameters and values.
-
-    Returns
-    -------
-    str
-        Empty for the estimator as it is.
-    """
+    """Name of a setting in the records; empty for the estimator as it is."""
     return ", ".join(f"{name}={value!r}" for name, value in sorted(setting.items()))
 
 
 def fitted(learner, parameters, problems, seed):
-    """A clone with some parameters, fitted; what would draw from no seed draws from that of the repeat.
+    """A clone with some parameters, fitted, and the seconds that it took.
 
-    Parameters
-    ----------
-    learner : Learner
-        Whose estimator.
-    parameters : dict
-        To set.
-    problems : Problems
-        To fit on.
-    seed : int
-        Seed of the repeat.
-
-    Returns
-    -------
-    estimator : estimator
-        Fitted.
-    seconds : float
-        That it took.
+    Every ``random_state`` of None is set to the seed of the repeat.
     """
     estimator = clone(learner.estimator).set_params(**parameters)
     unseeded = [
@@ -157,90 +121,41 @@ def fitted(learner, parameters, problems, seed):
 def choose(learner, splits, seed, after_fit):
     """Fit every candidate and keep the one with the best validation accuracy; ties go to the lower log-loss.
 
-    Parameters
-    ----------
-    learner : Learner
-        The estimator and its candidates.
-    splits : Splits
-        Of the repeat.
-    seed : int
-        Of the repeat.
-    after_fit : callable
-        Called without arguments after every fit.
-
-    Returns
-    -------
-    Chosen
+    `after_fit` is called without arguments after every fit.
     """
     best = None
     for setting, parameters in learner.candidates.items():
         estimator, seconds = fitted(learner, parameters, splits.train, seed)
         words, losses = answers(estimator, splits.validation)
-        found = Chosen(setting, estimator, accuracy(words, splits.validation.target), float(losses.mean()), seconds)
-        if best is None or (found.accuracy, -found.log_loss) > (best.accuracy, -best.log_loss):
-            best = found
+        share = accuracy(words, splits.validation.target)
+        candidate = Chosen(setting, estimator, share, float(losses.mean()), seconds)
+        if best is None or (candidate.accuracy, -candidate.log_loss) > (best.accuracy, -best.log_loss):
+            best = candidate
         after_fit()
     return best
 
 
 def answers(estimator, problems):
-    """Most probable answers, stripped, and the log-losses of the right ones.
+    """Most probable answers (n_samples,), stripped, and log-losses (n_samples,) of the right ones, in nats.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted.
-    problems : Problems
-        To answer.
-
-    Returns
-    -------
-    words : ndarray of shape (n_samples,), dtype str
-        Empty where the estimator gives no probabilities.
-    losses : ndarray of shape (n_samples,)
-        In nats.
+    The answer is empty where the estimator gives no probabilities.
     """
     prob = np.asarray(estimator.predict_proba(problems.texts), dtype=float)
     names = np.array([str(name).strip() for name in estimator.classes_])
-    said = ~np.isnan(prob).any(axis=1)
-    words = np.where(said, names[np.nan_to_num(prob).argmax(axis=1)], "")
-    right = names[None, :] == problems.target[:, None]
-    given = (np.nan_to_num(prob) * right).sum(axis=1)
-    return words, -np.log(np.clip(given, _SMALLEST, 1))
+    answered = ~np.isnan(prob).any(axis=1)
+    words = np.where(answered, names[np.nan_to_num(prob).argmax(axis=1)], "")
+    right = names[None, :] == problems.target[:, None]  # (n_samples, n_classes)
+    of_right = (np.nan_to_num(prob) * right).sum(axis=1)
+    return words, -np.log(np.clip(of_right, _SMALLEST_PROBABILITY, 1))
 
 
 def accuracy(words, target):
-    """Share of exact matches.
-
-    Parameters
-    ----------
-    words : ndarray of shape (n_samples,)
-        What was answered.
-    target : ndarray of shape (n_samples,)
-        What it should be.
-
-    Returns
-    -------
-    float
-    """
+    """Share of words (n_samples,) that match their target exactly."""
     return float((words == target).mean())
 
 
 def scores_of_tests(estimator, tests):
-    """One pass over the test problems of all variants.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted.
-    tests : dict of {str: Problems}
-        By variant.
-
-    Returns
-    -------
-    dict of {str: float}
-        Accuracies, `shortcut_rate`, and the seconds of all predictions.
-    """
+    """One pass over the test problems of all variants: accuracies, `shortcut_rate`, seconds of all predictions."""
     started = perf_counter()
     words = {variant: answers(estimator, problems)[0] for variant, problems in tests.items()}
     seconds = perf_counter() - started

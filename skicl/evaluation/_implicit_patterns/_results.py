@@ -1,10 +1,16 @@
 """What an implicit-pattern study returns: its records, means with bootstrap intervals, and the points of its curves."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.utils import check_random_state
 
 from skicl._resampling import check_bootstrap, interval, resampled_shares
 from skicl.evaluation._comparison import as_frame
+
+if TYPE_CHECKING:
+    import pandas
 
 MEASURES = ("accuracy_pattern", "accuracy_conflict", "accuracy_neutral", "shortcut_rate")
 LOSSES = ("train_log_loss", "validation_log_loss")
@@ -14,12 +20,12 @@ class ImplicitPatternStudy:
     """Records of :func:`implicit_pattern_study`, one for every estimator and repeat, and those of its curves.
 
     A record is a dict of `dataset` (the task), `task` (a fingerprint of the problems), `estimator`, `k` (`n_train`),
-    `repeat`, `setting` (what was chosen on validation problems), `curve` and `value` (the parameter of a curve and its
-    value; empty and NaN otherwise), `n_classes`, `n_queries` (test problems of each variant), `validation_accuracy`,
-    `validation_log_loss`, `train_log_loss` (of curves only), `accuracy_pattern`, `accuracy_conflict`,
-    `accuracy_neutral`, `shortcut_rate` (share of the "conflict" problems that were given the shortcut's answer),
-    `fit_seconds` and `predict_seconds`. Studies of several tasks are joined by ``+``; iteration is over the records
-    that are no points of curves.
+    `repeat`, `setting` (the parameters chosen on validation problems), `curve` and `value` (the parameter of a curve
+    and its value; empty and NaN otherwise), `n_classes`, `n_queries` (test problems of each variant),
+    `validation_accuracy`, `validation_log_loss`, `train_log_loss` (of curves only), `accuracy_pattern`,
+    `accuracy_conflict`, `accuracy_neutral`, `shortcut_rate` (share of the "conflict" problems that were given the
+    shortcut's answer), `fit_seconds` and `predict_seconds`. Studies of several tasks are joined by ``+``. Iteration is
+    over `records` and leaves out `curves`.
 
     Parameters
     ----------
@@ -53,12 +59,12 @@ class ImplicitPatternStudy:
     shortcut_rate      0.8  (0.72 to 0.88)
     """
 
-    def __init__(self, records):
+    def __init__(self, records: Iterable[Mapping[str, Any]]) -> None:
         records = list(records)
         self.records = [record for record in records if not record["curve"]]
         self.curves = [record for record in records if record["curve"]]
 
-    def frame(self):
+    def frame(self) -> "pandas.DataFrame":
         """All records, those of the curves last, as a tidy frame.
 
         Returns
@@ -72,21 +78,27 @@ class ImplicitPatternStudy:
         """
         return as_frame([*self.records, *self.curves])
 
-    def summary(self, *, confidence_level=0.95, n_bootstrap=1000, random_state=0):
+    def summary(
+        self,
+        *,
+        confidence_level: float = 0.95,
+        n_bootstrap: int = 1000,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> list[dict[str, Any]]:
         """Means over repeats, with bootstrap intervals.
 
-        Each draw of the bootstrap draws repeats, and within each the test problems. All estimators meet the same
-        problems, so that distances between them are known somewhat better than these intervals say. An estimator that
-        is right, or wrong, on all of n problems gets an interval of no width; read it as ending about 3 / n away.
+        The bootstrap draws repeats, and test problems within each. All estimators meet the same problems, so distances
+        between them are known somewhat better than these intervals say. An estimator that is right, or wrong, on all of
+        n problems gets an interval of no width; read it as ending about 3 / n away.
 
         Parameters
         ----------
         confidence_level : float, default=0.95
-            Share of the draws between the ends of an interval.
+            Confidence level of the intervals, between 0 and 1.
         n_bootstrap : int, default=1000
-            Number of draws.
+            Number of bootstrap samples.
         random_state : int, RandomState instance or None, default=0
-            Of the draws.
+            Seed of the bootstrap.
 
         Returns
         -------
@@ -99,27 +111,32 @@ class ImplicitPatternStudy:
         ValueError
             If a parameter is not valid.
         """
-        return _summarised(
-            self.records, ("dataset", "k", "estimator"), MEASURES, confidence_level, n_bootstrap, random_state
-        )
+        place = ("dataset", "k", "estimator")
+        return _summarised(self.records, place, MEASURES, confidence_level, n_bootstrap, random_state)
 
-    def curve_summary(self, *, confidence_level=0.95, n_bootstrap=1000, random_state=0):
+    def curve_summary(
+        self,
+        *,
+        confidence_level: float = 0.95,
+        n_bootstrap: int = 1000,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> list[dict[str, Any]]:
         """Points of the curves: means over repeats, with bootstrap intervals.
 
         Parameters
         ----------
         confidence_level : float, default=0.95
-            Share of the draws between the ends of an interval.
+            Confidence level of the intervals, between 0 and 1.
         n_bootstrap : int, default=1000
-            Number of draws.
+            Number of bootstrap samples.
         random_state : int, RandomState instance or None, default=0
-            Of the draws.
+            Seed of the bootstrap.
 
         Returns
         -------
         list of dict
-            As of :meth:`summary`, with `curve`, `value` and the measures `train_log_loss` and `validation_log_loss`;
-            their intervals are over repeats only, and of no width for a single one.
+            As from :meth:`summary`, with `curve`, `value` and the measures `train_log_loss` and `validation_log_loss`,
+            whose intervals are over repeats only and have no width for a single one.
 
         Raises
         ------
@@ -129,40 +146,40 @@ class ImplicitPatternStudy:
         place = ("dataset", "k", "estimator", "curve", "value")
         return _summarised(self.curves, place, (*MEASURES, *LOSSES), confidence_level, n_bootstrap, random_state)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.records)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return iter(self.records)
 
-    def __add__(self, other):
+    def __add__(self, other: "ImplicitPatternStudy") -> "ImplicitPatternStudy":
         return ImplicitPatternStudy([*self.records, *other.records, *self.curves, *other.curves])
 
-    def __repr__(self):
-        found = {name: list(dict.fromkeys(record[name] for record in self)) for name in ("estimator", "dataset")}
+    def __repr__(self) -> str:
+        names = {name: list(dict.fromkeys(record[name] for record in self)) for name in ("estimator", "dataset")}
         n_repeats = len({record["repeat"] for record in self})
         points = f", {len(self.curves)} points of curves" if self.curves else ""
         return (
             f"ImplicitPatternStudy: {len(self)} record{'s' * (len(self) != 1)} of "
-            f"{', '.join(map(str, found['estimator']))} on {', '.join(found['dataset'])}, {n_repeats} "
+            f"{', '.join(map(str, names['estimator']))} on {', '.join(names['dataset'])}, {n_repeats} "
             f"repeat{'s' * (n_repeats != 1)}{points}"
         )
 
 
 def _summarised(records, place, measures, confidence_level, n_bootstrap, random_state):
-    """Rows for every place and measure."""
+    """Rows for every measure and every combination of the fields `place`."""
     check_bootstrap(n_bootstrap, confidence_level)
-    rng = check_random_state(random_state)
+    random = check_random_state(random_state)
     groups = {}
     for record in records:
         groups.setdefault(tuple(record[name] for name in place), []).append(record)
     rows = []
-    for at, group in groups.items():
+    for key, group in groups.items():
         n_items = np.array([record["n_queries"] for record in group])
         for measure in measures:
             values = np.array([record[measure] for record in group], dtype=float)
-            means = resampled_shares(values, n_items if measure in MEASURES else None, n_bootstrap, rng)
-            low, high = interval(means, confidence_level)
+            samples = resampled_shares(values, n_items if measure in MEASURES else None, n_bootstrap, random)
+            low, high = interval(samples, confidence_level)
             numbers = {"mean": float(values.mean()), "low": float(low), "high": float(high), "n_repeats": len(group)}
-            rows.append(dict(zip(place, at)) | {"measure": measure} | numbers)
+            rows.append(dict(zip(place, key)) | {"measure": measure} | numbers)
     return rows

@@ -30,59 +30,46 @@ class Splits(NamedTuple):
     answers: list
 
 
-def draw_splits(task, n_train, n_validation, n_test, train_variant, difficulty, n_answers, template, seed):
-    """Training, validation and test problems of one repeat.
+class Design(NamedTuple):
+    """What the problems are and how many of them each part gets: parameters of implicit_pattern_study."""
+
+    task: str
+    n_train: int
+    n_validation: int
+    n_test: int  # of each variant
+    train_variant: str
+    difficulty: int
+    n_answers: int | None
+    template: str | None  # None means that of the task
+
+
+def draw_splits(design, seed):
+    """Training, validation and test problems of one repeat, as Splits.
 
     Training and validation problems and the test problems of the same variant come from one draw, in which no text
     occurs twice, and each part holds the answers equally often, up to one.
-
-    Parameters
-    ----------
-    task : str
-        Name of the task.
-    n_train, n_validation, n_test : int
-        Numbers of problems; `n_test` of each variant.
-    train_variant : str
-        What training and validation problems are like.
-    difficulty : int
-        Length of the problems.
-    n_answers : int or None
-        Number of answers.
-    template : str or None
-        How a problem is written; None means the template of the task.
-    seed : int
-        Seed of the draw.
-
-    Returns
-    -------
-    Splits
     """
     drawn = {}
     for variant in VARIANTS:
-        more = n_train + n_validation if variant == train_variant else 0
+        for_learning = design.n_train + design.n_validation if variant == design.train_variant else 0
         drawn[variant] = make_implicit_pattern(
-            task, n_test + more, variant=variant, difficulty=difficulty, n_answers=n_answers, random_state=seed
+            design.task,
+            design.n_test + for_learning,
+            variant=variant,
+            difficulty=design.difficulty,
+            n_answers=design.n_answers,
+            random_state=seed,
         )
-    written = {variant: _written(problems, template) for variant, problems in drawn.items()}
-    order = by_turns(written[train_variant].target)
-    ends = np.cumsum([n_train, n_validation])
-    train, validation, test = (written[train_variant][rows] for rows in np.split(order, ends))
-    tests = {variant: test if variant == train_variant else written[variant] for variant in VARIANTS}
+    written = {variant: _written(problems, design.template) for variant, problems in drawn.items()}
+    learned_from = written[design.train_variant]
+    ends = np.cumsum([design.n_train, design.n_validation])
+    train, validation, test = (learned_from[rows] for rows in np.split(by_turns(learned_from.target), ends))
+    tests = written | {design.train_variant: test}
     return Splits(train, validation, tests, drawn["pattern"].target_names)
 
 
 def by_turns(target):
-    """Numbers of rows, one of each answer by turns, otherwise in their order.
-
-    Parameters
-    ----------
-    target : ndarray of shape (n_samples,)
-        The answers.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-    """
+    """Row numbers (n_samples,), one of each answer of target (n_samples,) by turns, otherwise in their order."""
     rank = np.empty(len(target), dtype=np.int64)
     for answer in np.unique(target):
         rows = np.flatnonzero(target == answer)
@@ -91,17 +78,7 @@ def by_turns(target):
 
 
 def is_template(template):
-    """Whether something is a text with one ``{text}``, and one ``{label}`` at its end.
-
-    Parameters
-    ----------
-    template : object
-        What the user passed.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether something is a text with one ``{text}``, and one ``{label}`` at its end."""
     try:
         fields = [field for _, field, *_ in Formatter().parse(template) if field is not None]
     except (TypeError, ValueError):
@@ -110,7 +87,7 @@ def is_template(template):
 
 
 def _written(problems, template):
-    """Fill the template up to the answer."""
+    """Problems with the template, None meaning that of the task, filled in up to the answer."""
     template = problems.template if template is None else template
     texts = [template.format(text=text, label="").rstrip() for text in problems.data]
     return Problems(texts, problems.target, problems.shortcut_target)

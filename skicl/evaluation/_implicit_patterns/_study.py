@@ -1,4 +1,8 @@
-"""implicit_pattern_study: who takes the shortcut, on the same problems, with settings chosen before the test."""
+"""implicit_pattern_study: which estimators take a shortcut, with settings chosen before the test."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
@@ -6,7 +10,7 @@ from skicl._progress import progress_bar
 from skicl._validation._scalars import check_choice, check_integer, is_integer
 from skicl.evaluation._implicit_patterns._learners import answers, choose, fitted, read_learners, scores_of_tests
 from skicl.evaluation._implicit_patterns._results import ImplicitPatternStudy
-from skicl.evaluation._implicit_patterns._splits import VARIANTS, draw_splits, is_template
+from skicl.evaluation._implicit_patterns._splits import VARIANTS, Design, draw_splits, is_template
 from skicl.evaluation._results import ResultsFile
 from skicl.evaluation._rows import fingerprint
 
@@ -18,65 +22,65 @@ _COLUMNS = (
 
 
 def implicit_pattern_study(
-    estimators,
-    task,
+    estimators: Mapping[str, Any],
+    task: str,
     *,
-    n_train=200,
-    n_validation=100,
-    n_test=200,
-    n_repeats=3,
-    train_variant="pattern",
-    difficulty=2,
-    n_answers=None,
-    template=None,
-    curves=None,
-    random_state=0,
-    results_file=None,
-    verbose=False,
-):
+    n_train: int = 200,
+    n_validation: int = 100,
+    n_test: int = 200,
+    n_repeats: int = 3,
+    train_variant: str = "pattern",
+    difficulty: int = 2,
+    n_answers: int | None = None,
+    template: str | None = None,
+    curves: Mapping[str, tuple[str, Sequence[float]]] | None = None,
+    random_state: int = 0,
+    results_file: str | PathLike | None = None,
+    verbose: bool = False,
+) -> ImplicitPatternStudy:
     """Compare what classifiers learn from problems with a shortcut: the shortcut, the long way, or neither.
 
-    Every estimator gets the same written problems of :func:`skicl.datasets.make_implicit_pattern`, the same labelled
-    ones to learn from, and is then asked three kinds of new ones: with a shortcut that is right ("pattern"), with one
-    that is wrong ("conflict"), and without any ("neutral"). Who solves the problems does well on all three; who
-    follows the shortcut does well on the first only, and gives the shortcut's answer on the second. The question is
-    that of a study of in-context learning and fine-tuning [1]_; the protocol is stricter than that of its released
-    code.
+    All estimators learn from the same written problems of :func:`skicl.datasets.make_implicit_pattern` and are then
+    tested on three kinds of new ones: with a shortcut that is right ("pattern"), with one that is wrong ("conflict"),
+    and without any ("neutral"). An estimator that solves the problems does well on all three; one that follows the
+    shortcut does well on the first only, and gives the shortcut's answer on the second. The question is that of a study
+    of in-context learning and fine-tuning [1]_; the protocol is stricter than that of its released code.
 
     Settings, such as the number of demonstrations, are chosen by the accuracy on validation problems of the variant
-    that is learned from, and what was chosen is asked the test problems once. Each repeat draws all problems anew.
+    that is learned from. The chosen estimator is tested once. Each repeat draws all problems anew.
 
     Parameters
     ----------
     estimators : dict of {str: estimator or (estimator, grid)}
         Classifiers of texts by name, alone or with a grid of parameters to choose among, as for
-        :class:`sklearn.model_selection.ParameterGrid`. They get a list of texts: the template, filled in up
-        to where the answer stands; :class:`~skicl.ICLClassifier` reads them as they are with
-        ``template="{text} {label}"``. A name stands for the same estimator and grid whenever a run continues.
+        :class:`sklearn.model_selection.ParameterGrid`. They get a list of texts: the template, filled in up to the
+        answer; :class:`~skicl.ICLClassifier` reads them as they are with ``template="{text} {label}"``. A name must
+        stand for the same estimator and grid whenever a run continues.
     task : {"algebra", "boolean", "code", "expression", "parity", "relation", "topic"}
-        What the problems are about.
+        Subject of the problems.
     n_train : int, default=200
         Number of labelled problems to learn from; demonstrations are chosen among them.
     n_validation : int, default=100
-        Number of labelled problems by which settings are chosen, and nothing else.
+        Number of labelled problems on which settings are chosen; they serve nothing else.
     n_test : int, default=200
         Number of test problems of each variant.
     n_repeats : int, default=3
         Number of repeats.
     train_variant : {"pattern", "conflict", "neutral"}, default="pattern"
-        What the problems for learning and validation are like.
+        Variant of the problems for learning and validation.
     difficulty : {1, 2, 3}, default=2
         Length of the problems.
     n_answers : int or None, default=None
         Number of answers of tasks with numbers; None means 10.
     template : str or None, default=None
-        How a problem is written for all estimators, with ``{text}`` and at its end ``{label}``. None means the template
-        of the task. A small language model may read only layouts like those that it was trained on.
+        Form in which all estimators read a problem, with ``{text}`` and at its end ``{label}``. None means the template
+        of the task. A small language model may read only layouts like those it was trained on.
     curves : dict of {str: (str, list of float)}, default=None
         For estimators by name, a parameter and its values, such as ``{"LoRA": ("epochs", [1, 2, 4])}``. For every value
-        the estimator is fitted anew with all else as chosen, and scored. Nothing is chosen by a curve.
+        the estimator is fitted anew, with all other parameters as chosen, and scored. Curves choose nothing.
     random_state : int, default=0
-        Seed of the problems. Estimators with a ``random_state`` of None get the seed of the repeat.
+        Seed of the problems; an integer, so that a run can continue. Estimators with a ``random_state`` of None get the
+        seed of the repeat.
     results_file : path-like, default=None
         CSV file to continue from and to write to. None: nothing is written.
     verbose : bool, default=False
@@ -118,8 +122,8 @@ def implicit_pattern_study(
     >>> study = implicit_pattern_study({"letters": (letters, grid)}, "parity", n_train=100, n_repeats=2)
     >>> [(record["estimator"], record["repeat"]) for record in study]
     [('letters', 0), ('letters', 1)]
-    >>> found = {row["measure"]: row["mean"] for row in study.summary()}
-    >>> found["accuracy_pattern"] > 0.8, found["accuracy_conflict"] < 0.2
+    >>> means = {row["measure"]: row["mean"] for row in study.summary()}
+    >>> means["accuracy_pattern"] > 0.8, means["accuracy_conflict"] < 0.2
     (True, True)
     """
     learners = read_learners(estimators, curves)
@@ -132,24 +136,20 @@ def implicit_pattern_study(
         n_test=n_test,
         n_repeats=n_repeats,
     )
-    recipe = (task, n_train, n_validation, n_test, train_variant, difficulty, n_answers, template)
+    design = Design(task, n_train, n_validation, n_test, train_variant, difficulty, n_answers, template)
     seeds = [int(np.random.SeedSequence([random_state, repeat]).generate_state(1)[0]) for repeat in range(n_repeats)]
-    first = draw_splits(*recipe, seeds[0])
+    first = draw_splits(design, seeds[0])
     if n_train < len(first.answers):
         raise ValueError(f"`n_train`={n_train} must be at least the number of answers, {len(first.answers)}.")
     file = ResultsFile(results_file, _COLUMNS)
     digest = fingerprint(first.train.texts, first.validation.texts, *(part.texts for part in first.tests.values()))
     recorded = _recorded(file, task, digest, n_train)
+    head = {"dataset": task, "task": digest, "k": n_train}
+    n_fits = n_repeats * sum(learner.n_fits for learner in learners)
     records = []
-    with progress_bar(
-        n_repeats * sum(learner.n_fits for learner in learners),
-        "implicit_pattern_study",
-        verbose,
-        unit="fit",
-        unasked=False,
-    ) as bar:
+    with progress_bar(n_fits, "implicit_pattern_study", verbose, unit="fit", unasked=False) as bar:
         for repeat, seed in enumerate(seeds):
-            run = _Repeat(recipe, repeat, seed, {"dataset": task, "task": digest, "k": n_train}, file, recorded, bar)
+            run = _Repeat(design, repeat, seed, head, file, recorded, bar)
             for learner in learners:
                 bar.set_postfix_str(f"{task}, repeat {repeat}, {learner.name}", refresh=False)
                 try:
@@ -163,15 +163,16 @@ def implicit_pattern_study(
 class _Repeat:
     """One draw of the problems: makes the records that the file does not have."""
 
-    def __init__(self, recipe, repeat, seed, head, file, recorded, bar):
-        self.recipe, self.repeat, self.seed, self.head = recipe, repeat, seed, head
+    def __init__(self, design, repeat, seed, head, file, recorded, bar):
+        self.design, self.repeat, self.seed, self.head = design, repeat, seed, head
         self.file, self.recorded, self.bar = file, recorded, bar
         self._splits = None
 
     @property
     def splits(self):
+        """The problems, drawn when they are first asked for."""
         if self._splits is None:
-            self._splits = draw_splits(*self.recipe, self.seed)
+            self._splits = draw_splits(self.design, self.seed)
         return self._splits
 
     def records(self, learner):
@@ -179,28 +180,28 @@ class _Repeat:
         key = (learner.name, self.repeat, "", None)
         if key not in self.recorded:
             chosen = choose(learner, self.splits, self.seed, self.bar.update)
-            said = {
+            scores = {
                 "validation_accuracy": chosen.accuracy,
                 "validation_log_loss": chosen.log_loss,
                 "fit_seconds": chosen.fit_seconds,
                 "train_log_loss": np.nan,
             }
-            self._keep(key, chosen.setting, said | scores_of_tests(chosen.estimator, self.splits.tests))
+            self._keep(key, chosen.setting, scores | scores_of_tests(chosen.estimator, self.splits.tests))
         else:
             self.bar.update(len(learner.candidates))
         setting = self.recorded[key]["setting"]
         if learner.values and setting not in learner.candidates:
             raise ValueError(
-                f"`results_file` says that {learner.name!r} was chosen with the setting {setting!r}, which its grid "
-                "does not have; pass the same grid, or choose another file."
+                f"`results_file` records the setting {setting!r} for {learner.name!r}, which its grid does not have; "
+                "pass the same grid, or choose another file."
             )
         for value in learner.values:
-            self._point(learner, setting, value)
+            self._add_point(learner, setting, value)
         keys = [key, *((learner.name, self.repeat, learner.parameter, float(value)) for value in learner.values)]
         return [self.recorded[key] for key in keys]
 
-    def _point(self, learner, setting, value):
-        """One value of a curve."""
+    def _add_point(self, learner, setting, value):
+        """Fit and score one value of a curve, unless it is recorded."""
         key = (learner.name, self.repeat, learner.parameter, float(value))
         if key not in self.recorded:
             parameters = learner.candidates[setting] | {learner.parameter: value}
@@ -208,16 +209,17 @@ class _Repeat:
             words, losses = answers(estimator, self.splits.validation)
             # As many as for validation: the two losses are then equally noisy.
             seen = self.splits.train[np.arange(min(len(self.splits.train.texts), len(words)))]
-            said = {
+            scores = {
                 "validation_accuracy": float((words == self.splits.validation.target).mean()),
                 "validation_log_loss": float(losses.mean()),
                 "fit_seconds": seconds,
                 "train_log_loss": float(answers(estimator, seen)[1].mean()),
             }
-            self._keep(key, setting, said | scores_of_tests(estimator, self.splits.tests))
+            self._keep(key, setting, scores | scores_of_tests(estimator, self.splits.tests))
         self.bar.update()
 
     def _keep(self, key, setting, scores):
+        """Write a record to the file."""
         name, repeat, parameter, value = key
         record = (
             self.head
@@ -252,12 +254,13 @@ def _recorded(file, task, digest, n_train):
 
 
 def _check(train_variant, template, random_state, **counts):
+    """Refuse parameters that the problems do not check themselves."""
     for name, count in counts.items():
         check_integer(count, name)
     check_choice(train_variant, "train_variant", VARIANTS)
     if not is_integer(random_state) or random_state < 0:
         raise ValueError(
-            f"`random_state` must be an integer, not below 0, so that a run can continue, got {random_state!r}."
+            f"`random_state` must be an integer of at least 0, so that a run can continue, got {random_state!r}."
         )
     if template is not None and not is_template(template):
         raise ValueError(

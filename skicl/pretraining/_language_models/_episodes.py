@@ -1,7 +1,9 @@
 """Labelled episodes as text: a rule, words for its classes, a layout, and examples until the window is full."""
 
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from skicl.pretraining._language_models import _rules
 from skicl.pretraining._language_models._lexicon import read_lexicon
@@ -119,10 +121,11 @@ class EpisodePrior:
     default_layout: float = 0.35
     balanced: float = 0.7
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.families is None:  # by name, so that the state of a run says what it was trained on
             object.__setattr__(self, "families", tuple(family.__name__ for family in TRAINING_FAMILIES))
-        unknown = [name for name in self.families if name not in FAMILIES]
+        families: tuple = self.families or ()
+        unknown = [name for name in families if name not in FAMILIES]
         if unknown or not self.families:
             raise ValueError(f"`families` must be names out of {', '.join(FAMILIES)}, got {self.families!r}.")
         if self.max_classes not in range(2, MOST_CLASSES + 1):
@@ -131,7 +134,7 @@ class EpisodePrior:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be a share from 0 to 1, got {getattr(self, name)!r}.")
 
-    def sample(self, rng, *, n_examples=None, n_characters=2000):
+    def sample(self, rng: Any, *, n_examples: int | None = None, n_characters: int = 2000) -> Episode:
         """One episode.
 
         Parameters
@@ -153,7 +156,7 @@ class EpisodePrior:
         balanced = rng.random() < self.balanced
         shares = [1.0 if balanced else rng.uniform(0.2, 1.0) for _ in words]
 
-        def draw():
+        def draw() -> tuple:
             code = rng.choices(range(rule.n_classes), shares)[0]
             shown = rng.choices(range(rule.n_classes), shares)[0] if self.scrambled else code
             return f"{layout.before}{rule.draw(rng, code)}{layout.between}", shown
@@ -161,27 +164,14 @@ class EpisodePrior:
         return write_episode(draw, words, layout.separator, n_examples, n_characters)
 
 
-def write_episode(draw, words, separator, n_examples, n_characters=None):
-    """Write examples out, one after the other.
-
-    Parameters
-    ----------
-    draw : callable
-        Gives the next example: what stands before the answer, and the code of its class.
-    words : sequence of str
-        The word for every class.
-    separator : str
-        Behind every answer.
-    n_examples : int or None
-        How many. None: until there are `n_characters`.
-    n_characters : int or None, default=None
-        Least length of the text without `n_examples`.
-
-    Returns
-    -------
-    Episode
-    """
-    parts, answers, codes, at = [], [], [], 0
+def write_episode(
+    draw: Callable, words: Sequence, separator: str, n_examples: int | None, n_characters: Any = None
+) -> Episode:
+    """Write examples out, one after the other."""
+    parts: list[str] = []
+    answers: list = []
+    codes: list[int] = []
+    at = 0
     while (at < n_characters) if n_examples is None else (len(codes) < n_examples):
         question, code = draw()
         answer = f" {words[code]}"
@@ -192,7 +182,7 @@ def write_episode(draw, words, separator, n_examples, n_characters=None):
     return Episode("".join(parts), answers, codes, list(words))
 
 
-def class_words(rng, rule, meaningful, plain):
+def class_words(rng: random.Random, rule: Any, meaningful: Any, plain: Any) -> Any:
     """A different word for every class of a rule."""
     if rule.names is not None and rng.random() < meaningful:
         words = [names[0] if rng.random() < 0.7 else rng.choice(names) for names in rule.names]
@@ -205,7 +195,7 @@ def class_words(rng, rule, meaningful, plain):
     return distinct(rng, any_word, rule.n_classes)
 
 
-def draw_layout(rng, default):
+def draw_layout(rng: random.Random, default: Any) -> Any:
     """The default layout with this probability, or any."""
     if rng.random() < default:
         return Layout("Text: ", "\nLabel:", "\n\n")
@@ -214,13 +204,8 @@ def draw_layout(rng, default):
     return Layout(before, between, rng.choice(("\n\n", "\n") if between.startswith("\n") else ("\n",)))
 
 
-def training_words():
-    """Everything that episodes are made of, often enough for a tokenizer to make one token of each frequent word.
-
-    Yields
-    ------
-    str
-    """
+def training_words() -> Iterator:
+    """Everything that episodes are made of, often enough for a tokenizer to make one token of each frequent word."""
     for category in read_lexicon():
         yield from (f" {word}" for word in (*category.names, *category.words) for _ in range(50))
     for word in (*_rules.FILLERS, *(word for words in PLAIN_WORDS for word in words), "not", "what"):

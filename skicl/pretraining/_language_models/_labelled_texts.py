@@ -1,6 +1,7 @@
 """Labelled texts of one's own as episodes, for the training of a language model on a task."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from skicl._validation._texts import check_texts
 from skicl.pretraining._language_models._episodes import write_episode
@@ -47,7 +48,7 @@ class LabelledTexts:
     labels: tuple
     n_examples: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("texts", "labels"):
             object.__setattr__(self, name, tuple(check_texts(getattr(self, name), parameter=name)))
         if len(self.texts) != len(self.labels):
@@ -58,7 +59,7 @@ class LabelledTexts:
                 f"{self.n_examples!r}."
             )
 
-    def sample(self, rng, *, n_characters=None):
+    def sample(self, rng: Any, *, n_characters: None = None) -> Any:
         """Draw an episode.
 
         Parameters
@@ -75,7 +76,7 @@ class LabelledTexts:
         words = sorted(set(self.labels))
         numbers = iter(rng.sample(range(len(self.texts)), self.n_examples))
 
-        def draw():
+        def draw() -> tuple:
             number = next(numbers)
             return f"Text: {self.texts[number]}\nLabel:", words.index(self.labels[number])
 

@@ -3,10 +3,13 @@
 import json
 import random
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from skicl._storage._tensors import has_format, read_safetensors, save_atomically
@@ -72,7 +75,7 @@ class EpisodeSchedule:
     precision: str = "float32"
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice(self.precision, "precision", ("float32", "bfloat16"))
         check_integer(self.steps, "steps")
         check_integer(self.tokens, "tokens")
@@ -83,7 +86,7 @@ class EpisodeSchedule:
                 f"`parts` must rise to 1 and have an entry for each of `lengths`, got {self.parts} for {self.lengths}."
             )
 
-    def rate(self, step):
+    def rate(self, step: int) -> float:
         """Learning rate of a step.
 
         Parameters
@@ -97,7 +100,7 @@ class EpisodeSchedule:
         """
         return rate_at(self, step)
 
-    def length(self, step):
+    def length(self, step: int) -> int:
         """Tokens of an episode in a step.
 
         Parameters
@@ -124,7 +127,7 @@ class EpisodeRun:
         Rates and seed.
     """
 
-    def __init__(self, network, schedule):
+    def __init__(self, network: Any, schedule: EpisodeSchedule) -> None:
         free = [p for p in network.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in free if p.dim() > 1], "weight_decay": schedule.weight_decay},
@@ -135,7 +138,7 @@ class EpisodeRun:
         )
         self.step, self.tokens, self.seconds, self.loss = 0, 0, 0.0, float("nan")
 
-    def save(self, path, network, prior, schedule):
+    def save(self, path: str | Path, network: nn.Module, prior: Any, schedule: Any) -> None:
         """Write everything that the next step needs, atomically."""
         metadata = {
             "format": STATE_FORMAT,
@@ -145,7 +148,7 @@ class EpisodeRun:
         }
         save_atomically(path, training_tensors(network, self.optimizer), metadata)
 
-    def load(self, path, network, prior, schedule):
+    def load(self, path: str | Path, network: nn.Module, prior: Any, schedule: Any) -> None:
         """Continue from a file of :meth:`save`; refuse one of another network, prior or seed."""
         tensors, metadata = read_safetensors(path)
         if not has_format(path, metadata, STATE_FORMAT, WITHOUT_CHECKSUM):
@@ -176,8 +179,16 @@ class EpisodeRun:
 
 
 def train_language_model(
-    network, tokenizer, prior, *, schedule=None, state=None, save_every=200, stop_after=None, log=None
-):
+    network: Any,
+    tokenizer: Any,
+    prior: Any,
+    *,
+    schedule: EpisodeSchedule | None = None,
+    state: str | Path | None = None,
+    save_every: int = 200,
+    stop_after: int | None = None,
+    log: Callable | None = None,
+) -> EpisodeRun:
     """Train a causal language model to answer in context, in place.
 
     Every answer of an episode is a target, not only the last one: from the first, before which there is no example,
@@ -265,7 +276,7 @@ def train_language_model(
     return run
 
 
-def _check_steps(network, schedule, save_every, stop_after):
+def _check_steps(network: nn.Module, schedule: Any, save_every: Any, stop_after: Any) -> None:
     check_integer(save_every, "save_every")
     check_integer(stop_after, "stop_after", optional=True)
     positions = getattr(network.config, "max_position_embeddings", None)
@@ -276,7 +287,7 @@ def _check_steps(network, schedule, save_every, stop_after):
         )
 
 
-def _step(run, network, tokenizer, prior, schedule):
+def _step(run: Any, network: nn.Module, tokenizer: Any, prior: Any, schedule: Any) -> Any:
     """One step on the episodes of this (seed, step); the loss."""
     length = schedule.length(run.step)
     rng = random.Random(f"{schedule.seed} {run.step}")
@@ -298,21 +309,10 @@ def _step(run, network, tokenizer, prior, schedule):
     return loss.detach()
 
 
-def episode_tokens(episodes, tokenizer, length):
+def episode_tokens(episodes: list, tokenizer: Any, length: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of tokens, and which of them are of answers.
 
-    Parameters
-    ----------
-    episodes : list of Episode
-    tokenizer : transformers tokenizer
-    length : int
-        Tokens of a row. Longer episodes are cut; shorter ones are filled up at the end.
-
-    Returns
-    -------
-    ids : Tensor of shape (n_episodes, length)
-    targets : Tensor of shape (n_episodes, length)
-        Whether the token is part of an answer, or the first one behind it.
+    Shapes: returns ids (n_episodes, length), targets (n_episodes, length).
     """
     read = tokenizer(
         [episode.text for episode in episodes],
@@ -334,21 +334,10 @@ def episode_tokens(episodes, tokenizer, length):
     return ids, targets
 
 
-def answer_loss(network, ids, targets):
+def answer_loss(network: Any, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of the tokens of answers, in nats.
 
-    Parameters
-    ----------
-    network : transformers model
-        A causal language model.
-    ids : Tensor of shape (n_rows, length)
-        Tokens.
-    targets : Tensor of shape (n_rows, length)
-        Which of them are predicted.
-
-    Returns
-    -------
-    Tensor of shape ()
+    Shapes: ids (n_rows, length), targets (n_rows, length); returns ().
     """
     states = network.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     wanted = targets[:, 1:]

@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FILLERS = tuple(
     "the a an and or is was were in on at with for to of it this that they we I you he she there here "
@@ -26,15 +26,9 @@ class Category(NamedTuple):
 
 
 @cache
-def read_lexicon():
+def read_lexicon() -> tuple:
     """The categories of ``lexicon.txt``, which the project wrote for its tiny language model.
 
-    Returns
-    -------
-    tuple of Category
-
-    Examples
-    --------
     >>> from skicl.pretraining._language_models._lexicon import read_lexicon
     >>> animals = read_lexicon()[0]
     >>> animals.names[0], animals.words[:2]
@@ -44,7 +38,7 @@ def read_lexicon():
     return tuple(_category(line) for line in text.splitlines() if line and not line.startswith("#"))
 
 
-def _category(line):
+def _category(line: Any) -> Any:
     head, _, words = line.partition(":")
     name, _, others = head.partition("(")
     names = (name.strip(), *(other.strip() for other in others.strip(" )").split(",") if other.strip()))

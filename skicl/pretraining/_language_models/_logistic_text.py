@@ -1,7 +1,10 @@
 """TART's forerunner: logistic tasks written in words, on which a language model is fine-tuned to reason."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from skicl.pretraining._language_models._episodes import write_episode
 from skicl.pretraining._language_models._language_model import train_language_model
@@ -82,7 +85,7 @@ class LogisticTextPrior:
     absent: str = "null"
     shuffled: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= self.n_features <= len(WORDS):
             raise ValueError(
                 f"`n_features` must be from 1 to {len(WORDS)}, the number of words, got {self.n_features!r}."
@@ -90,7 +93,7 @@ class LogisticTextPrior:
         if len(self.labels) != 2 or self.labels[0] == self.labels[1]:
             raise ValueError(f"`labels` must be two different words, got {self.labels!r}.")
 
-    def sample(self, rng, *, n_examples=None, n_characters=2000):
+    def sample(self, rng: Any, *, n_examples: int | None = None, n_characters: int = 2000) -> Any:
         """One episode.
 
         Parameters
@@ -109,7 +112,7 @@ class LogisticTextPrior:
         words = rng.sample(WORDS, self.n_features) if self.shuffled else WORDS[: self.n_features]
         weights = [rng.gauss(0.0, self.alpha) for _ in words]
 
-        def draw():
+        def draw() -> tuple:
             signs = [rng.choice((-1, 1)) for _ in words]
             log_odds = sum(weight * sign for weight, sign in zip(weights, signs))
             code = int(rng.random() < 0.5 * (1.0 + math.tanh(0.5 * log_odds)))
@@ -119,17 +122,17 @@ class LogisticTextPrior:
 
 
 def train_on_logistic_texts(
-    network,
-    tokenizer,
-    prior=None,
+    network: Any,
+    tokenizer: Any,
+    prior: LogisticTextPrior | None = None,
     *,
-    freeze_embeddings=True,
-    schedule=None,
-    state=None,
-    save_every=200,
-    stop_after=None,
-    log=None,
-):
+    freeze_embeddings: bool = True,
+    schedule: Any = None,
+    state: str | Path | None = None,
+    save_every: int = 200,
+    stop_after: int | None = None,
+    log: Callable | None = None,
+) -> Any:
     """Fine-tune a causal language model on logistic tasks in words, in place.
 
     The claim of the paper: the model then reasons better in context, in tasks that have nothing to do with these.

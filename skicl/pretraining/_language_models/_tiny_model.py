@@ -1,18 +1,20 @@
 """The tiny language model before its training: a tokenizer for the words of the episodes, and weights to start from."""
 
+from typing import Any
+
 import torch
 
 
 def tiny_language_model(
-    seed=0,
+    seed: int = 0,
     *,
-    induction=True,
-    hidden_size=128,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    intermediate_size=256,
-    max_position_embeddings=1024,
-):
+    induction: bool = True,
+    hidden_size: int = 128,
+    num_hidden_layers: int = 3,
+    num_attention_heads: int = 4,
+    intermediate_size: int = 256,
+    max_position_embeddings: int = 1024,
+) -> tuple[Any, Any]:
     """A GPT-NeoX of half a million weights, and a tokenizer for the words of the episodes.
 
     Networks of this size take very long to find out by themselves that an answer can be looked up in the context. The
@@ -101,24 +103,16 @@ def tiny_language_model(
     return network, tokenizer
 
 
-def start_as_induction_heads(network, generator, *, sharpness=10.0, gain=0.07, match=3.0, copy=1.0):
-    """Set the attention of the first two layers of a GPT-NeoX to look up what followed the same words before.
-
-    Parameters
-    ----------
-    network : transformers.GPTNeoXForCausalLM
-        With biases, with rotation of some of the channels, and with the same matrix for reading and writing tokens.
-    generator : torch.Generator
-        For the directions of the channels.
-    sharpness : float, default=10.0
-        How much a head of the first layer prefers its place.
-    gain : float, default=0.07
-        How much of a token is brought to others.
-    match : float, default=3.0
-        How much a head of the second layer prefers tokens behind the same word.
-    copy : float, default=1.0
-        How much of a token that was found is repeated.
-    """
+def start_as_induction_heads(
+    network: Any,
+    generator: torch.Generator,
+    *,
+    sharpness: float = 10.0,
+    gain: float = 0.07,
+    match: float = 3.0,
+    copy: float = 1.0,
+) -> None:
+    """Set the attention of the first two layers of a GPT-NeoX to look up what followed the same words before."""
     width, n_heads = network.config.hidden_size, network.config.num_attention_heads
     size = width // n_heads
     frequencies = network.gpt_neox.rotary_emb.inv_freq
@@ -147,15 +141,9 @@ def start_as_induction_heads(network, generator, *, sharpness=10.0, gain=0.07, m
                 reading[head, 2], writing[:, head] = words[:, head].T, copy * words[:, head]
 
 
-def lexicon_tokenizer():
+def lexicon_tokenizer() -> Any:
     """Byte pieces in which a word of the lexicon, with the space before it, is one token; any text can be written.
 
-    Returns
-    -------
-    transformers.PreTrainedTokenizerFast
-
-    Examples
-    --------
     >>> from skicl.pretraining._language_models._tiny_model import lexicon_tokenizer
     >>> tokenizer = lexicon_tokenizer()
     >>> tokenizer.decode(tokenizer("Any text, even ∑.")["input_ids"])

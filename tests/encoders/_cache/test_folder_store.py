@@ -269,6 +269,7 @@ def test_full_disk_is_a_warning_and_harms_nothing(store):
         assert held(store) == set(KEYS)
 
 
+@pytest.mark.slow
 def test_processes_write_and_read_together(store):
     program = (
         "import warnings\nwarnings.simplefilter('error')\n"

@@ -81,7 +81,7 @@ def test_estimators_are_run_and_drawn():
 
 
 def test_bad_parameters_are_named(study):
-    with pytest.raises(ValueError, match="`kind` must be 'scatter' or 'curves'"):
+    with pytest.raises(ValueError, match="`kind` must be one of 'scatter', 'curves', got 'bars'"):
         ImplicitPatternDisplay.from_results(study, kind="bars")
     with pytest.raises(ValueError, match="`kind`='curves' needs `curves`"):
         ImplicitPatternDisplay.from_estimators(LEARNERS, "expression", kind="curves")

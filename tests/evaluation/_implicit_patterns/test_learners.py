@@ -13,7 +13,7 @@ from skicl.evaluation._implicit_patterns._learners import (
     scores_of_tests,
     setting_name,
 )
-from skicl.evaluation._implicit_patterns._splits import Problems, draw_splits
+from skicl.evaluation._implicit_patterns._splits import Design, Problems, draw_splits
 
 
 class Said(Fixed):
@@ -61,7 +61,7 @@ def test_fitting_changes_a_clone_only():
 
 
 def test_the_best_on_validation_is_kept_and_every_fit_counted():
-    splits = draw_splits("expression", 20, 20, 20, "pattern", 1, None, None, seed=0)
+    splits = draw_splits(Design("expression", 20, 20, 20, "pattern", 1, None, None), seed=0)
     (learner,) = read_learners({"a": (Fixed(), {"rule": ["zero", "shortcut", "solve"]})}, None)
     fits = []
     chosen = choose(learner, splits, 0, lambda: fits.append(1))

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from skicl.datasets import make_implicit_pattern
-from skicl.evaluation._implicit_patterns._splits import VARIANTS, by_turns, draw_splits, is_template
+from skicl.evaluation._implicit_patterns._splits import VARIANTS, Design, by_turns, draw_splits, is_template
 
 
 @pytest.mark.parametrize("task", ["expression", "relation", "code"])
 @pytest.mark.parametrize("train_variant", ["pattern", "neutral"])
 def test_parts_are_balanced_distinct_and_of_the_asked_size(task, train_variant):
-    splits = draw_splits(task, 40, 30, 20, train_variant, 1, None, None, seed=3)
+    splits = draw_splits(Design(task, 40, 30, 20, train_variant, 1, None, None), seed=3)
     parts = [splits.train, splits.validation, *splits.tests.values()]
     assert [len(part.texts) for part in parts] == [40, 30, 20, 20, 20]
     texts = [*splits.train.texts, *splits.validation.texts, *splits.tests[train_variant].texts]
@@ -22,7 +22,7 @@ def test_parts_are_balanced_distinct_and_of_the_asked_size(task, train_variant):
 
 
 def test_shortcuts_belong_to_their_problems():
-    splits = draw_splits("parity", 10, 10, 50, "pattern", 2, None, None, seed=0)
+    splits = draw_splits(Design("parity", 10, 10, 50, "pattern", 2, None, None), seed=0)
     assert list(splits.tests) == list(VARIANTS)
     assert (splits.tests["pattern"].shortcut == splits.tests["pattern"].target).all()
     assert (splits.tests["conflict"].shortcut != splits.tests["conflict"].target).all()
@@ -33,7 +33,7 @@ def test_shortcuts_belong_to_their_problems():
 
 def test_texts_are_the_template_up_to_the_answer():
     problems = make_implicit_pattern("relation", 30, random_state=5)
-    splits = draw_splits("relation", 10, 10, 10, "pattern", 2, None, None, seed=5)
+    splits = draw_splits(Design("relation", 10, 10, 10, "pattern", 2, None, None), seed=5)
     written = {f"{text}\nCities A and Z are connected:": answer for text, answer in zip(problems.data, problems.target)}
     for part in (splits.train, splits.validation, splits.tests["pattern"]):
         assert part.target.tolist() == [written.pop(text) for text in part.texts]
@@ -42,7 +42,7 @@ def test_texts_are_the_template_up_to_the_answer():
 
 def test_a_template_of_ones_own_changes_the_writing_and_nothing_else():
     own, plain = (
-        draw_splits("parity", 10, 10, 10, "pattern", 2, None, template, seed=5)
+        draw_splits(Design("parity", 10, 10, 10, "pattern", 2, None, template), seed=5)
         for template in ("Q: {text} ->  {label}", None)
     )
     assert own.train.texts == [f"Q: {text.splitlines()[0].removeprefix('Sequence: ')} ->" for text in plain.train.texts]
