@@ -200,7 +200,7 @@ class _Probe:
 
     def __post_init__(self):
         self.model, self.base = self.fit(self.context)  # probabilities (Q, C)
-        self.again = self.unchanged(self.context, self.base)
+        self.repeated = self.unchanged(self.context, self.base)
 
     def fit(self, rows, codes=None, estimator=None):
         """A fitted clone and its probabilities for the queries: (Q, C)."""
@@ -210,10 +210,10 @@ class _Probe:
 
     def unchanged(self, rows, base):
         """Probabilities (R, Q, C) after the same rows again; many only of an estimator that is not deterministic."""
-        again = [self.fit(rows)[1]]
-        if np.abs(again[0] - base).max() > ROUNDING:
-            again += [self.fit(rows)[1] for _ in range(self.n_repeats - 1)]
-        return np.array(again)
+        repeated = [self.fit(rows)[1]]
+        if np.abs(repeated[0] - base).max() > ROUNDING:
+            repeated += [self.fit(rows)[1] for _ in range(self.n_repeats - 1)]
+        return np.array(repeated)
 
     def probabilities(self, model, X):
         """Probabilities in the order of all classes; zero for those that the model does not know."""
@@ -228,11 +228,11 @@ class _Probe:
     def mean_measure(self, name, values, chance):
         return self.measure(name, values.mean(), resampled_means(values, self.n_bootstrap, self.random), chance)
 
-    def comparison(self, name, changed_fits, base, again):
+    def comparison(self, name, changed_fits, base, repeated):
         """Divergence and changed labels of several fits against one, and the same for unchanged fits as the floor."""
         measures = []
         for what, distance in [("divergence", divergence), ("changed labels", changed)]:
-            floor = resampled_means(distance(again, base), self.n_bootstrap, self.random)
+            floor = resampled_means(distance(repeated, base), self.n_bootstrap, self.random)
             measures.append(self.mean_measure(f"{name}: {what}", distance(changed_fits, base), floor))
         return measures
 
@@ -245,11 +245,11 @@ class _Probe:
     def order(self):
         # Only the demonstrations play a part. Of all rows in another order, others might be chosen.
         shown = getattr(self.model, "demonstrations_", None)
-        rows, base, again, notes = self.context, self.base, self.again, []
+        rows, base, repeated, notes = self.context, self.base, self.repeated, []
         if isinstance(shown, np.ndarray) and len(set(self.codes[rows[shown]])) == len(self.classes):
             rows = rows[shown]
             base = self.fit(rows)[1]
-            again = self.unchanged(rows, base)
+            repeated = self.unchanged(rows, base)
             notes = [f"order: of the {len(rows)} demonstrations that the estimator chose."]
         fits = np.array([self.fit(self.random.permutation(rows))[1] for _ in range(self.n_repeats)])
         largest = np.abs(fits - base).max()
@@ -260,7 +260,7 @@ class _Probe:
                 "order: the estimator is invariant to it; no probability changes by more than rounding, "
                 f"{largest:.0e}.",
             ]
-        return self.comparison("order", fits, base, again) + notes
+        return self.comparison("order", fits, base, repeated) + notes
 
     def demonstrations(self, pool):
         if len(pool) == len(self.context):
@@ -269,7 +269,7 @@ class _Probe:
             ]
         drawn = [pool[draw_rows(self.codes[pool], len(self.context), self.random)] for _ in range(self.n_repeats)]
         fits = np.array([self.fit(rows)[1] for rows in drawn])
-        return self.comparison("demonstrations", fits, self.base, self.again)
+        return self.comparison("demonstrations", fits, self.base, self.repeated)
 
     def template(self, templates, parameter):
         if templates is None:
@@ -279,7 +279,7 @@ class _Probe:
             self.fit(self.context, estimator=clone(self.estimator).set_params(**{parameter: template}))[1]
             for template in templates
         ]
-        return self.comparison("template", np.array(fits), self.base, self.again)
+        return self.comparison("template", np.array(fits), self.base, self.repeated)
 
     def label_noise(self):
         n_fits = max(2, self.n_repeats // 2)
