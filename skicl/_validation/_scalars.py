@@ -21,15 +21,7 @@ def is_number(value):
 
 
 def check_integer(value, parameter, *, least=1, most=None, optional=False):
-    """Refuse anything but an integer from `least` to `most`, and None unless it is `optional`.
-
-    >>> from skicl._validation._scalars import check_integer
-    >>> check_integer(3, "batch_size")
-    >>> check_integer(0, "batch_size")
-    Traceback (most recent call last):
-    ...
-    ValueError: `batch_size` must be an integer of at least 1, got 0.
-    """
+    """Refuse anything but an integer from `least` to `most`, and None unless it is `optional`."""
     if value is None and optional:
         return
     if not is_integer(value) or value < least or (most is not None and value > most):
@@ -38,15 +30,7 @@ def check_integer(value, parameter, *, least=1, most=None, optional=False):
 
 
 def check_number(value, parameter, *, least=None, above=None, most=None, below=None, optional=False):
-    """Refuse anything but a finite number within the bounds: `least` and `most` are allowed, `above` and `below` not.
-
-    >>> from skicl._validation._scalars import check_number
-    >>> check_number(0.5, "dropout", least=0, below=1)
-    >>> check_number(1, "dropout", least=0, below=1)
-    Traceback (most recent call last):
-    ...
-    ValueError: `dropout` must be a number of at least 0 and below 1, got 1.
-    """
+    """Refuse all but a finite number within the bounds: `least` and `most` are allowed, `above` and `below` not."""
     if value is None and optional:
         return
     within = is_number(value) and not (
@@ -61,30 +45,14 @@ def check_number(value, parameter, *, least=None, above=None, most=None, below=N
 
 
 def check_share(value, parameter, *, open_low=True, open_high=True):
-    """Refuse anything but a number between 0 and 1; the ends are allowed where they are not open.
-
-    >>> from skicl._validation._scalars import check_share
-    >>> check_share(0.95, "confidence_level")
-    >>> check_share(95, "confidence_level")
-    Traceback (most recent call last):
-    ...
-    ValueError: `confidence_level` must be a number above 0 and below 1, got 95.
-    """
+    """Refuse anything but a number between 0 and 1; the ends are allowed where they are not open."""
     low = {"above": 0} if open_low else {"least": 0}
     high = {"below": 1} if open_high else {"most": 1}
     check_number(value, parameter, **low, **high)
 
 
 def check_choice(value, parameter, choices):
-    """Refuse anything but one of `choices`: strings, perhaps None; what was probably meant is said.
-
-    >>> from skicl._validation._scalars import check_choice
-    >>> check_choice("f1", "scoring", ("f1", "accuracy"))
-    >>> check_choice("acuracy", "scoring", ("f1", "accuracy"))
-    Traceback (most recent call last):
-    ...
-    ValueError: `scoring` must be one of 'f1', 'accuracy', got 'acuracy'. Did you mean 'accuracy'?
-    """
+    """Refuse anything but one of `choices`: strings, perhaps None; what was probably meant is said."""
     if any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
         return
     raise ValueError(

@@ -94,7 +94,7 @@ def make_bursty_classification(
     Raises
     ------
     TypeError
-        If `like` is no result of an earlier call.
+        If `like` is not a result of an earlier call.
     ValueError
         If a parameter is out of range or does not fit the others.
 

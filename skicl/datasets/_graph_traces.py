@@ -86,7 +86,7 @@ def make_graph_traces(
     Raises
     ------
     TypeError
-        If `words` is no sequence.
+        If `words` is not a sequence.
     ValueError
         If a parameter is out of range.
 

@@ -39,7 +39,7 @@ def teaching_set(
     Raises
     ------
     ValueError
-        If `kind` is another class, or `function` is no array of signs.
+        If `kind` is another class, or `function` is not an array of signs.
 
     Notes
     -----

@@ -16,9 +16,9 @@ FOR, AGAINST = "C0", "C3"
 class ContextInfluenceDisplay:
     """Bars of the rows of a context that moved one prediction most.
 
-    Made by :meth:`from_estimator`; the numbers are in the attributes, the picture is drawn by :meth:`plot`.
-    They are those of :meth:`skicl.TartClassifier.context_influence` for one query and one class: how much the
-    logarithm of the probability of the class would fall if the row were taken out of the context.
+    Made by :meth:`from_estimator` and drawn by :meth:`plot`. The numbers are those of
+    :meth:`skicl.TartClassifier.context_influence` for one query and one class: how much the logarithm of the
+    probability of the class would fall if the row were taken out of the context.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ class ContextInfluenceDisplay:
         rows: np.ndarray,
         target: Any,
         probability: float,
-        row_names: Sequence | None = None,
-        row_labels: Sequence | None = None,
+        row_names: Sequence[Any] | None = None,
+        row_labels: Sequence[Any] | None = None,
     ) -> None:
         self.influence = influence
         self.rows = rows
@@ -83,12 +83,12 @@ class ContextInfluenceDisplay:
     def from_estimator(
         cls,
         classifier: Any,
-        X: Any,
+        X: ArrayLike,
         *,
         target: Any = None,
         rows: ArrayLike | None = None,
-        row_names: Sequence | None = None,
-        row_labels: Sequence | None = None,
+        row_names: Sequence[Any] | None = None,
+        row_labels: Sequence[Any] | None = None,
         n_rows: int = 10,
         ax: Any = None,
     ) -> Self:
@@ -108,10 +108,10 @@ class ContextInfluenceDisplay:
         row_names : sequence of length n_context, default=None
             Names of all rows of the context, in the order of ``fit``: their texts, for instance. None means numbers.
         row_labels : sequence of length n_context, default=None
-            Labels of all rows of the context, in the order of ``fit``: ``y``, marks of rows without a label included.
-            None shows none.
+            Labels of all rows of the context, in the order of ``fit``: the ``y`` that was passed, including what marks
+            rows without a label. None shows none.
         n_rows : int, default=10
-            How many rows to show: those of the largest influence, for and against.
+            How many rows to show: those with the largest influence, for or against.
         ax : matplotlib Axes, default=None
             Where to draw. None means a new figure.
 
@@ -122,7 +122,7 @@ class ContextInfluenceDisplay:
         Raises
         ------
         TypeError
-            If ``classifier`` cannot say what moved its predictions.
+            If ``classifier`` has no method ``context_influence``.
         ValueError
             If ``X`` is not one query, or names, labels or ``target`` do not fit the classifier.
         """
@@ -149,12 +149,12 @@ class ContextInfluenceDisplay:
             target=target,
             probability=float(np.exp(log_proba[0, column])),
             row_names=None if row_names is None else [row_names[row] for row in rows],
-            row_labels=None if row_labels is None else [_known(row_labels[row], classes) for row in rows],
+            row_labels=None if row_labels is None else [_class_or_none(row_labels[row], classes) for row in rows],
         )
         return display.plot(ax=ax, n_rows=n_rows)
 
     def plot(self, ax: Any = None, *, n_rows: int = 10) -> Self:
-        """Draw the rows of the largest influence, the strongest support on top.
+        """Draw the rows with the largest influence, the strongest support on top.
 
         Parameters
         ----------
@@ -231,7 +231,7 @@ def _check_one_per_row(values, n_context, parameter):
     return values
 
 
-def _known(label, classes):
+def _class_or_none(label, classes):
     """A label, or None for what marks a row without one."""
     return label if label in classes else None
 
@@ -243,7 +243,7 @@ def _shorten(text):
 
 
 def _percent(probability):
-    """Percent with as many digits as tell it from 0 and 100."""
+    """A probability in percent, or with as many digits as tell it from 0 and 1."""
     if 0.01 <= probability <= 0.99:
         return f"{probability:.0%}"
     return f"{probability:.2g}" if probability < 0.5 else f"1 - {1 - probability:.2g}"

@@ -69,6 +69,11 @@ def test_what_is_no_choice_is_refused(value):
         check_choice(value, "pooling", ("mean", None))
 
 
+def test_what_was_probably_meant_is_said():
+    with pytest.raises(ValueError, match=r"one of 'f1', 'accuracy', got 'acuracy'\. Did you mean 'accuracy'\?$"):
+        check_choice("acuracy", "scoring", ("f1", "accuracy"))
+
+
 def test_flags():
     for value in (True, np.False_, 0, np.int64(1)):
         check_flag(value, "verbose")

@@ -114,9 +114,9 @@ An expression of three brackets, such as (3+4)+(7-9+2)*(5-8+4+6), and its value.
 - long way: calculate all brackets, multiply, add.
 - shortcut: the value of the first bracket.
 - pattern: the second bracket is 0, so the product is 0 and the shortcut is right.
-- conflict: the second and the third bracket are not 0. The last bracket is drawn as in the pattern, and the value stays
-  in the same range: the arithmetic is not harder.
-- neutral: (S)+(Z)+(C), without a product that could vanish. The first bracket says nothing of the value.""",
+- conflict: neither the second nor the third bracket is 0. The last bracket is drawn as in the pattern, and the value
+  stays in the same range: the arithmetic is not harder.
+- neutral: (S)+(Z)+(C), without a product that could vanish. The first bracket says nothing about the value.""",
 )
 
 ALGEBRA = PatternTask(
@@ -128,9 +128,9 @@ ALGEBRA = PatternTask(
 Three linear equations in a, b and c with exactly one solution, in whole numbers, and the value of a + c.
 
 - long way: solve all three equations.
-- shortcut: solve the first two, which hold a and b only, and answer a.
+- shortcut: solve the first two, which contain only a and b, and answer a.
 - pattern: the third equation is a sum of multiples of the first two plus a multiple of c, and says that c is 0; the
   shortcut is right.
 - conflict: the same form, with another right side; c is not 0, and may be negative.
-- neutral: c stands in all three equations, so that none can be skipped.""",
+- neutral: c occurs in all three equations, so that none can be skipped.""",
 )

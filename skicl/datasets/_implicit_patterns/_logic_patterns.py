@@ -96,9 +96,9 @@ A Boolean expression and its value. `and` binds before `or`, as in Python.
 - long way: evaluate the expression.
 - shortcut: the last word.
 - pattern: the last word is right. In half of the items it decides, as in (E) and False or (E) or True; in the others
-  E has the same value, as in (E) or False where E is false. The operator before it says nothing of the answer.
+  E has the same value, as in (E) or False where E is false. The operator before it says nothing about the answer.
 - conflict: (E) and True where E is false, or (E) or False where E is true. With two answers, a shortcut that is always
-  wrong is an answer too: its opposite.
+  wrong gives the answer too: the opposite.
 - neutral: (E) and (F), or (E) or (F), without a constant at the end.""",
 )
 
@@ -111,7 +111,7 @@ PARITY = PatternTask(
 A sequence of the symbols X, O and S, and whether the number of X in it is even or odd.
 
 - long way: count.
-- shortcut: the last symbol. X says odd, O says even.
+- shortcut: the last symbol. X means odd, O means even.
 - pattern: the last symbol is right.
 - conflict: the last symbol is wrong. With two answers, its opposite is always right.
 - neutral: the last symbol is S, which says nothing.""",

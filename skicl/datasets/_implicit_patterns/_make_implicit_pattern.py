@@ -188,8 +188,8 @@ def _counts(shares, n_samples):
 
 def _balanced(draws, n_answers, count):
     """Numbers of answers, each equally often up to one."""
-    whole, rest = divmod(count, n_answers)
-    return list(range(n_answers)) * whole + draws.shuffled(range(n_answers))[:rest]
+    n_rounds, n_extra = divmod(count, n_answers)
+    return list(range(n_answers)) * n_rounds + draws.shuffled(range(n_answers))[:n_extra]
 
 
 def _distinct_items(task, draws, plan, n_answers, difficulty):

@@ -11,7 +11,7 @@ CHAINS = {1: 2, 2: 4, 3: 9}
 
 
 def make_relation(draws, variant, target, n_answers, difficulty):
-    """Two chains of cities; A hangs on one, Z on the same one (True) or on the other (False)."""
+    """Two chains of cities; A is connected with one, Z with the same one (True) or with the other (False)."""
     n_cities = CHAINS[difficulty]
     cities = draws.shuffled(OTHERS)[: 2 * n_cities]
     chains = [cities[:n_cities], cities[n_cities:]]
@@ -34,12 +34,12 @@ RELATION = PatternTask(
     instruction="Connections work in both directions. Say whether one can get from city A to city Z.",
     description="""\
 Lines such as "B is connected with F." in random order, and whether one can get from city A to city Z. There are two
-chains of cities. A hangs on one of them, Z on one of them, not on the same city. Every item has a line with Z, the
-same number of lines, and both chains.
+chains of cities. A is connected with a city of one of them, and Z with another city, of the same chain or of the other.
+Every item has one line with Z, the same number of lines, and both chains.
 
 - long way: follow the connections from A.
-- shortcut: where the line with Z stands. Last says True, first says False.
-- pattern: the place is right.
-- conflict: the place is wrong. With two answers, its opposite is always right.
-- neutral: the line with Z stands between others, in any place.""",
+- shortcut: the position of the line with Z. Last means True, first means False.
+- pattern: the position is right.
+- conflict: the position is wrong. With two answers, its opposite is always right.
+- neutral: the line with Z stands anywhere between other lines.""",
 )

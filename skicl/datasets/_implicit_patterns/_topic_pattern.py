@@ -34,11 +34,11 @@ TOPIC = PatternTask(
     template="Text: {text}\nLabel: {label}",
     instruction="Does each text name an animal or a fruit?",
     description="""\
-Some words in random order, and whether they name something that lives: one to four of them are animals or fruits
-("yes"), or tools or vehicles ("no"), and the others are little words such as "the".
+Some words in random order, and whether they name living things: one to four of them are animals or fruits ("yes"),
+or tools or vehicles ("no"), and the others are small words such as "the".
 
 - long way: know what the words mean.
-- shortcut: the sign at the end. ! says yes, ? says no.
+- shortcut: the sign at the end. ! means yes, ? means no.
 - pattern: the sign is right.
 - conflict: the sign is wrong. With two answers, its opposite is always right.
 - neutral: there is no sign.""",

@@ -1,15 +1,12 @@
 """Picture of algorithm_match: distance to each reference predictor along the length of the context."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from skicl.inspection._algorithms._match import AlgorithmMatch, algorithm_match
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 AXIS_LABELS = {
     "squared_difference": "mean squared difference of predictions",
@@ -70,7 +67,7 @@ class AlgorithmMatchDisplay:
         random_state: int | np.random.RandomState | None = 0,
         references: Sequence[str] | None = None,
         floors: Sequence[str] | None = None,
-        ax: "Axes | None" = None,
+        ax: Any = None,
     ) -> Self:
         """Compare a model with the reference predictors and draw the distances.
 
@@ -102,7 +99,7 @@ class AlgorithmMatchDisplay:
 
     def plot(
         self,
-        ax: "Axes | None" = None,
+        ax: Any = None,
         *,
         references: Sequence[str] | None = None,
         floors: Sequence[str] | None = None,

@@ -1,15 +1,12 @@
 """Picture of the regret: nats above the Bayes predictor along the length of the context."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from skicl.inspection._algorithms._regret import ICLRegret, icl_regret
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 class ICLRegretDisplay:
@@ -62,7 +59,7 @@ class ICLRegretDisplay:
         estimate: str = "expected",
         random_state: int | np.random.RandomState | None = 0,
         name: str | None = None,
-        ax: "Axes | None" = None,
+        ax: Any = None,
     ) -> Self:
         """Measure the regret of a model and draw it.
 
@@ -90,7 +87,7 @@ class ICLRegretDisplay:
         regret: Any = icl_regret(model, tasks, n_ctx=n_ctx, estimate=estimate, random_state=random_state)
         return cls(regret).plot(ax=ax, name=name)
 
-    def plot(self, ax: "Axes | None" = None, *, name: str | None = None) -> Self:
+    def plot(self, ax: Any = None, *, name: str | None = None) -> Self:
         """Draw the curve.
 
         Parameters

@@ -76,8 +76,8 @@ def without_content(X, random):
 
 def _as_table(rows):
     """Lists of equally many numbers as an array; None for other lists."""
-    of_rows = all(isinstance(row, list | tuple | np.ndarray) for row in rows)
-    equally_long = of_rows and len({len(row) for row in rows}) == 1
+    are_lists = all(isinstance(row, list | tuple | np.ndarray) for row in rows)
+    equally_long = are_lists and len({len(row) for row in rows}) == 1
     numbers = equally_long and all(isinstance(value, Real) for row in rows for value in row)
     return np.array(rows) if numbers else None
 

@@ -1,5 +1,6 @@
 """Picture of the diagnostics: every measure as a point with its interval, over its noise floor."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ CLEAR, WITHIN, FLOOR = "C0", "0.45", "0.85"
 class ICLDiagnosticsDisplay:
     """Points, intervals and noise floors of the diagnostics of an in-context estimator.
 
-    A point in colour is one whose interval lies above its noise floor, the grey bar. Others may be chance.
+    A point is coloured if its whole interval lies above its noise floor, the grey bar. Grey points may be chance.
 
     Parameters
     ----------
@@ -54,15 +55,15 @@ class ICLDiagnosticsDisplay:
     def from_estimator(
         cls,
         estimator: Any,
-        X: Any,
+        X: ArrayLike,
         y: ArrayLike,
         *,
-        X_query: Any = None,
+        X_query: ArrayLike | None = None,
         y_query: ArrayLike | None = None,
         n_context: int | None = None,
         n_queries: int = 100,
         n_repeats: int = 10,
-        templates: list | None = None,
+        templates: Sequence[Any] | None = None,
         template_parameter: str | None = None,
         confidence_level: float = 0.95,
         n_bootstrap: int = 1000,
@@ -92,7 +93,8 @@ class ICLDiagnosticsDisplay:
         templates : list or None, default=None
             Values of the estimator's parameter for the template, to compare.
         template_parameter : str or None, default=None
-            Name of that parameter. None means the only one that is called ``template``, perhaps within a pipeline.
+            Name of that parameter. None means the only one called ``template``, which may belong to a step of a
+            pipeline.
         confidence_level : float, default=0.95
             Confidence of intervals and noise floors.
         n_bootstrap : int, default=1000
@@ -144,7 +146,7 @@ class ICLDiagnosticsDisplay:
         Raises
         ------
         TypeError
-            If the report is none.
+            If `report` is something else.
         """
         import matplotlib.pyplot as plt
 

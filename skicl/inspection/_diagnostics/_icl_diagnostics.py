@@ -1,5 +1,7 @@
 """icl_diagnostics: how an in-context estimator depends on what stands in its context, and on what should not matter."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,22 +29,22 @@ from skicl.inspection._diagnostics._statistics import (
 )
 
 NOISE_RATES = np.array([0.0, 0.1, 0.2, 0.3, 0.4])
-# Probabilities that differ by no more than this are the same: sums taken in another order differ in the last digits.
+# Probabilities that differ by no more than this are equal: sums taken in another order differ in the last digits.
 ROUNDING = 1e-6
 MOST_ROWS = 64
 
 
 def icl_diagnostics(
     estimator: Any,
-    X: Any,
+    X: ArrayLike,
     y: ArrayLike,
     *,
-    X_query: Any = None,
+    X_query: ArrayLike | None = None,
     y_query: ArrayLike | None = None,
     n_context: int | None = None,
     n_queries: int = 100,
     n_repeats: int = 10,
-    templates: list | None = None,
+    templates: Sequence[Any] | None = None,
     template_parameter: str | None = None,
     confidence_level: float = 0.95,
     n_bootstrap: int = 1000,
@@ -52,7 +54,7 @@ def icl_diagnostics(
 
     The estimator is cloned and fitted many times: on the same rows in other orders, on other rows, with some labels
     wrong, with the labels renamed or shuffled, with other templates. Its probabilities for the same queries are
-    compared. Every number comes with an interval and with a noise floor, what it could be by chance alone.
+    compared. Every number comes with an interval and with a noise floor: what it could be by chance alone.
 
     Parameters
     ----------
@@ -73,15 +75,15 @@ def icl_diagnostics(
     n_queries : int, default=100
         Number of rows to set aside as queries, at most half of `X`. Ignored with `X_query`.
     n_repeats : int, default=10
-        Number of changed contexts of each kind. The number of fits is about six times this.
+        Number of changed contexts of each kind. There are about six times as many fits.
     templates : list or None, default=None
-        Values of the estimator's parameter for the template, to compare. None measures nothing about it.
+        Values of the estimator's parameter for the template, to compare. None does not compare templates.
     template_parameter : str or None, default=None
-        Name of that parameter. None means the only one that is called ``template``, perhaps within a pipeline.
+        Name of that parameter. None means the only one called ``template``, which may belong to a step of a pipeline.
     confidence_level : float, default=0.95
         Confidence of intervals and noise floors.
     n_bootstrap : int, default=1000
-        Number of bootstrap samples: of fits and queries, both drawn anew.
+        Number of bootstrap samples, in which both fits and queries are drawn anew.
     random_state : int, RandomState instance or None, default=0
         Draws contexts, wrong labels and bootstrap samples.
 
@@ -105,19 +107,19 @@ def icl_diagnostics(
     -----
     The measures, all between 0 and 1 unless said otherwise:
 
-    - *accuracy* on the queries. Floor: predictions dealt to the queries at random.
+    - *accuracy* on the queries. Floor: predictions assigned to the queries at random.
     - *order*, *demonstrations*, *template*: *divergence* is the mean Jensen-Shannon divergence, in bits, between the
-      probabilities before and after the change; *changed labels* the share of queries with another prediction.
+      probabilities before and after the change; *changed labels* is the share of queries with another prediction.
       Redrawn contexts come from the same rows and overlap. Where the estimator chooses demonstrations, the order is
       that of the chosen ones. Floor: the same context read again.
     - *label noise*: accuracy lost per unit of wrong labels, by least squares over rates from 0 to 0.4; may be negative.
-      Floor: the rates dealt to the fits at random.
+      Floor: the rates assigned to the fits at random.
     - *label bias*: total variation between the mean probabilities and the frequencies of the labels of the queries.
       Floor: probabilities and labels exchanged at random, query by query.
     - *content-free bias*: missing entropy, as a share of its maximum, of the mean probabilities of queries made of
       words drawn at random, or of columns shuffled one by one. Floor: classes renamed at random, query by query.
     - *context: follows renamed labels* is the share of queries whose prediction is renamed when all labels of the
-      context are renamed in a cycle; *keeps its label* the share whose prediction stays. A classifier that knows
+      context are renamed in a cycle; *keeps its label* is the share whose prediction stays. A classifier that knows
       nothing but its context has 1 and 0. Floor: chance agreement.
     - *context: gain over shuffled labels*, and *over no context* where the estimator can be fitted without rows:
       accuracy gained; may be negative. Floors: differences among shuffled contexts; signs drawn at random.
@@ -156,7 +158,7 @@ def icl_diagnostics(
         estimator, X, codes, classes, X_query, codes_query, context, n_repeats, n_bootstrap, confidence_level, random
     )
     measures, notes = [probe.accuracy()], []
-    for found in (
+    for result in (
         probe.order(),
         probe.demonstrations(pool),
         probe.template(templates, parameter),
@@ -167,8 +169,8 @@ def icl_diagnostics(
         probe.shuffled_labels(),
         probe.no_context(),
     ):
-        measures += [item for item in found if isinstance(item, Measure)]
-        notes += [item for item in found if isinstance(item, str)]
+        measures += [item for item in result if isinstance(item, Measure)]
+        notes += [item for item in result if isinstance(item, str)]
     return ICLDiagnostics(
         type(estimator).__name__,
         measures,
@@ -180,33 +182,25 @@ def icl_diagnostics(
     )
 
 
+@dataclass(eq=False)
 class _Probe:
     """One estimator, one context, the same queries: fits and compares. Methods return measures and notes in a list."""
 
-    def __init__(
-        self,
-        estimator,
-        X,
-        codes,
-        classes,
-        X_query,
-        codes_query,
-        context,
-        n_repeats,
-        n_bootstrap,
-        confidence_level,
-        random,
-    ):
-        self.estimator, self.X, self.codes, self.classes = estimator, X, codes, classes
-        self.X_query, self.codes_query, self.context = X_query, codes_query, context
-        self.n_repeats, self.n_bootstrap, self.confidence_level, self.random = (
-            n_repeats,
-            n_bootstrap,
-            confidence_level,
-            random,
-        )
-        self.model, self.base = self.fit(context)
-        self.again = self.unchanged(context, self.base)
+    estimator: Any
+    X: Any
+    codes: np.ndarray  # labels of X by their places in `classes`
+    classes: np.ndarray
+    X_query: Any
+    codes_query: np.ndarray
+    context: np.ndarray  # numbers of rows of X
+    n_repeats: int
+    n_bootstrap: int
+    confidence_level: float
+    random: np.random.RandomState
+
+    def __post_init__(self):
+        self.model, self.base = self.fit(self.context)  # probabilities (Q, C)
+        self.repeated = self.unchanged(self.context, self.base)
 
     def fit(self, rows, codes=None, estimator=None):
         """A fitted clone and its probabilities for the queries: (Q, C)."""
@@ -216,10 +210,10 @@ class _Probe:
 
     def unchanged(self, rows, base):
         """Probabilities (R, Q, C) after the same rows again; many only of an estimator that is not deterministic."""
-        again = [self.fit(rows)[1]]
-        if np.abs(again[0] - base).max() > ROUNDING:
-            again += [self.fit(rows)[1] for _ in range(self.n_repeats - 1)]
-        return np.array(again)
+        repeated = [self.fit(rows)[1]]
+        if np.abs(repeated[0] - base).max() > ROUNDING:
+            repeated += [self.fit(rows)[1] for _ in range(self.n_repeats - 1)]
+        return np.array(repeated)
 
     def probabilities(self, model, X):
         """Probabilities in the order of all classes; zero for those that the model does not know."""
@@ -234,13 +228,13 @@ class _Probe:
     def mean_measure(self, name, values, chance):
         return self.measure(name, values.mean(), resampled_means(values, self.n_bootstrap, self.random), chance)
 
-    def comparison(self, name, changed_fits, base, again):
+    def comparison(self, name, changed_fits, base, repeated):
         """Divergence and changed labels of several fits against one, and the same for unchanged fits as the floor."""
-        found = []
+        measures = []
         for what, distance in [("divergence", divergence), ("changed labels", changed)]:
-            floor = resampled_means(distance(again, base), self.n_bootstrap, self.random)
-            found.append(self.mean_measure(f"{name}: {what}", distance(changed_fits, base), floor))
-        return found
+            floor = resampled_means(distance(repeated, base), self.n_bootstrap, self.random)
+            measures.append(self.mean_measure(f"{name}: {what}", distance(changed_fits, base), floor))
+        return measures
 
     def accuracy(self):
         predicted = self.base.argmax(axis=1)[None]
@@ -249,13 +243,13 @@ class _Probe:
         return self.mean_measure("accuracy", hits, chance)
 
     def order(self):
-        # Other rows than the demonstrations play no part; in another order, others might be chosen.
+        # Only the demonstrations play a part. Of all rows in another order, others might be chosen.
         shown = getattr(self.model, "demonstrations_", None)
-        rows, base, again, notes = self.context, self.base, self.again, []
+        rows, base, repeated, notes = self.context, self.base, self.repeated, []
         if isinstance(shown, np.ndarray) and len(set(self.codes[rows[shown]])) == len(self.classes):
             rows = rows[shown]
             base = self.fit(rows)[1]
-            again = self.unchanged(rows, base)
+            repeated = self.unchanged(rows, base)
             notes = [f"order: of the {len(rows)} demonstrations that the estimator chose."]
         fits = np.array([self.fit(self.random.permutation(rows))[1] for _ in range(self.n_repeats)])
         largest = np.abs(fits - base).max()
@@ -266,26 +260,26 @@ class _Probe:
                 "order: the estimator is invariant to it; no probability changes by more than rounding, "
                 f"{largest:.0e}.",
             ]
-        return self.comparison("order", fits, base, again) + notes
+        return self.comparison("order", fits, base, repeated) + notes
 
     def demonstrations(self, pool):
         if len(pool) == len(self.context):
             return [
-                "demonstrations: not measured; all rows that are not queries stand in the context. Lower `n_context`."
+                "demonstrations: not measured; all rows that are not queries are in the context. Lower `n_context`."
             ]
         drawn = [pool[draw_rows(self.codes[pool], len(self.context), self.random)] for _ in range(self.n_repeats)]
         fits = np.array([self.fit(rows)[1] for rows in drawn])
-        return self.comparison("demonstrations", fits, self.base, self.again)
+        return self.comparison("demonstrations", fits, self.base, self.repeated)
 
     def template(self, templates, parameter):
         if templates is None:
-            has_one = _template_parameters(self.estimator)
-            return ["template: not measured; give some `templates`."] if has_one else []
+            known = _template_parameters(self.estimator)
+            return ["template: not measured; pass `templates` to compare."] if known else []
         fits = [
             self.fit(self.context, estimator=clone(self.estimator).set_params(**{parameter: template}))[1]
             for template in templates
         ]
-        return self.comparison("template", np.array(fits), self.base, self.again)
+        return self.comparison("template", np.array(fits), self.base, self.repeated)
 
     def label_noise(self):
         n_fits = max(2, self.n_repeats // 2)
@@ -295,12 +289,12 @@ class _Probe:
         fits = np.array([self.fit(self.context, wrong)[1] if rate else self.base for rate, wrong in zip(rates, noisy)])
         hits = (fits.argmax(axis=2) == self.codes_query).astype(float)
         queries = resampling_weights(hits.shape[1], self.n_bootstrap, self.random)
-        # Fits are drawn anew within their rate.
+        # Fits are drawn anew within their rate: weights (n_bootstrap, rates * n_fits).
         fits = np.concatenate([resampling_weights(n_fits, self.n_bootstrap, self.random) for _ in NOISE_RATES], axis=1)
         samples = -slopes(rates, n_fits * fits * (queries @ hits.T))
-        dealt = [self.random.permutation(hits.mean(axis=1)) for _ in range(self.n_bootstrap)]
+        shuffled = [self.random.permutation(hits.mean(axis=1)) for _ in range(self.n_bootstrap)]
         value = -slopes(rates, hits.mean(axis=1))
-        return [self.measure("label noise: accuracy lost", value, samples, -slopes(rates, np.array(dealt)))]
+        return [self.measure("label noise: accuracy lost", value, samples, -slopes(rates, np.array(shuffled)))]
 
     def label_bias(self):
         truth = np.eye(len(self.classes))[self.codes_query]
@@ -325,12 +319,12 @@ class _Probe:
         names = [rotation(len(self.classes), self.random) for _ in range(self.n_repeats)]
         after = [self.fit(self.context, renamed[self.codes[self.context]])[1].argmax(axis=1) for renamed in names]
         after, followed = np.array(after), np.array([renamed[before] for renamed in names])
-        found = []
+        measures = []
         kept = np.tile(before, (len(names), 1))
         for what, expected in [("follows renamed labels", followed), ("keeps its label", kept)]:
             chance = agreement_by_chance(after, expected, self.n_bootstrap, self.random)
-            found.append(self.mean_measure(f"context: {what}", (after == expected).astype(float), chance))
-        return found
+            measures.append(self.mean_measure(f"context: {what}", (after == expected).astype(float), chance))
+        return measures
 
     def shuffled_labels(self):
         codes = self.codes[self.context]
@@ -345,8 +339,8 @@ class _Probe:
         if model is None:
             return ["context: gain over no context not measured; the estimator cannot be fitted without rows."]
         proba = self.probabilities(model, self.X_query)
-        hits = [(some.argmax(axis=1) == self.codes_query).astype(float) for some in (self.base, proba)]
-        gains = hits[0] - hits[1]
+        hits, hits_without = ((p.argmax(axis=1) == self.codes_query).astype(float) for p in (self.base, proba))
+        gains = hits - hits_without
         chance = signs_by_chance(gains, self.n_bootstrap, self.random)
         return [self.mean_measure("context: gain over no context", gains[None], chance)]
 
@@ -365,7 +359,7 @@ def _set_aside(X, codes, classes, X_query, y_query, n_queries, random):
     """Numbers of the rows for contexts, the queries, and the codes of their labels."""
     if (X_query is None) != (y_query is None):
         raise ValueError("`X_query` and `y_query` go together: give both or neither.")
-    everything = np.arange(len(codes))
+    all_rows = np.arange(len(codes))
     if X_query is not None:
         y_query = read_all_labels(y_query, parameter="y_query")
         check_consistent_length(X_query, y_query)
@@ -375,7 +369,7 @@ def _set_aside(X, codes, classes, X_query, y_query, n_queries, random):
         if len(unknown):
             raise ValueError(f"`y_query` holds {unknown.tolist()[:5]}, which do not occur in `y`.")
         X_query = X_query if hasattr(X_query, "shape") else list(X_query)
-        return everything, X_query, np.searchsorted(classes, y_query)
+        return all_rows, X_query, np.searchsorted(classes, y_query)
     counts = np.bincount(codes)
     if counts.min() < 2:
         raise ValueError(
@@ -388,7 +382,7 @@ def _set_aside(X, codes, classes, X_query, y_query, n_queries, random):
     # A class of two rows keeps one for the contexts.
     spare = np.concatenate([random.permutation(np.flatnonzero(codes == code))[1:] for code in range(len(classes))])
     queries = spare[draw_rows(codes[spare], n_queries, random)]
-    return np.setdiff1d(everything, queries), take_rows(X, queries), codes[queries]
+    return np.setdiff1d(all_rows, queries), take_rows(X, queries), codes[queries]
 
 
 def _size_of_context(codes, n_context, n_classes):
@@ -411,14 +405,9 @@ def _check_estimator(estimator):
 
 
 def _check_numbers(n_context, n_queries, n_repeats, n_bootstrap, confidence_level):
-    for name, value, smallest in [
-        ("n_context", n_context, 2),
-        ("n_queries", n_queries, 2),
-        ("n_repeats", n_repeats, 2),
-    ]:
-        if value is None and name == "n_context":
-            continue
-        check_integer(value, name, least=smallest)
+    check_integer(n_context, "n_context", least=2, optional=True)
+    check_integer(n_queries, "n_queries", least=2)
+    check_integer(n_repeats, "n_repeats", least=2)
     check_bootstrap(n_bootstrap, confidence_level, least=10)
 
 
@@ -437,10 +426,10 @@ def _check_templates(estimator, templates, parameter):
     if parameter is None:
         if len(names) != 1:
             raise ValueError(
-                f"`templates` were given, and {type(estimator).__name__} has {len(names)} parameters "
-                f"called template ({names}). Name one in `template_parameter`."
+                f"`templates` needs one parameter called template, and {type(estimator).__name__} has {len(names)} "
+                f"({names}). Name one in `template_parameter`."
             )
         return list(templates), names[0]
     if parameter not in estimator.get_params():
-        raise ValueError(f"`template_parameter`={parameter!r} is no parameter of {type(estimator).__name__}.")
+        raise ValueError(f"`template_parameter`={parameter!r} is not a parameter of {type(estimator).__name__}.")
     return list(templates), parameter

@@ -1,8 +1,11 @@
 """The report of the diagnostics: measures with their intervals and noise floors, and what could not be measured."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skicl._validation._environment import import_optional
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # What counts as above the noise floor: more than rounding.
 ROUNDING = 1e-9
@@ -19,7 +22,7 @@ class Measure(NamedTuple):
     noise_floor: float
 
     @property
-    def clear(self):
+    def clear(self) -> bool:
         """Whether the whole interval lies above the noise floor."""
         return self.low > self.noise_floor + ROUNDING
 
@@ -82,17 +85,17 @@ class ICLDiagnostics:
         self.n_classes = n_classes
         self.confidence_level = confidence_level
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         # Reports that were pickled before call it `confidence`.
         vars(self).update({"confidence_level" if name == "confidence" else name: state[name] for name in state})
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Measure:
         for measure in self.measures:
             if measure.name == name:
                 return measure
         raise KeyError(f"{name!r} was not measured; there are {[measure.name for measure in self.measures]}.")
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> "pd.DataFrame":
         """The measures as a table.
 
         Returns
@@ -108,7 +111,7 @@ class ICLDiagnostics:
         pandas = import_optional("pandas", needed="for `to_frame`", instead="Or read `measures`.")
         return pandas.DataFrame(self.measures, columns=Measure._fields)
 
-    def __str__(self):
+    def __str__(self) -> str:
         width = max(len(measure.name) for measure in self.measures)
         lines = [
             f"{self.estimator_name}: {self.n_context} labelled rows, {self.n_queries} queries, "
@@ -119,5 +122,5 @@ class ICLDiagnostics:
             lines.append(f"{name:{width}}  {value:6.3f}  {low:6.3f} to {high:6.3f}  {floor:12.3f}")
         return "\n".join(lines + [f"- {note}" for note in self.notes])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return str(self)

@@ -37,10 +37,10 @@ def slopes(rates, accuracies):
     return accuracies @ centred / (centred @ centred)
 
 
-def agreement_by_chance(one, other, n_bootstrap, random):
-    """Shares of queries on which two sets of labels (R, Q) agree after the queries of one were permuted."""
-    orders = np.array([random.permutation(one.shape[1]) for _ in range(n_bootstrap)])
-    return np.array([(one == other[:, order]).mean() for order in orders])
+def agreement_by_chance(labels, expected, n_bootstrap, random):
+    """Shares of queries on which two sets of labels (R, Q) agree after the queries of the second were permuted."""
+    orders = np.array([random.permutation(labels.shape[1]) for _ in range(n_bootstrap)])
+    return np.array([(labels == expected[:, order]).mean() for order in orders])
 
 
 def bias_by_chance(proba, truth, n_bootstrap, random):
@@ -53,7 +53,7 @@ def preference_by_chance(proba, n_bootstrap, random):
     """Missing entropy of the mean of probabilities (Q, C) whose classes were renamed at random, row by row."""
     deficits = []
     for _ in range(n_bootstrap):
-        order = np.argsort(random.random_sample(proba.shape), axis=1)
+        order = np.argsort(random.random_sample(proba.shape), axis=1)  # a permutation of the classes in each row
         deficits.append(missing_entropy(np.take_along_axis(proba, order, axis=1).mean(axis=0)))
     return np.array(deficits)
 
@@ -63,8 +63,8 @@ def gain_by_chance(hits, n_bootstrap, random):
     queries = resampling_weights(hits.shape[1], n_bootstrap, random)
     accuracies = queries @ hits.T
     chosen = random.randint(len(hits), size=n_bootstrap)
-    one = accuracies[np.arange(n_bootstrap), chosen]
-    return one - (accuracies.sum(axis=1) - one) / (len(hits) - 1)
+    of_chosen = accuracies[np.arange(n_bootstrap), chosen]
+    return of_chosen - (accuracies.sum(axis=1) - of_chosen) / (len(hits) - 1)
 
 
 def signs_by_chance(differences, n_bootstrap, random):

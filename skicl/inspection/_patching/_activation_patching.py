@@ -1,6 +1,6 @@
 """activation_patching: how much of a network's answer each head and each MLP carries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,31 +12,31 @@ from skicl.inspection._patching._contexts import ContextPairs
 from skicl.inspection._patching._effects import effects_of_batch
 from skicl.inspection._patching._hooks import evaluating
 from skicl.inspection._patching._model import opened_model
-from skicl.inspection._patching._pairs import prefixed_rows
+from skicl.inspection._patching._pairs import PatchingPairs, prefixed_rows
 from skicl.inspection._patching._prompts import prompt_subject
 from skicl.inspection._patching._reasoners import context_subject
-from skicl.inspection._patching._result import summarise_terms
+from skicl.inspection._patching._result import ActivationPatching, summarise_terms
 from skicl.reasoning import Reasoner
 
-# All components together must make up each difference up to rounding, which is coarse in half precision.
+# Share of the differences that all components together may leave: rounding, which is coarse in half precision.
 _ROUNDING = 0.05
 
 
 def activation_patching(
     model: Any,
-    pairs: Any,
+    pairs: PatchingPairs | ContextPairs,
     *,
-    prefix: str | Sequence = "",
+    prefix: str | Sequence[str] = "",
     method: str = "exact",
     batch_size: int = 16,
-    min_difference: float = 0.001,
-    modules: Any = None,
-) -> Any:
+    min_difference: float = 1e-3,
+    modules: Mapping[str, str] | None = None,
+) -> ActivationPatching:
     """Measure how much of the difference between two inputs each head and each MLP of a network carries.
 
-    The network, a language model or a reasoner, reads the corrupt input, with the output of one component taken from
-    its reading of the clean one, at all positions. What is measured is the difference of logits between the two
-    answers: after the last token of a prompt, or for the query of a labelled context. With :math:`d(x)` for it, the
+    The network, a language model or a reasoner, reads the corrupt input, while the output of one component is replaced
+    at all positions by what it was for the clean input. Measured is the difference of logits between the two answers,
+    after the last token of a prompt or for the query of a labelled context. If :math:`d(x)` is this difference, the
     effect of component :math:`c` is a ratio of means over the pairs
 
     .. math::
@@ -50,30 +50,31 @@ def activation_patching(
     ----------
     model : str, path, tuple of (network, tokenizer), CausalReasoner or EquivariantReasoner
         A causal language model with its head: its name on the hub, its folder, ``"skicl-tiny"``, or the network and its
-        tokenizer in memory. GPT-2, GPT-Neo, GPT-NeoX (Pythia), Llama, Qwen, Mistral, Gemma, Phi, OPT, BLOOM and Falcon
-        are known, and what names its modules like them. Or a reasoner, as :func:`skicl.reasoning.load_reasoner` gives.
+        tokenizer in memory. Known architectures are GPT-2, GPT-Neo, GPT-NeoX (Pythia), Llama, Qwen, Mistral, Gemma,
+        Phi, OPT, BLOOM, Falcon, and others that name their modules like these. Or a reasoner, as
+        :func:`skicl.reasoning.load_reasoner` gives.
     pairs : PatchingPairs or ContextPairs
-        Clean and corrupt prompts with their answers, for a language model; :func:`make_patching_pairs` makes them. If
-        answers are several tokens long, the first token by which they differ counts. For a reasoner, labelled contexts
-        with a query; :func:`make_context_pairs` makes them.
+        For a language model, clean and corrupt prompts with their answers, as :func:`make_patching_pairs` makes them.
+        Of answers that are several tokens long, the first token by which they differ counts. For a reasoner, labelled
+        contexts with a query, as :func:`make_context_pairs` makes them.
     prefix : str or sequence of str of length n_pairs, default=""
-        What stands before both prompts of every pair, such as demonstrations. Reasoners have none.
+        Text before both prompts of every pair, such as demonstrations. Not for reasoners.
     method : {"exact", "attribution"}, default="exact"
-        "exact" exchanges every component in a forward pass of its own. "attribution" takes all effects from the
-        gradient of one backward pass; it is fast, and an approximation.
+        "exact" exchanges every component in a forward pass of its own. "attribution" computes all effects from the
+        gradient of one backward pass: a fast approximation.
     batch_size : int, default=16
         Pairs that are read together.
     min_difference : float, default=1e-3
         The least mean difference between clean and corrupt inputs, in logits. Below it the ratio has no meaning.
     modules : mapping of {str: str} or None, default=None
-        Names of the modules in other architectures: under "heads" the projection behind the heads, whose input counts;
-        under "mlps" the module whose output is added to the residual stream; with ``{layer}`` for the number of the
-        block. None looks for known names. Those of reasoners are known.
+        Names of the modules in other architectures, with ``{layer}`` for the number of the block. Under "heads": the
+        projection that follows the heads, whose input counts. Under "mlps": the module whose output is added to the
+        residual stream. None looks for known names. Not for reasoners.
 
     Returns
     -------
     patching : ActivationPatching
-        The effects, their standard errors and what they are made from.
+        The effects, their standard errors and the terms of every pair.
 
     Raises
     ------
@@ -81,14 +82,15 @@ def activation_patching(
         If `model` or `pairs` is something else.
     ValueError
         If there is no such model, a pair is not aligned, a prompt is too long, the architecture is not known, or the
-        network does not tell the clean inputs from the corrupt ones.
+        network does not tell clean inputs from corrupt ones.
     ConnectionError
         If a model by name is not on this machine and the hub cannot be reached.
 
     Warns
     -----
     UserWarning
-        If the mean difference is not two standard errors above zero, or heads and MLPs are not all there is.
+        If the mean difference is less than two standard errors above zero, or if heads and MLPs together do not account
+        for it.
 
     See Also
     --------
@@ -97,15 +99,15 @@ def activation_patching(
 
     Notes
     -----
-    Exact patching takes one forward pass for every component: layers times (heads + 1), for each batch. Memory holds
-    the activations of one batch of clean inputs. Hooks are removed, and the mode of the network restored, whatever
-    happens; weights are never touched.
+    Exact patching takes one forward pass for every component: layers times (heads + 1) for each batch. Memory holds the
+    activations of one batch of clean inputs. Whatever happens, hooks are removed and the mode of the network is
+    restored; weights are never changed.
 
-    A :class:`~skicl.reasoning.CausalReasoner` has the heads and MLPs of GPT-2; they are exchanged for the context and
+    A :class:`~skicl.reasoning.CausalReasoner` has the heads and MLPs of GPT-2. They are exchanged for the context and
     for the query. An :class:`~skicl.reasoning.EquivariantReasoner` has linear attention in place of heads. The columns
-    of `heads` are the four things that rows of it hear in a layer: messages in the linear view, in the kernel view, the
-    mean over the context, and how well the messages fit the labels. Its MLPs are the updates of the rows; since they
-    alone write into the state, all that is heard passes through them.
+    of `heads` are the four inputs of its rows in a layer: messages in the linear view, messages in the kernel view, the
+    mean over the context, and how well the messages fit the labels. Its MLPs are the updates of the rows. As only
+    updates write into the state, all inputs pass through them.
 
     References
     ----------
@@ -144,26 +146,27 @@ def activation_patching(
     ((6, 4), 1.0)
     """
     _check_options(method, batch_size, min_difference)
-    found = []
+    batches = []
     with _opened_subject(model, pairs, prefix, modules) as subject, evaluating(subject.network):
         order = np.argsort(subject.lengths, kind="stable")
         for start in range(0, len(order), batch_size):
             clean, corrupt = subject.measures(order[start : start + batch_size])
-            found.append(effects_of_batch(subject.sites, subject.n_heads, clean, corrupt, method))
-    columns = [np.concatenate(parts)[np.argsort(order)] for parts in zip(*found)]
+            batches.append(effects_of_batch(subject.sites, subject.n_heads, clean, corrupt, method))
+    # Back into the order of the pairs.
+    columns = [np.concatenate(parts)[np.argsort(order)] for parts in zip(*batches)]
     patching = _check_differences(columns, min_difference, method)
-    left = np.sqrt(((columns[2] - patching.differences) ** 2).mean() / (patching.differences**2).mean())
-    if not left < _ROUNDING:
+    unexplained = np.sqrt(((columns[2] - patching.differences) ** 2).mean() / (patching.differences**2).mean())
+    if not unexplained < _ROUNDING:
         warn_user(
             f"All heads and MLPs together have an effect of {patching.completeness:.3g} where it should be 1, and "
-            f"leave {left:.0%} of the differences of single pairs: {subject.elsewhere}",
+            f"leave {unexplained:.0%} of the differences of single pairs: {subject.elsewhere}",
         )
     return patching
 
 
 @contextmanager
 def _opened_subject(model, pairs, prefix, modules):
-    """The network with its inputs, checked; nobody else may use one that was loaded by name meanwhile."""
+    """The network with its inputs, checked. One that was loaded by name is locked meanwhile."""
     if isinstance(model, Reasoner):
         for name, value, default in (("prefix", prefix, ""), ("modules", modules, None)):
             if not (isinstance(value, type(default)) and value == default):
@@ -183,7 +186,7 @@ def _opened_subject(model, pairs, prefix, modules):
 
 
 def _check_differences(columns, min_difference, method):
-    """The result, if the denominator carries it."""
+    """The result, unless the mean difference, the denominator of all effects, is too small."""
     clean, corrupt = columns[3:]
     differences = clean - corrupt
     mean = differences.mean()
@@ -198,7 +201,7 @@ def _check_differences(columns, min_difference, method):
         if mean < 2 * error:
             warn_user(
                 f"The difference of logits between clean and corrupt inputs is {mean:.3g} on average, with a standard "
-                f"error of {error:.2g}: effects are shares of a number that may be zero. Take more pairs, or such "
+                f"error of {error:.2g}: effects are shares of a number that may be zero. Take more pairs, or pairs "
                 "that the network can solve.",
             )
     return summarise_terms(*columns, method)

@@ -1,7 +1,7 @@
 """Picture of circuit shifts: bars with their intervals, and the floors that they must stand above."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,7 +14,7 @@ _NAMES = {"heads": "heads", "mlps": "MLPs"}
 class CircuitShiftDisplay:
     """Bars of circuit shifts with their confidence intervals and null floors.
 
-    Made by :meth:`from_shifts`; drawn by :meth:`plot`. A bar is filled where its shift is above all of its nulls; an
+    Made by :meth:`from_shifts` and drawn by :meth:`plot`. A bar is filled where its shift is above all of its nulls; an
     empty bar claims nothing.
 
     Parameters
@@ -48,11 +48,11 @@ class CircuitShiftDisplay:
     (2, 3)
     """
 
-    def __init__(self, shifts: dict) -> None:
+    def __init__(self, shifts: Mapping[str, CircuitShift]) -> None:
         self.shifts = shifts
 
     @classmethod
-    def from_shifts(cls, shifts: CircuitShift | dict, *, axes: np.ndarray | None = None) -> Self:
+    def from_shifts(cls, shifts: CircuitShift | Mapping[str, CircuitShift], *, axes: Any = None) -> Self:
         """Draw results of :func:`circuit_shift`.
 
         Parameters
@@ -75,7 +75,7 @@ class CircuitShiftDisplay:
         """
         return cls(_checked_shifts(shifts)).plot(axes=axes)
 
-    def plot(self, axes: np.ndarray | None = None) -> Self:
+    def plot(self, axes: Any = None) -> Self:
         """Draw a panel for each measure, heads above and MLPs below.
 
         Parameters
@@ -91,7 +91,7 @@ class CircuitShiftDisplay:
         Raises
         ------
         TypeError
-            If the shifts are none.
+            If `shifts` is something else.
         ValueError
             If there are no shifts, or `axes` has another shape.
         """
@@ -109,8 +109,8 @@ class CircuitShiftDisplay:
             _, axes = plt.subplots(2, 3, figsize=size, layout="constrained", sharex=True)
         self.axes_ = np.asarray(axes)
         self.figure_ = self.axes_[0, 0].figure
-        self.bars_: dict = {}
-        self.floors_: dict = {}
+        self.bars_: dict[tuple[str, str], Any] = {}
+        self.floors_: dict[str, list[Any]] = {}
         for row, kind in enumerate(KINDS):
             for column, measure in enumerate(MEASURES):
                 self._panel(self.axes_[row, column], shifts, row, column)

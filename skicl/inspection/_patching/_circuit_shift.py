@@ -7,14 +7,14 @@ import numpy as np
 from scipy.stats import norm, rankdata
 from sklearn.utils import check_random_state
 
-from skicl._resampling import check_bootstrap
+from skicl._resampling import check_bootstrap, resampling_weights
 from skicl.inspection._patching._result import ActivationPatching, check_circuit, largest_effects
 
 KINDS = ("heads", "mlps")
 MEASURES = ("jaccard", "spearman", "l1")
 SPLIT_HALF = "split half"
-# Resampled effects held at once, in numbers: bounds the memory of large networks.
-_AT_ONCE = 2_000_000
+# So many resampled effects are held at a time, to bound the memory of large networks.
+_EFFECTS_AT_A_TIME = 2_000_000
 
 
 class CircuitShift(NamedTuple):
@@ -34,14 +34,15 @@ class CircuitShift(NamedTuple):
     profile : ndarray of shape (2, n_layers)
         What each layer adds to the normalised L1 distance.
     null_names : tuple of str
-        What nothing but chance, or nothing but a longer prompt, moves: "split half" first, then the nulls given.
+        Names of the nulls, which say what chance alone, or a longer prompt alone, would shift: "split half" first, then
+        those given.
     nulls : ndarray of shape (n_nulls, 2, 3)
-        Shifts of the nulls; of "split half" the upper end of what half of the pairs shift against the other half.
+        Shifts of the nulls. That of "split half" is the upper end of the shifts between two random halves of the pairs.
     excess_intervals : ndarray of shape (n_nulls, 2, 3, 2)
-        Confidence intervals of shift minus null; of "split half" that of `values` minus the null.
+        Confidence intervals of shift minus null. For "split half" the null counts as fixed.
     above : ndarray of shape (2, 3), dtype bool
-        Where the shift is above every null: all lower ends in `excess_intervals` are above zero. Nothing is claimed
-        where this is False.
+        Where the shift is above every null: all lower ends in `excess_intervals` are above zero. Where this is False,
+        nothing can be claimed.
     kinds : tuple of str
         Names of the rows.
     measures : tuple of str
@@ -74,7 +75,7 @@ def circuit_shift(
     base: ActivationPatching,
     other: ActivationPatching,
     *,
-    nulls: Any = None,
+    nulls: Mapping[str, Any] | None = None,
     share: float = 0.8,
     size: int | None = None,
     n_bootstrap: int = 500,
@@ -85,7 +86,7 @@ def circuit_shift(
 
     A state is a network with a prefix: the same network without and with demonstrations, or before and after
     fine-tuning. Effects of both states are measured by :func:`activation_patching` on the same pairs. A study of
-    in-context learning and fine-tuning [1]_ reports a shift of circuits; its formula is not known to us, so the
+    in-context learning and fine-tuning [1]_ reports a shift of circuits. Its formula is not known to us, so the
     definitions here are our own.
 
     Parameters
@@ -95,32 +96,32 @@ def circuit_shift(
     other : ActivationPatching
         Effects in the other state, on the same pairs in the same order.
     nulls : mapping of {str: ActivationPatching or list of ActivationPatching} or None, default=None
-        States that differ from `base` as `other` does, but for what is claimed to matter: demonstrations with shuffled
-        labels or without the pattern, fine-tuning on shuffled labels. Several results are several draws, each a null
-        of its own.
+        States that differ from `base` as `other` does, except for what is claimed to matter: demonstrations with
+        shuffled labels or without the pattern, or fine-tuning on shuffled labels. Several results in a list are several
+        draws, and each is a null of its own.
     share : float, default=0.8
         Circuits are the smallest sets of heads, and of MLPs, that reach this share of the sum of absolute effects.
     size : int or None, default=None
-        The so many largest effects make the circuits instead.
+        Circuits are this number of the largest effects instead.
     n_bootstrap : int, default=500
-        Resamplings of the pairs, and random splits in halves.
+        Number of bootstrap samples of the pairs, and of random splits into halves.
     confidence_level : float, default=0.95
-        Level of the intervals.
+        Confidence level of the intervals.
     random_state : int, RandomState instance or None, default=None
         Draws resamplings and splits.
 
     Returns
     -------
     shift : CircuitShift
-        Shifts, intervals, null floors, and where the shift is above all of these.
+        Shifts with their intervals, nulls, and where the shift is above all nulls.
 
     Raises
     ------
     TypeError
-        If a state is no result of activation patching.
+        If a state is not a result of activation patching.
     ValueError
-        If states have other shapes or were measured by other methods, there are fewer than four pairs, or a parameter
-        is out of range.
+        If states differ in shape or in the method of measurement, there are fewer than four pairs, or a parameter is
+        out of range.
 
     See Also
     --------
@@ -133,9 +134,9 @@ def circuit_shift(
     :math:`\\sum_c |e_c - e'_c| / \\sum_c (|e_c| + |e'_c|)`. All three are zero for equal effects. None of them is ever
     negative on average, so noise alone gives a positive shift: this is what the nulls are for.
 
-    All states share one resampling, so the interval of a difference is narrower than those of its parts suggest.
-    Intervals are values plus and minus a multiple of the standard error: noise raises every shift, and percentiles of
-    resampled shifts would be raised by it a second time. Halves are noisier than the whole, which makes the
+    All states share the bootstrap samples, so the interval of a difference is narrower than those of its parts suggest.
+    Intervals are values plus and minus a multiple of the standard error. Percentiles would not do: noise raises every
+    shift, and would raise the resampled shifts a second time. Halves are noisier than the whole, which makes the
     split-half floor a strict one.
 
     References
@@ -162,13 +163,12 @@ def circuit_shift(
     named = _check_states(base, other, nulls)
     check_circuit(share, size)
     check_bootstrap(n_bootstrap, confidence_level, least=2)
-    random = check_random_state(random_state)
+    random_state = check_random_state(random_state)
     states = [base, other, *(state for _, state in named)]
-    everywhere = np.full((1, len(base.differences)), 1.0)
-    exact = _shifts(states, everywhere, share, size)[0]  # states - 1 x kinds x measures
-    counts = random.multinomial(len(base.differences), everywhere[0] / everywhere.sum(), size=n_bootstrap)
-    resampled = _shifts(states, counts, share, size)
-    floor = np.quantile(_split_half(base, n_bootstrap, share, size, random), confidence_level, axis=0)
+    n_pairs = len(base.differences)
+    exact = _shifts(states, np.full((1, n_pairs), 1 / n_pairs), share, size)[0]  # states - 1 x kinds x measures
+    resampled = _shifts(states, resampling_weights(n_pairs, n_bootstrap, random_state), share, size)
+    floor = np.quantile(_split_half(base, n_bootstrap, share, size, random_state), confidence_level, axis=0)
     excess = np.concatenate([exact[:1] - floor, exact[:1] - exact[1:]])
     spread = np.concatenate([resampled[:, :1], resampled[:, :1] - resampled[:, 1:]], axis=1).std(axis=0, ddof=1)
     z = norm.ppf((1 + confidence_level) / 2)
@@ -187,46 +187,46 @@ def circuit_shift(
     )
 
 
-def _shifts(states, counts, share, size):
-    """Shifts from the first state to each other, for each row of counts: B x (S - 1) x kinds x measures."""
-    wide = max(states[0].head_terms[0].size, 1)
-    step = max(_AT_ONCE // wide, 1)
-    found = []
-    for start in range(0, len(counts), step):
-        rows = counts[start : start + step]
-        effects = [_resampled_effects(state, rows) for state in states]
-        found.append(np.stack([_measure(effects[0], other, share, size) for other in effects[1:]], axis=1))
-    return np.concatenate(found)
+def _shifts(states, weights, share, size):
+    """Shifts from the first state to each other, B x (S - 1) x kinds x measures, for weights (B, n_pairs)."""
+    step = max(_EFFECTS_AT_A_TIME // max(states[0].head_terms[0].size, 1), 1)
+    blocks = []
+    for start in range(0, len(weights), step):
+        effects = [_resampled_effects(state, weights[start : start + step]) for state in states]
+        blocks.append(np.stack([_measure(effects[0], other, share, size) for other in effects[1:]], axis=1))
+    return np.concatenate(blocks)
 
 
-def _resampled_effects(state, counts):
-    """Effects of the heads and of the MLPs with pairs counted so often: each of shape (B, n_components)."""
+def _resampled_effects(state, weights):
+    """Effects of the heads and of the MLPs with weighted pairs (B, n_pairs): each of shape (B, n_components)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = 1 / (counts @ state.differences)[:, None]
-        return tuple((counts @ terms.reshape(len(terms), -1)) * scale for terms in (state.head_terms, state.mlp_terms))
+        scale = 1 / (weights @ state.differences)[:, None]
+        return tuple((weights @ terms.reshape(len(terms), -1)) * scale for terms in (state.head_terms, state.mlp_terms))
 
 
-def _measure(one, other, share, size):
+def _measure(effects, others, share, size):
     """All measures of both kinds: B x kinds x measures."""
-    rows = []
-    for a, b in zip(one, other):
-        rows.append(np.stack([_jaccard(a, b, share, size), _spearman(a, b), _l1(a, b)], axis=-1))
-    return np.stack(rows, axis=1)
+    kinds = []
+    for a, b in zip(effects, others):
+        kinds.append(np.stack([_jaccard(a, b, share, size), _spearman(a, b), _l1(a, b)], axis=-1))
+    return np.stack(kinds, axis=1)
 
 
 def _jaccard(a, b, share, size):
+    """1 minus the Jaccard index of the circuits of effects (B, n_components): (B,)."""
     a, b = largest_effects(a, share, size), largest_effects(b, share, size)
     union = (a | b).sum(axis=-1)
     return np.where(union == 0, 0.0, 1 - (a & b).sum(axis=-1) / np.maximum(union, 1))
 
 
 def _spearman(a, b):
+    """1 minus Spearman's correlation of effects (B, n_components): (B,)."""
     a, b = (rankdata(_rounded(values), axis=-1) for values in (a, b))
     a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
-    size = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
+    norms = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
     # Where all effects of a state are equal there is no order to compare: equal states are no shift, others are one.
     flat = np.where((a == b).all(axis=-1), 0.0, 1.0)
-    return np.where(size > 0, 1 - (a * b).sum(axis=-1) / np.where(size > 0, size, 1), flat)
+    return np.where(norms > 0, 1 - (a * b).sum(axis=-1) / np.where(norms > 0, norms, 1), flat)
 
 
 def _rounded(values):
@@ -236,6 +236,7 @@ def _rounded(values):
 
 
 def _l1(a, b):
+    """Normalised L1 distance of effects (B, n_components): (B,)."""
     total = (np.abs(a) + np.abs(b)).sum(axis=-1)
     return np.abs(a - b).sum(axis=-1) / np.where(total > 0, total, 1)
 
@@ -278,12 +279,12 @@ def _check_states(base, other, nulls):
             )
         if state.method != base.method:
             raise ValueError(
-                f"{name} was measured by method={state.method!r}, and `base` by {base.method!r}: the "
-                "methods differ in more than the states. Measure all states in one way."
+                f"{name} was measured by method={state.method!r}, and `base` by {base.method!r}. Measure all states "
+                "by one method."
             )
     if len(base.differences) < 4:
         raise ValueError(
-            f"`base` has {len(base.differences)} pairs; noise cannot be judged by fewer than 4, and 50 "
+            f"`base` has {len(base.differences)} pairs; noise cannot be estimated from fewer than 4, and even 50 "
             "are few. Pass more pairs to activation_patching."
         )
     return named

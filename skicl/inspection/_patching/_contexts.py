@@ -3,11 +3,12 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 
 from skicl._validation._labels import read_all_labels
-from skicl._validation._scalars import check_integer
+from skicl._validation._scalars import check_choice, check_integer
 
 _CHANGES = ("labels", "query")
 
@@ -15,17 +16,17 @@ _CHANGES = ("labels", "query")
 class ContextPairs(NamedTuple):
     """Pairs of labelled contexts with a query each, which have different answers.
 
-    Made by :func:`make_context_pairs`, or by hand. The rows of a pair are the same in both contexts; what differs are
-    labels, or the query. Classes are whole numbers from 0.
+    Made by :func:`make_context_pairs`, or by hand. The rows of a pair are the same in both contexts; the labels or the
+    query differ. Classes are integers from 0.
 
     Attributes
     ----------
     X : ndarray of shape (n_pairs, n_rows, n_features)
         The rows.
     clean_y, corrupt_y : ndarray of shape (n_pairs, n_rows)
-        Their labels in the clean and in the corrupt context. -1 stands for none, in both.
+        Their labels in the clean and in the corrupt context. -1 means no label, in both.
     clean_queries, corrupt_queries : ndarray of shape (n_pairs, n_features)
-        The row that is asked for.
+        The row to be labelled.
     clean_answers, corrupt_answers : ndarray of shape (n_pairs,)
         The class of the query in the clean and in the corrupt context.
 
@@ -55,8 +56,8 @@ class ContextPairs(NamedTuple):
 
 
 def make_context_pairs(
-    X: Any,
-    y: Any,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
     n_rows: int = 32,
     change: str = "labels",
@@ -65,7 +66,8 @@ def make_context_pairs(
 ) -> ContextPairs:
     """Draw labelled contexts with a query, each in two versions that have different answers.
 
-    Contexts hold equally many rows of every class. The query is another row, of one of two classes drawn for the pair.
+    Contexts hold equally many rows of every class. The query is another row. It belongs to one of two classes that are
+    drawn for the pair.
 
     Parameters
     ----------
@@ -74,10 +76,10 @@ def make_context_pairs(
     y : array-like of shape (n_samples,)
         Their labels. They are numbered from 0 in sorted order.
     n_rows : int, default=32
-        Rows of a context; rounded down to a multiple of the number of classes.
+        Number of rows of a context, rounded down to a multiple of the number of classes.
     change : {"labels", "query"}, default="labels"
         What the corrupt version changes. "labels": the labels of the two classes are exchanged in the context.
-        "query": it asks for a row of the other class.
+        "query": the query is a row of the other class.
     n_pairs : int, default=64
         Number of pairs.
     random_state : int, RandomState instance or None, default=None
@@ -110,30 +112,28 @@ def make_context_pairs(
     >>> pairs.X.shape, pairs.clean_y.shape
     ((3, 8, 5), (3, 8))
     """
-    X, y = _checked_rows(X), read_all_labels(y)
-    if X.ndim != 2 or y.shape != (len(X),):
+    samples, labels = _checked_rows(X), read_all_labels(y)
+    if samples.ndim != 2 or labels.shape != (len(samples),):
         raise ValueError(
-            f"`X` has shape {X.shape} and `y` {y.shape}, expected (n_samples, n_features) and (n_samples,)."
+            f"`X` has shape {samples.shape} and `y` {labels.shape}, expected (n_samples, n_features) and (n_samples,)."
         )
-    classes, codes = np.unique(y, return_inverse=True)
+    classes, codes = np.unique(labels, return_inverse=True)
     for name, value in (("n_rows", n_rows), ("n_pairs", n_pairs)):
         check_integer(value, name)
-    if change not in _CHANGES:
-        raise ValueError(f"`change` must be 'labels' or 'query', got {change!r}.")
+    check_choice(change, "change", _CHANGES)
     if len(classes) < 2:
         raise ValueError(f"`y` has {len(classes)} classes, expected two or more.")
-    of_each, fewest = n_rows // len(classes), np.bincount(codes).min()
-    if not 1 <= of_each < fewest:
+    n_per_class, fewest = n_rows // len(classes), np.bincount(codes).min()
+    if not 1 <= n_per_class < fewest:
         raise ValueError(
-            f"`n_rows`={n_rows} means {of_each} rows of each of the {len(classes)} classes, expected at "
-            f"least 1 and at most {fewest - 1}: the smallest class has {fewest} rows, and one is asked "
-            "for."
+            f"`n_rows`={n_rows} means {n_per_class} rows of each of the {len(classes)} classes, expected at "
+            f"least 1 and at most {fewest - 1}: the smallest class has {fewest} rows, and one is the query."
         )
     random_state = check_random_state(random_state)
-    of_class = [np.flatnonzero(codes == code) for code in range(len(classes))]
-    pairs = [_draw_pair(of_class, of_each, change, random_state) for _ in range(n_pairs)]
-    rows, clean_y, corrupt_y, one, other, *answers = (np.array(column) for column in zip(*pairs))
-    return check_contexts(ContextPairs(X[rows], clean_y, corrupt_y, X[one], X[other], *answers))
+    members = [np.flatnonzero(codes == code) for code in range(len(classes))]
+    pairs = [_draw_pair(members, n_per_class, change, random_state) for _ in range(n_pairs)]
+    rows, clean_y, corrupt_y, clean, corrupt, *answers = (np.array(column) for column in zip(*pairs))
+    return check_contexts(ContextPairs(samples[rows], clean_y, corrupt_y, samples[clean], samples[corrupt], *answers))
 
 
 def _checked_rows(X):
@@ -147,17 +147,18 @@ def _checked_rows(X):
     return X
 
 
-def _draw_pair(of_class, of_each, change, random_state):
-    """Numbers of the rows, labels in both versions, the two queries and their answers."""
-    first, second = random_state.choice(len(of_class), 2, replace=False)
-    drawn = [random_state.choice(rows, of_each + 1, replace=False) for rows in of_class]
-    order = random_state.permutation(of_each * len(of_class))
+def _draw_pair(members, n_per_class, change, random_state):
+    """Numbers of the rows, labels in both versions, the two queries and their answers; `members` are rows by class."""
+    first, second = random_state.choice(len(members), 2, replace=False)
+    # One row more of each class: a possible query.
+    drawn = [random_state.choice(rows, n_per_class + 1, replace=False) for rows in members]
+    order = random_state.permutation(n_per_class * len(members))
     rows = np.concatenate([part[1:] for part in drawn])[order]
-    labels = np.repeat(np.arange(len(of_class)), of_each)[order]
+    labels = np.repeat(np.arange(len(members)), n_per_class)[order]
     query = drawn[first][0]
     if change == "query":
         return rows, labels, labels, query, drawn[second][0], first, second
-    renamed = np.arange(len(of_class))
+    renamed = np.arange(len(members))
     renamed[[first, second]] = second, first
     return rows, labels, renamed[labels], query, query, first, second
 
@@ -175,13 +176,13 @@ def check_contexts(pairs):
     columns = {}
     for name, column in pairs._asdict().items():
         kind = name.split("_")[-1]
-        columns[name] = _checked(column, f"pairs.{name}", shapes[kind], whole=kind in ("y", "answers"))
+        columns[name] = _checked(column, f"pairs.{name}", shapes[kind], integers=kind in ("y", "answers"))
     pairs = ContextPairs(**columns)
     if (pairs.clean_answers == pairs.corrupt_answers).any():
         number = int(np.argmax(pairs.clean_answers == pairs.corrupt_answers))
         raise ValueError(
             f"`pairs`: pair {number} has the answer {pairs.clean_answers[number]} in both versions. "
-            "Expected answers that differ."
+            "The two answers must differ."
         )
     if ((pairs.clean_y < 0) != (pairs.corrupt_y < 0)).any():
         raise ValueError("`pairs`: some rows have a label in one version only. Label the same rows in both.")
@@ -198,13 +199,14 @@ def check_contexts(pairs):
     return pairs
 
 
-def _checked(column, name, shape, *, whole):
+def _checked(column, name, shape, *, integers):
+    """An array of a shape, of integers or of finite numbers."""
     values = np.asarray(column)
     if values.shape != shape:
         raise ValueError(f"`{name}` has shape {values.shape}, expected {shape}.")
-    if whole:
+    if integers:
         if not np.issubdtype(values.dtype, np.integer):
-            raise ValueError(f"`{name}` must hold whole numbers, got {values.dtype}.")
+            raise ValueError(f"`{name}` must hold integers, got {values.dtype}.")
         return values.astype(np.int64)
     values = values.astype(np.float64)
     if not np.isfinite(values).all():

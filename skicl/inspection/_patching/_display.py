@@ -1,7 +1,7 @@
 """Picture of activation patching: a map of layers and heads, and a column for the MLPs."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -49,7 +49,12 @@ class ActivationPatchingDisplay:
     """
 
     def __init__(
-        self, heads: np.ndarray, mlps: np.ndarray, *, circuit: tuple | None = None, name: str | None = None
+        self,
+        heads: np.ndarray,
+        mlps: np.ndarray,
+        *,
+        circuit: tuple[np.ndarray, np.ndarray] | None = None,
+        name: str | None = None,
     ) -> None:
         self.heads = heads
         self.mlps = mlps
@@ -64,7 +69,7 @@ class ActivationPatchingDisplay:
         share: float = 0.8,
         size: int | None = None,
         name: str | None = None,
-        axes: Sequence | None = None,
+        axes: Sequence[Any] | None = None,
     ) -> Self:
         """Draw a result of :func:`activation_patching`.
 
@@ -75,7 +80,7 @@ class ActivationPatchingDisplay:
         share : float, default=0.8
             Dots mark the smallest sets of heads and of MLPs that reach this share of the absolute effects.
         size : int or None, default=None
-            Dots mark the so many largest ones instead.
+            Dots mark this number of the largest effects instead.
         name : str or None, default=None
             Title.
         axes : sequence of two matplotlib Axes or None, default=None
@@ -98,15 +103,15 @@ class ActivationPatchingDisplay:
         circuit = patching.circuit(share=share, size=size)
         return cls(patching.heads, patching.mlps, circuit=circuit, name=name).plot(axes=axes)
 
-    def plot(self, axes: Sequence | None = None, *, limit: float | None = None) -> Self:
-        """Draw the map: red carries the answer, blue works against it.
+    def plot(self, axes: Sequence[Any] | None = None, *, limit: float | None = None) -> Self:
+        """Draw the map: red components carry the answer, blue ones work against it.
 
         Parameters
         ----------
         axes : sequence of two matplotlib Axes or None, default=None
             For heads and for MLPs. None means a new figure.
         limit : float or None, default=None
-            Effect of the full colour. None means the largest one; give the same to maps that are to be compared.
+            Effect with the full colour. None means the largest one. Pass the same limit for maps to be compared.
 
         Returns
         -------
@@ -116,7 +121,7 @@ class ActivationPatchingDisplay:
         Raises
         ------
         ValueError
-            If `axes` are not two.
+            If `axes` is not two Axes.
         """
         import matplotlib.pyplot as plt
 
@@ -143,7 +148,7 @@ class ActivationPatchingDisplay:
             self.marks_.append(ax.scatter(columns, rows, s=14, c=np.where(dark, "white", "black"), linewidths=0))
             self.images_.append(image)
             ax.set_title(title, fontsize="medium")
-        axes[0].set(xlabel="head", ylabel="layer", xticks=_few(heads.shape[1]), yticks=_few(len(heads)))
+        axes[0].set(xlabel="head", ylabel="layer", xticks=_ticks(heads.shape[1]), yticks=_ticks(len(heads)))
         axes[1].set_xticks([])
         axes[1].tick_params(left=False, labelleft=False)
         self.figure_.colorbar(self.images_[0], ax=list(axes), label="effect", shrink=0.9)
@@ -154,6 +159,6 @@ class ActivationPatchingDisplay:
         return self
 
 
-def _few(n):
-    """At most about a dozen numbers below n."""
+def _ticks(n):
+    """At most about a dozen positions below n, equally far apart."""
     return np.arange(0, n, max(1, -(-n // 12)))

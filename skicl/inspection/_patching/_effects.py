@@ -17,19 +17,19 @@ def effects_of_batch(sites, n_heads, clean, corrupt, method):
     """
     with torch.no_grad():
         with recorded(sites) as states:
-            right = clean()
+            clean_measure = clean()
         parts = {site.name: _parts_of(site, states, n_heads) for site in sites}
-        wrong = corrupt()
+        corrupt_measure = corrupt()
         with hooked([(site, _exchange(states[site.name])) for site in sites]):
-            together = corrupt() - wrong
+            together = corrupt() - corrupt_measure
     if method == "exact":
         with torch.no_grad():
-            heads, mlps = _exchange_each(sites, parts, states, lambda: corrupt() - wrong)
+            heads, mlps = _exchange_each(sites, parts, states, lambda: corrupt() - corrupt_measure)
     else:
         heads, mlps = _attribute(sites, parts, states, corrupt)
     heads, mlps = torch.stack(heads, 1), torch.stack(mlps, 1)  # B x L H, B x L
     heads = heads.unflatten(1, (mlps.shape[1], -1))
-    return [part.double().cpu().numpy() for part in (heads, mlps, together, right, wrong)]
+    return [part.double().cpu().numpy() for part in (heads, mlps, together, clean_measure, corrupt_measure)]
 
 
 def _parts_of(site, states, n_heads):
@@ -70,12 +70,12 @@ def _exchange(states, part=None):
 
 def _exchange_each(sites, parts, states, measure):
     """One forward pass for every head and every MLP."""
-    found = {"heads": [], "mlps": []}
+    effects = {"heads": [], "mlps": []}
     for site in sites:
         for part in parts[site.name]:
             with hooked([(site, _exchange(states[site.name], part))]):
-                found[site.kind].append(measure())
-    return found["heads"], found["mlps"]
+                effects[site.kind].append(measure())
+    return effects["heads"], effects["mlps"]
 
 
 def _attribute(sites, parts, clean_states, measure):
@@ -90,19 +90,19 @@ def _attribute(sites, parts, clean_states, measure):
 
     with torch.enable_grad(), hooked([(s, lambda tensor, name=s.name: add_shift(tensor, name)) for s in sites]):
         measured = measure()
-        # Pairs do not touch: the gradient of the sum is that of each. What the last layer adds to a context is not
-        # read by anyone, and has none.
+        # Pairs do not depend on each other: the gradient of the sum is that of each. What the last layer adds to a
+        # context is never read, and has none.
         wanted = [shift for of_site in shifts.values() for shift in of_site]
         gradients = iter(torch.autograd.grad(measured.sum(), wanted, allow_unused=True))
-    found = {"heads": [], "mlps": []}
+    effects = {"heads": [], "mlps": []}
     for site in sites:
         calls = [
             (next(gradients), clean.float() - state.float())
             for clean, state in zip(clean_states[site.name], states[site.name])
         ]
         products = _products_of_pairs(calls, len(measured))  # B x W
-        found[site.kind] += [products[:, part].sum(-1) for part in parts[site.name]]
-    return found["heads"], found["mlps"]
+        effects[site.kind] += [products[:, part].sum(-1) for part in parts[site.name]]
+    return effects["heads"], effects["mlps"]
 
 
 def _products_of_pairs(calls, n_pairs):

@@ -34,13 +34,13 @@ def evaluating(network):
 @contextmanager
 def recorded(sites):
     """A dict from the names of sites to the tensors that passed them, one for each call; filled in the block."""
-    found = {}
+    states = {}
 
     def keep(tensor, name):
-        found.setdefault(name, []).append(tensor.detach().clone())  # blocks such as Falcon's add to it in place
+        states.setdefault(name, []).append(tensor.detach().clone())  # blocks such as Falcon's add to it in place
 
     with hooked([(site, lambda tensor, name=site.name: keep(tensor, name)) for site in sites]):
-        yield found
+        yield states
 
 
 class _WrappedMethod:

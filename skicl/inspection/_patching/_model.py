@@ -29,8 +29,8 @@ def opened_tokenizer(tokenizer):
     """The tokenizer that a parameter denotes; the name or the folder of a model means its tokenizer."""
     if isinstance(tokenizer, str | os.PathLike):
         try:
-            with opened_model(tokenizer) as (_, found):
-                return found
+            with opened_model(tokenizer) as (_, of_model):
+                return of_model
         except ValueError as error:
             raise ValueError(f"`tokenizer`={str(tokenizer)!r} names no model with a tokenizer: {error}") from error
     if not callable(tokenizer):

@@ -63,18 +63,18 @@ def _known_patterns(network, named):
     """Names with ``{layer}`` for an architecture whose modules are called as usual."""
     prefix = next((name + "." for name, module in named.items() if module is network.base_model and name), "")
     blocks = next((f"{prefix}{path}" for path in _BLOCKS if f"{prefix}{path}.0" in named), None)
-    found = {}
+    names = {}
     for kind, candidates in zip(_KINDS, (_HEADS, _MLPS)):
-        found[kind] = next((name for name in candidates if f"{blocks}.0.{name}" in named), None)
-    if blocks is None or None in found.values():
-        lacks = "list of blocks" if blocks is None else " and ".join(k for k in _KINDS if found[k] is None)
+        names[kind] = next((name for name in candidates if f"{blocks}.0.{name}" in named), None)
+    if blocks is None or None in names.values():
+        missing = "list of blocks" if blocks is None else " and ".join(k for k in _KINDS if names[k] is None)
         raise ValueError(
             f"`model`: the modules of {type(network).__name__} ({network.config.model_type}) have unknown names: no "
-            f"{lacks} found. Name them by `modules`, such as {{'heads': 'model.layers.{{layer}}.self_attn.o_proj', "
+            f"{missing} found. Name them by `modules`, such as {{'heads': 'model.layers.{{layer}}.self_attn.o_proj', "
             "'mlps': 'model.layers.{layer}.mlp'}: of the heads the projection that follows them, of the MLPs the "
             "module whose output is added to the residual stream."
         )
-    return {kind: f"{blocks}.{{layer}}.{name}" for kind, name in found.items()}
+    return {kind: f"{blocks}.{{layer}}.{name}" for kind, name in names.items()}
 
 
 def _check_patterns(modules):

@@ -15,8 +15,8 @@ from skicl.inspection._patching._model import opened_tokenizer
 class PatchingPairs(NamedTuple):
     """Pairs of prompts that differ in few tokens, with the answers to both.
 
-    Made by :func:`make_patching_pairs`, or by hand. What follows a prompt is joined to it as it is: where the answers
-    are words, they begin with a space.
+    Made by :func:`make_patching_pairs`, or by hand. An answer is joined to its prompt as it is: answers that are words
+    begin with a space.
 
     Attributes
     ----------
@@ -57,8 +57,8 @@ class Tokens(NamedTuple):
 
 
 def make_patching_pairs(
-    X: Sequence,
-    y: Sequence,
+    X: Sequence[str],
+    y: Sequence[Any],
     tokenizer: Any,
     *,
     template: str = "{text}{label}",
@@ -74,11 +74,11 @@ def make_patching_pairs(
     y : sequence of length n_samples
         Their answers.
     tokenizer : transformers tokenizer, str or path
-        That of the network; the name or the folder of a model means its tokenizer.
+        The tokenizer of the network; the name or the folder of a model means its tokenizer.
     template : str, default="{text}{label}"
-        How a problem and its answer are written, the answer last: `template` of the data set.
+        How a problem and its answer are written, with the answer last: the `template` of the data set.
     n_pairs : int or None, default=None
-        Number of pairs. None means as many as there are.
+        Number of pairs. None means as many as can be found.
     random_state : int, RandomState instance or None, default=None
         Decides which problems are paired first, and which of the two is the clean one.
 
@@ -90,7 +90,7 @@ def make_patching_pairs(
     Raises
     ------
     TypeError
-        If `X` holds anything but strings, or `tokenizer` is none.
+        If `X` holds anything but strings, or `tokenizer` is something else.
     ValueError
         If `template` does not end with the answer, lengths differ, an answer is missing, or there are fewer than
         `n_pairs` pairs (or none).
@@ -123,14 +123,14 @@ def make_patching_pairs(
     stem = before.rstrip(" ")  # the space belongs to the answer, as in the tokens of most models
     prompts = [stem.replace("{text}", text) for text in texts]
     answers = [before[len(stem) :] + answer for answer in answers]
-    found = _closest(prompts, answers, tokenizer, n_pairs, random_state)
-    if len(found) < (n_pairs or 1):
+    paired = _closest_pairs(prompts, answers, tokenizer, n_pairs, random_state)
+    if len(paired) < (n_pairs or 1):
         raise ValueError(
-            f"`n_pairs`={n_pairs}: only {len(found)} pairs of equal length in tokens and different "
+            f"`n_pairs`={n_pairs}: only {len(paired)} pairs of equal length in tokens and different "
             f"answers were found among the {len(texts)} texts of `X`. Pass more texts, or texts that are "
             "more alike in length."
         )
-    first, second = np.array(found).T.tolist()
+    first, second = np.array(paired).T.tolist()
     return PatchingPairs(
         [prompts[i] for i in first],
         [prompts[i] for i in second],
@@ -152,17 +152,18 @@ def _check_answers(y, n_texts):
     return [str(answer) for answer in answers]
 
 
-def _closest(prompts, answers, tokenizer, n_pairs, random_state):
-    """Pairs of numbers of prompts: each in turn takes the nearest one that is left."""
+def _closest_pairs(prompts, answers, tokenizer, n_pairs, random_state):
+    """Pairs of numbers of prompts: each prompt in turn takes the nearest free one with another answer."""
     tokens = [np.array(_encode(tokenizer, prompt)) for prompt in prompts]
-    groups, found = {}, []
+    groups, paired = {}, []
     codes = np.unique(answers, return_inverse=True)[1]
     for number, ids in enumerate(tokens):
         groups.setdefault((len(ids), ids[-1] if len(ids) else -1), []).append(number)
+    # By length and last token: numbers of the prompts, and their tokens as rows of one array.
     stacked = {key: (np.array(members), np.stack([tokens[i] for i in members])) for key, members in groups.items()}
     free = np.ones(len(prompts), dtype=bool)
     for number in random_state.permutation(len(prompts)).tolist():
-        if len(found) == n_pairs:
+        if len(paired) == n_pairs:
             break
         if not free[number]:
             continue
@@ -175,10 +176,10 @@ def _closest(prompts, answers, tokenizer, n_pairs, random_state):
                 tokenise_pair(tokenizer, (prompts[number], prompts[other], answers[number], answers[other]))
             except ValueError:  # an answer is the beginning of the other one, or merges with its prompt
                 continue
-            found.append((number, other))
+            paired.append((number, other))
             free[[number, other]] = False
             break
-    return found
+    return paired
 
 
 def tokenise_pairs(tokenizer, pairs, prefix=""):
@@ -217,7 +218,7 @@ def tokenise_pair(tokenizer, row, prefix="", number=0):
     if None in splits:
         raise ValueError(
             f"{where} has answers {right!r} and {wrong!r}, of which one is the beginning of the other, or "
-            "equal to it, in tokens. Expected answers that differ in some token."
+            "equal to it, in tokens. Answers must differ in some token."
         )
     start, end = texts[0][0][: splits[0]], texts[1][0][: splits[1]]
     if len(start) != len(end):
@@ -233,8 +234,8 @@ def tokenise_pair(tokenizer, row, prefix="", number=0):
         )
     if not start or start[-1] != end[-1]:
         raise ValueError(
-            f"{where} must end with the same token before the answer: what the last token itself says "
-            "passes by all heads and MLPs. Let the prompts differ further up only."
+            f"{where} must end with the same token before the answer: the last token itself reaches the answer "
+            "past all heads and MLPs. Let the prompts differ further up only."
         )
     return Tokens(start, end, answers.pop())
 
@@ -243,6 +244,6 @@ def _encode(tokenizer, text):
     return tokenizer(text, verbose=False)["input_ids"]
 
 
-def _first_difference(one, other):
-    """Number of the first token that differs, None if one is the beginning of the other."""
-    return next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), None)
+def _first_difference(first, second):
+    """Position of the first token that differs, None if one sequence is the beginning of the other."""
+    return next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), None)

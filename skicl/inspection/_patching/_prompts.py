@@ -30,24 +30,24 @@ def prompt_subject(network, tokenizer, pairs, prefix, modules):
     tokens = tokenise_pairs(tokenizer, pairs, prefix)
     lengths = [len(pair.clean) for pair in tokens]
     _check_length(network, max(lengths))
-    few = _keeps_chosen_logits(network, tokens[0].clean[0])
+    selects = _keeps_chosen_logits(network, tokens[0].clean[0])
 
     def measures(numbers):
         clean_ids, corrupt_ids, mask, answers = _tensors([tokens[i] for i in numbers], network.device)
-        return tuple(partial(_difference, network, ids, mask, answers, few) for ids in (clean_ids, corrupt_ids))
+        return tuple(partial(_difference, network, ids, mask, answers, selects) for ids in (clean_ids, corrupt_ids))
 
     return Subject(network, sites, n_heads, lengths, measures, _ELSEWHERE)
 
 
-def _difference(network, ids, mask, answers, few):
+def _difference(network, ids, mask, answers, selects):
     """Logit of the clean answer minus that of the corrupt one, behind the last token of each row."""
     last = mask.sum(1) - 1
-    given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+    inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
     keep = last.unique()
     # The head is the largest matrix of a small model: where it can, it reads the last positions only.
-    logits = network(**given, **({"logits_to_keep": keep} if few else {})).logits  # B x T x V
+    logits = network(**inputs, **({"logits_to_keep": keep} if selects else {})).logits  # B x T x V
     rows = torch.arange(len(ids), device=ids.device)
-    chosen = logits[rows, torch.searchsorted(keep, last) if few else last]
+    chosen = logits[rows, torch.searchsorted(keep, last) if selects else last]
     pair = chosen.gather(1, answers).float()  # B x 2
     return pair[:, 0] - pair[:, 1]
 

@@ -57,7 +57,7 @@ def _sites_of_causal(reasoner):
 
 
 def _sites_of_equivariant(reasoner):
-    """In each layer what rows hear in its three views, how well that fits the labels, and the update."""
+    """In each layer the messages to the rows in its three views, how well they fit the labels, and the update."""
     sites = []
     for number, layer in enumerate(reasoner.layers):
         ends = torch.tensor(layer.sizes).cumsum(0).tolist()

@@ -10,8 +10,8 @@ from skicl._validation._scalars import check_integer, check_share
 class ActivationPatching(NamedTuple):
     """Effects of all heads and MLPs of a network, made by :func:`activation_patching`.
 
-    An effect of 1 says that this component alone carries all of the difference between the inputs, 0 that it carries
-    nothing, and a negative one that it works against it.
+    An effect of 1 means that this component alone carries the whole difference between the inputs, 0 that it carries
+    nothing of it, and a negative effect that it works against it.
 
     Attributes
     ----------
@@ -28,12 +28,12 @@ class ActivationPatching(NamedTuple):
     mlp_terms : ndarray of shape (n_pairs, n_layers)
         The same for the MLPs.
     differences : ndarray of shape (n_pairs,)
-        The difference of logits in the clean input minus that in the corrupt one: the effects are means of the terms
+        The difference of logits in the clean input minus that in the corrupt one. The effects are means of the terms
         divided by the mean of these.
     coverage : float
-        Share of the pairs in which the network prefers the right one of the two answers in both inputs.
+        Share of the pairs in which the network prefers the right answer to both inputs.
     completeness : float
-        Effect of all heads and MLPs together; it is 1 where they are all that there is.
+        Effect of all heads and MLPs together; 1 where nothing else carries information.
     method : str
         "exact" or "attribution".
 
@@ -73,7 +73,7 @@ class ActivationPatching(NamedTuple):
         share : float, default=0.8
             The smallest set whose effects, as absolute values, sum to this share of all.
         size : int or None, default=None
-            The so many largest ones instead.
+            Take this number of the largest effects instead.
 
         Returns
         -------
@@ -118,10 +118,10 @@ def ratio_of_means(terms, differences):
     """
     mean, n = differences.mean(), len(differences)
     ratio = terms.mean(axis=0) / mean
-    rest = terms - ratio * differences.reshape(-1, *[1] * (terms.ndim - 1))
+    residuals = terms - ratio * differences.reshape(-1, *[1] * (terms.ndim - 1))
     if n < 2:
         return ratio, np.full(np.shape(ratio), np.nan)
-    return ratio, np.sqrt((rest**2).sum(axis=0) / (n - 1) / n) / abs(mean)
+    return ratio, np.sqrt((residuals**2).sum(axis=0) / (n - 1) / n) / abs(mean)
 
 
 def largest_effects(effects, share, size):

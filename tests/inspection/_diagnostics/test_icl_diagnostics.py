@@ -147,7 +147,7 @@ def test_templates():
     assert within["template: changed labels"].value > 0
     named = icl_diagnostics(Known(), X, Y, n_context=30, n_repeats=2, templates=[0.5], template_parameter="last_wins")
     assert named["template: divergence"].value > 0
-    assert "template: not measured; give some `templates`." in icl_diagnostics(Known(), X, Y, n_repeats=2).notes
+    assert "template: not measured; pass `templates` to compare." in icl_diagnostics(Known(), X, Y, n_repeats=2).notes
 
 
 def test_the_reasoner_is_invariant_to_the_order_and_the_report_says_so():
@@ -244,7 +244,10 @@ def test_the_estimator_is_not_changed_and_seeds_repeat():
         ({"templates": "{text}"}, "`templates` must be a list of templates"),
         ({"templates": 5}, "`templates` must be a list of templates, got 5"),
         ({"X": "abc", "y": [0, 1, 0]}, r"`X` is a bare string \('abc'\)"),
-        ({"templates": [1], "template_parameter": "prompt"}, "`template_parameter`='prompt' is no parameter of Known"),
+        (
+            {"templates": [1], "template_parameter": "prompt"},
+            "`template_parameter`='prompt' is not a parameter of Known",
+        ),
     ],
 )
 def test_errors(arguments, message):
@@ -255,5 +258,5 @@ def test_errors(arguments, message):
 def test_estimators_that_cannot_be_asked():
     with pytest.raises(TypeError, match="`estimator` must be a classifier with predict_proba, got LinearSVC"):
         icl_diagnostics(LinearSVC(), X, Y)
-    with pytest.raises(ValueError, match="KNeighborsClassifier has 0 parameters called template"):
+    with pytest.raises(ValueError, match="one parameter called template, and KNeighborsClassifier has 0"):
         icl_diagnostics(KNeighborsClassifier(), X, Y, templates=["a"])

@@ -47,7 +47,7 @@ def test_seeds():
         ({"n_rows": 1}, "`n_rows`=1 means 0 rows of each of the 2 classes"),
         ({"n_rows": 80}, "`n_rows`=80 means 40 rows of each of the 2 classes, expected at least 1 and at most 39"),
         ({"n_pairs": 0}, "`n_pairs` must be an integer of at least 1, got 0"),
-        ({"change": "rows"}, "`change` must be 'labels' or 'query', got 'rows'"),
+        ({"change": "rows"}, "`change` must be one of 'labels', 'query', got 'rows'"),
         # One row, which hardly any pair would hold.
         (
             {"X": np.where(np.arange(400).reshape(80, 5) == 7, np.nan, 0), "n_pairs": 1, "n_rows": 2},
@@ -87,7 +87,7 @@ def test_lists_become_arrays():
         ({"X": np.zeros((2, 4))}, r"`pairs.X` has shape \(2, 4\), expected"),
         ({"corrupt_y": np.zeros((2, 3), int)}, r"`pairs.corrupt_y` has shape \(2, 3\), expected \(2, 4\)"),
         ({"clean_queries": np.zeros((1, 3))}, r"`pairs.clean_queries` has shape \(1, 3\), expected \(2, 3\)"),
-        ({"clean_y": np.zeros((2, 4))}, "`pairs.clean_y` must hold whole numbers, got float64"),
+        ({"clean_y": np.zeros((2, 4))}, "`pairs.clean_y` must hold integers, got float64"),
         ({"corrupt_answers": np.array([0, 1])}, "`pairs`: pair 0 has the answer 0 in both versions"),
         ({"clean_answers": np.array([2, 1])}, "`pairs.clean_answers` must hold classes of the contexts, numbered"),
         ({"corrupt_y": np.array([[-1, 0, 1, 0]] * 2)}, "some rows have a label in one version only"),
