@@ -5,7 +5,6 @@ State that a class stores in another form than before is refused by the class it
 
 import sys
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 
 # Only modules with what pickles hold: estimators, results, Displays, models that the user loaded, public functions, and
@@ -50,8 +49,10 @@ MOVED = {
 }
 
 
-class _EarlierNames(MetaPathFinder, Loader):
+class _EarlierNames:
     """Asked last, when no module has the name: the module that has moved, under its earlier name too."""
+
+    # A finder and a loader by their methods: the base classes of importlib.abc would take most of `import skicl`.
 
     def find_spec(self, fullname, path=None, target=None):
         return ModuleSpec(fullname, self) if fullname in MOVED else None
