@@ -8,7 +8,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 LIMIT_MB = 20
-SUFFIXES = {".py", ".safetensors", ".csv", ".tsv", ".gz", ".rst", ".md", ".txt", ".json"}
+SUFFIXES = {".py", ".safetensors", ".csv", ".tsv", ".gz", ".rst", ".md", ".txt", ".json", ".typed"}
 
 
 def problems(wheel, tree):

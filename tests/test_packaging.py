@@ -178,3 +178,10 @@ def test_stages_of_the_workflows_use_the_pins_that_they_are_named_after():
     assert "pip install" in latest
     assert "constraints" not in latest
     assert "-c .ci/constraints-oldest.txt" in oldest.split("\n  offline:")[0]
+
+
+def test_every_file_of_the_package_is_of_a_type_that_wheels_may_hold():
+    files = [path for path in (ROOT / "skicl").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    suffixes = load_script("check_wheel").SUFFIXES
+    assert [path.name for path in files if path.suffix not in suffixes] == []
+    assert ROOT / "skicl" / "py.typed" in files
