@@ -2,7 +2,7 @@
 Which examples moved a prediction
 =================================
 
-A classifier that learns from a handful of examples can be asked which of them made it say what it says.
+A classifier that learns from a handful of examples can be asked which of them made it predict what it does.
 :meth:`~skicl.TartClassifier.context_influence` leaves every labelled row out in turn and returns how much the
 log-probability of each class falls; :class:`~skicl.inspection.ContextInfluenceDisplay` draws it for one prediction.
 The second half of this page uses the same numbers to find wrong labels.
@@ -45,8 +45,8 @@ print(f"{messages[unsure]!r} is {intents[unsure]}")
 
 # %%
 # Blue bars are the messages without which the predicted intent would be less probable, red ones those that speak
-# against it. Mostly an example counts for its own intent, and more where it is near in meaning; one of the same
-# intent can also speak against it, where it shows the intent to be about something else.
+# against it. Mostly an example counts for its own intent, and more where it is near in meaning. It can also speak
+# against its own intent, where it shows that the intent is about something else.
 
 import matplotlib.pyplot as plt
 
@@ -56,7 +56,7 @@ display = ContextInfluenceDisplay.from_estimator(classifier, query, row_names=te
 plt.show()
 
 # %%
-# The same message, from the side of the runner-up.
+# The same message, explained for the runner-up.
 
 runner_up = classifier.classes_[classifier.predict_proba(query)[0].argsort()[-2]]
 ContextInfluenceDisplay.from_estimator(classifier, query, target=runner_up, row_names=texts, row_labels=y, n_rows=8)
@@ -99,8 +99,8 @@ for row in order[:4]:
     print(f"{own[row]:.2f}  {noisy[row]}: {texts[row]}  ({verdict})")
 
 # %%
-# Sorted by it, most of the wrong labels (red) come first: a person who checks labels from this end finds them soon.
-# Right labels among them belong to messages that are hard by themselves.
+# Sorted by this influence, most of the wrong labels (red) come first: a person who checks labels from this end finds
+# them soon. Right labels among them belong to messages that are hard by themselves.
 
 fig, ax = plt.subplots(figsize=(8, 3), layout="constrained")
 ax.bar(rows, own[order], color=np.where(np.isin(order, wrong), "C3", "0.7"), width=0.9)
@@ -109,5 +109,5 @@ ax.set(xlabel="labelled messages, sorted", ylabel="influence on\ntheir own label
 ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
-found = np.isin(order[: 2 * len(wrong)], wrong).sum()
-print(f"{found} of {len(wrong)} wrong labels are among the first {2 * len(wrong)} messages")
+n_found = np.isin(order[: 2 * len(wrong)], wrong).sum()
+print(f"{n_found} of {len(wrong)} wrong labels are among the first {2 * len(wrong)} messages")

@@ -2,7 +2,7 @@
 What does a classifier depend on?
 =================================
 
-The order of the examples should not matter, nor should the luck of which were labelled matter much. Labels should.
+The order of the examples should not matter, and which examples were labelled should matter little. Labels should.
 :func:`~skicl.inspection.icl_diagnostics` measures both kinds of dependence for any classifier, with intervals and noise
 floors. Here are three classifiers on the same vectors of short messages.
 """
@@ -23,8 +23,8 @@ from skicl.datasets import load_support_messages
 from skicl.inspection import ICLDiagnosticsDisplay, icl_diagnostics
 
 messages, intents = load_support_messages(return_X_y=True)
-some = np.isin(intents, ["delivery_status", "billing_refund", "product_question", "technical_problem"])
-X, y = SentenceEncoder().fit_transform(messages[some]), intents[some]
+chosen = np.isin(intents, ["delivery_status", "billing_refund", "product_question", "technical_problem"])
+X, y = SentenceEncoder().fit_transform(messages[chosen]), intents[chosen]
 
 # %%
 # A reasoner
@@ -37,7 +37,7 @@ report = icl_diagnostics(TartClassifier(), X, y, n_context=16, n_repeats=8)
 print(report)
 
 # %%
-# A point in colour lies above its noise floor, the grey bar, with its whole interval; a grey one may be chance.
+# A point is coloured if its whole interval lies above its noise floor, the grey bar; a grey point may be chance.
 
 ICLDiagnosticsDisplay(report).plot()
 
@@ -45,8 +45,8 @@ ICLDiagnosticsDisplay(report).plot()
 # A learner that depends on the order
 # -----------------------------------
 #
-# Stochastic gradient descent that goes through the rows once, in their order, with large steps, remembers best what it
-# saw last. That is also how a language model errs that is swayed by the last examples of its prompt.
+# Stochastic gradient descent that goes through the rows once, in their order and with large steps, remembers best what
+# it saw last. A language model that is swayed by the last examples of its prompt errs in the same way.
 
 once = SGDClassifier(loss="log_loss", shuffle=False, max_iter=1, tol=None, learning_rate="constant", eta0=10.0)
 ICLDiagnosticsDisplay.from_estimator(once, X, y, n_context=16, n_repeats=8)
@@ -61,11 +61,11 @@ reports = {"reasoner": report}
 for name, classifier in [("one pass of SGD", once), ("3 nearest neighbours", KNeighborsClassifier(3))]:
     reports[name] = icl_diagnostics(classifier, X, y, n_context=16, n_repeats=8)
 
-chosen = ["accuracy", "order: changed labels", "demonstrations: changed labels", "label noise: accuracy lost"]
-figure, axes = plt.subplots(1, len(chosen), figsize=(10, 2.2), sharey=True, layout="constrained")
-for ax, name in zip(axes, chosen):
-    for place, one in enumerate(reports.values()):
-        measure = one[name]
+shown = ["accuracy", "order: changed labels", "demonstrations: changed labels", "label noise: accuracy lost"]
+figure, axes = plt.subplots(1, len(shown), figsize=(10, 2.2), sharey=True, layout="constrained")
+for ax, name in zip(axes, shown):
+    for place, report in enumerate(reports.values()):
+        measure = report[name]
         ax.barh(place, measure.noise_floor, height=0.6, color="0.85")
         ax.plot([measure.low, measure.high], [place, place], color="C0" if measure.clear else "0.45")
         ax.plot(measure.value, place, "o", color="C0" if measure.clear else "0.45")

@@ -105,9 +105,9 @@ plt.show()
 print(f"solved: {base.coverage:.0%}; all heads and MLPs together: {base.completeness:.4f}")
 
 # %%
-# Without examples, the answer takes the way that we built: head 0 of layer 0, which copies the key, and the MLP of
-# layer 1, which knows the value. Each alone restores everything, since the one feeds the other. Effects do not add
-# up to one.
+# Without examples, the answer takes the path that we built: head 0 of layer 0, which copies the key, and the MLP of
+# layer 1, which knows the value. Each alone restores everything, since one feeds the other. Effects do not add up to
+# one.
 #
 # Now with examples in front of the question, each pair with examples of its own, in which both of its keys occur.
 
@@ -175,9 +175,9 @@ for name, state in (("by heart", base), ("with examples", in_context), ("fine-tu
 # How far the circuits moved
 # --------------------------
 #
-# Each shift is held against what moves without its cause: halves of the pairs against each other, examples with
-# shuffled labels, examples of other keys, fine-tuning on shuffled labels. A bar is filled only if it stands above
-# all of them.
+# Each shift is compared with shifts that lack its cause: halves of the pairs against each other, examples with
+# shuffled labels, examples of other keys, fine-tuning on shuffled labels. A bar is filled only if it is above all of
+# them.
 
 from skicl.inspection import CircuitShiftDisplay, circuit_shift
 

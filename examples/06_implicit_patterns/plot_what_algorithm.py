@@ -80,7 +80,7 @@ for regret in icl_regret(learners, tasks, n_ctx=n_ctx).values():
 # -------------------------------
 #
 # The mean squared difference between the probabilities of a learner and those of each reference: of the default
-# reasoner, and of the paper's network alone. The dotted line says how much the nearest reference changes itself when it
+# reasoner, and of the paper's network alone. The dotted line says how much the nearest reference itself changes when it
 # loses one row: below it, two learners could not be told apart.
 
 shown = ["knn_3", "averaging", "ridge", "logistic_regression", "gd_1", "gd_8", "gd_64", "newton_2", "bayes"]
@@ -93,8 +93,8 @@ for ax, name in zip(axes, ("tart-equivariant", "network of tart-paper")):
 
 # %%
 # The default reasoner is none of them. Two rows can hardly tell algorithms apart; with more, the nearest reference is
-# several times farther away than one row's worth. It resembles gradient descent on the logistic loss most, stopped the
-# earlier, the fewer rows there are; and the mode of the posterior, where gradient descent ends, much less.
+# several times farther away than one row's worth. It resembles gradient descent on the logistic loss most, stopped
+# earlier where rows are fewer, and much less the mode of the posterior, where gradient descent ends.
 #
 # The paper's network cannot be told from the Bayes predictor up to 16 rows: that is nearer than one row's worth, and
 # all other references are farther away. From 64 rows on 64 steps of gradient descent are nearer.
