@@ -22,46 +22,24 @@ if TYPE_CHECKING:
 
 
 class Prefix(NamedTuple):
-    """What a network made of the tokens that many prompts begin with.
+    """What a network made of the tokens that many prompts begin with."""
 
-    Attributes
-    ----------
-    ids : tuple of int
-        The P tokens.
-    past : list of L pairs of tensors of shape (1, H, P, K) or (B, H, P, K), or None
-        Keys and values, the same for all rows or those of each. None where there is no token, or where the network
-        cannot read on from them: then every row is read from the beginning of its prompt.
-    shares : bool
-        Whether the network can read on from keys and values.
-    states : tensor of shape (P, D) or None
-        States of the tokens, if they were wanted.
-    """
-
-    ids: tuple
+    ids: tuple  # the P tokens
+    # L pairs (1 or B, H, P, K): keys and values, the same for all rows or those of each. None without a token, or where
+    # the network cannot read on from them: then every row is read from the beginning of its prompt.
     past: list | None
-    shares: bool
-    states: "torch.Tensor | None" = None
+    shares: bool  # whether the network can read on from keys and values
+    states: "torch.Tensor | None" = None  # (P, D): States of the tokens, if they were wanted
 
 
 class TokenScores(NamedTuple):
-    """What a network with a head says about tokens in some rows.
+    """What a network with a head says about tokens in some rows."""
 
-    Attributes
-    ----------
-    log_probs : list of ndarray of shape (n_wanted,)
-        For each row, those of the tokens asked about.
-    cache : object or None
-        Keys and values, if they were to be kept.
-    states : tensor of shape (B, D) or None
-        Last hidden states at the last position asked about, if they were wanted.
-    vocabulary : tensor of shape (B, V) or None
-        Log-probabilities of all tokens there, if they were wanted.
-    """
-
-    log_probs: list
-    cache: Any = None
+    log_probs: list  # (n_wanted,): For each row, those of the tokens asked about
+    cache: Any = None  # keys and values, if they were to be kept
+    # (B, D): Last hidden states at the last position asked about, if they were wanted
     states: "torch.Tensor | None" = None
-    vocabulary: "torch.Tensor | None" = None
+    vocabulary: "torch.Tensor | None" = None  # (B, V): Log-probabilities of all tokens there, if they were wanted
 
 
 def shared_beginning(rows: Iterable[Sequence[int]], most: Sequence[int]) -> int:

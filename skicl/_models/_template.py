@@ -16,24 +16,12 @@ _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 class TemplateParts(NamedTuple):
-    """A template taken apart; a demonstration is all of it, in this order, with the label word after the gap.
+    """A template taken apart; a demonstration is all of it, in this order, with the label word after the gap."""
 
-    Attributes
-    ----------
-    before : tuple of (str, str)
-        What stands before each field, and the field.
-    cue : str
-        From the last field to the end of the query, such as ``"\\nLabel:"``.
-    gap : str
-        White space between the cue and the label.
-    after : str
-        What follows the label.
-    """
-
-    before: tuple[tuple[str, str], ...]
-    cue: str
-    gap: str
-    after: str
+    before: tuple[tuple[str, str], ...]  # what stands before each field, and the field
+    cue: str  # from the last field to the end of the query, such as ``"\nLabel:"``
+    gap: str  # white space between the cue and the label
+    after: str  # what follows the label
 
     def about(self, candidate: str | None) -> "TemplateParts":
         """The same with the name of a label where ``{candidate}`` stood."""

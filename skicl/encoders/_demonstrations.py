@@ -7,19 +7,11 @@ from skicl._models._template import LABEL, TEXT, parse_known, take_apart
 
 
 class Block(NamedTuple):
-    """Tokens of a demonstration or a query.
+    """Tokens of a demonstration or a query."""
 
-    Attributes
-    ----------
-    ids : tuple of int
-        The tokens.
-    start, end : int
-        The tokens of the text and the cue; those of the label come after them.
-    """
-
-    ids: tuple
-    start: int
-    end: int
+    ids: tuple  # the tokens
+    start: int  # the tokens of the text and the cue; those of the label come after them
+    end: int  # the tokens of the text and the cue; those of the label come after them
 
     @property
     def query(self):

@@ -22,17 +22,10 @@ _METHODS, _DECLARED = ("probes", "fit", "transform", "get_params"), ("needs_rows
 
 
 class BaseCalibration(BaseEstimator, ABC):
-    """What :class:`~skicl.ICLClassifier` asks of a calibrator; a class of one's own needs these names and no others.
+    """What :class:`~skicl.ICLClassifier` asks of a calibrator; a class of one's own needs these names and no others."""
 
-    Attributes
-    ----------
-    needs_rows : bool
-        Whether the probes are made of training rows, so that there must be some.
-    n_rows : int or None
-        How many labelled training rows to score at most, where these are the probes. None means all.
-    """
-
-    needs_rows: bool = True
+    needs_rows: bool = True  # whether the probes are made of training rows, so that there must be some
+    # How many labelled training rows to score at most, where these are the probes. None means all.
     n_rows: int | None = None
 
     def probes(self, rows: Sequence[tuple[str, ...]]) -> list | None:

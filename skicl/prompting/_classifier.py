@@ -42,32 +42,16 @@ NO_USE = "Drop the row: unlike TartClassifier, a prompt has no use for rows with
 
 @dataclass(frozen=True, eq=False)
 class Learnt(FittedState):
-    """All that a fitted ICLClassifier knows.
+    """All that a fitted ICLClassifier knows."""
 
-    Attributes
-    ----------
-    questions : list of list of PromptedTask
-        For each label (one where classes exclude each other) the members of the ensemble.
-    recipe : Recipe
-    ensemble : PromptEnsemble or None
-    fields : tuple of str
-        Columns of ``X`` that the template names.
-    classes : ndarray of shape (n_classes,)
-    multilabel : bool
-    columns : estimator
-        Holds names and number of the columns of a table.
-    weights : tuple of (str, str)
-        Number format and checksum of the weights that the model had.
-    """
-
-    questions: list
+    questions: list  # for each label (one where classes exclude each other) the members of the ensemble
     recipe: Recipe
     ensemble: Any
-    fields: tuple
-    classes: np.ndarray
+    fields: tuple  # columns of ``X`` that the template names
+    classes: np.ndarray  # (n_classes,)
     multilabel: bool
-    columns: Any
-    weights: tuple
+    columns: Any  # holds names and number of the columns of a table
+    weights: tuple  # number format and checksum of the weights that the model had
 
 
 class ICLClassifier(ClassifierMixin, BaseEstimator):

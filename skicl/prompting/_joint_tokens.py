@@ -18,18 +18,11 @@ MARGIN = 8
 
 
 class TokenizedPrompt(NamedTuple):
-    """Tokens of a prompt and of all continuations.
+    """Tokens of a prompt and of all continuations."""
 
-    Attributes
-    ----------
-    ids : tuple of int
-        Tokens of the prompt that it has whatever follows; those that begin a text come first.
-    continuations : tuple of tuple of int
-        What follows for each continuation. If the boundary between the two is no token boundary, they begin with what
-        is left of the prompt.
-    """
-
-    ids: tuple
+    ids: tuple  # tokens of the prompt that it has whatever follows; those that begin a text come first
+    # What follows for each continuation. If the boundary between the two is no token boundary, they begin with what
+    # is left of the prompt.
     continuations: tuple
 
 

@@ -16,45 +16,22 @@ from skicl.prompting._batching import in_batches
 
 
 class LabelScores(NamedTuple):
-    """Scores of labels.
+    """Scores of labels."""
 
-    Attributes
-    ----------
-    log_probs : ndarray of shape (Q, W)
-        Log-probability of all tokens of each label after each prompt, in nats.
-    lengths : ndarray of shape (Q, W), dtype int64
-        Number of tokens of each.
-    states : ndarray of shape (Q, D) or None
-        Last hidden states at the ends of the prompts.
-    vocabulary : ndarray of shape (Q, V) or None
-        Log-probabilities of all tokens there.
-    batch_size : int or None
-        Most rows that could be read together; smaller than asked for if memory ran out.
-    """
-
-    log_probs: np.ndarray
-    lengths: np.ndarray
-    states: np.ndarray | None = None
-    vocabulary: np.ndarray | None = None
-    batch_size: int | None = None
+    log_probs: np.ndarray  # (Q, W): Log-probability of all tokens of each label after each prompt, in nats
+    lengths: np.ndarray  # (Q, W): Number of tokens of each
+    states: np.ndarray | None = None  # (Q, D): Last hidden states at the ends of the prompts
+    vocabulary: np.ndarray | None = None  # (Q, V): Log-probabilities of all tokens there
+    batch_size: int | None = None  # most rows that could be read together; smaller than asked for if memory ran out
 
 
 class LabelTree(NamedTuple):
-    """Labels as a tree of tokens.
+    """Labels as a tree of tokens."""
 
-    Attributes
-    ----------
-    labels : tuple of tuple of int
-        The labels.
-    paths : list of tuple of int
-        What must be read after a prompt so that every token of every label but its last has been read.
-    wanted : list of list of (int, int, int)
-        For each path (position in it, token, label): what comes next there in the label. Each token of a label, the
-        first apart, is wanted once.
-    """
-
-    labels: tuple
-    paths: list
+    labels: tuple  # the labels
+    paths: list  # what must be read after a prompt so that every token of every label but its last has been read
+    # For each path (position in it, token, label): what comes next there in the label. Each token of a label, the
+    # first apart, is wanted once.
     wanted: list
 
 

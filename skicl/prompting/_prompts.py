@@ -19,21 +19,11 @@ ROWS_AT_ONCE = 1024
 
 
 class Demonstrations(NamedTuple):
-    """Labelled rows that may stand in prompts.
+    """Labelled rows that may stand in prompts."""
 
-    Attributes
-    ----------
-    rows : list of tuple of str
-        Values of the columns.
-    words : list of str
-        The label word of each.
-    columns : tuple of str
-        Names of the columns.
-    """
-
-    rows: list
-    words: list
-    columns: tuple
+    rows: list  # values of the columns
+    words: list  # the label word of each
+    columns: tuple  # names of the columns
 
 
 class _Opened(NamedTuple):

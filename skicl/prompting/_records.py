@@ -15,21 +15,11 @@ DIGITS = 4
 
 
 class Records(NamedTuple):
-    """Rows of named strings.
+    """Rows of named strings."""
 
-    Attributes
-    ----------
-    columns : tuple of str
-        Names of the fields. A collection of texts has one, ``text``.
-    rows : list of tuple of str
-        One string for each column.
-    alias : str or None
-        Another name of the only column: what a frame calls it.
-    """
-
-    columns: tuple
-    rows: list
-    alias: str | None = None
+    columns: tuple  # names of the fields. A collection of texts has one, ``text``.
+    rows: list  # one string for each column
+    alias: str | None = None  # another name of the only column: what a frame calls it
 
     def select(self, columns):
         """Values of some columns, one tuple a row; a single column also goes by its other name."""

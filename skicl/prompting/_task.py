@@ -14,57 +14,25 @@ from skicl.prompting._verbalizer import class_scores, normalized
 
 
 class Recipe(NamedTuple):
-    """What a task is made from; all parts are checked and resolved.
+    """What a task is made from; all parts are checked and resolved."""
 
-    Attributes
-    ----------
-    template : PromptTemplate
-        How rows are written out.
-    verbalizer : Verbalizer
-        How scores of words are compared.
-    words : list of list of str
-        Words of each class.
-    selector : selector or None
-        Not fitted. None means no demonstrations.
-    calibrator : calibrator or None
-        Not fitted.
-    readout : {"label_words", "hidden_centroid", "knn"}
-        What classes are read off.
-    candidate : str or None
-        The name of the label that is asked about.
-    window : int or None
-        Most tokens of a prompt.
-    batch_size : int
-        Most rows read together.
-    shuffle : int or None
-        Seed of another order of the demonstrations; None keeps that of the selector.
-    """
-
-    template: Any
-    verbalizer: Any
-    words: list
-    selector: Any = None
-    calibrator: Any = None
-    readout: str = "label_words"
-    candidate: str | None = None
-    window: int | None = None
-    batch_size: int = 16
-    shuffle: int | None = None
+    template: Any  # how rows are written out
+    verbalizer: Any  # how scores of words are compared
+    words: list  # words of each class
+    selector: Any = None  # not fitted. None means no demonstrations.
+    calibrator: Any = None  # not fitted
+    readout: str = "label_words"  # what classes are read off
+    candidate: str | None = None  # the name of the label that is asked about
+    window: int | None = None  # most tokens of a prompt
+    batch_size: int = 16  # most rows read together
+    shuffle: int | None = None  # seed of another order of the demonstrations; None keeps that of the selector
 
 
 class TaskScores(NamedTuple):
-    """Scores of queries.
+    """Scores of queries."""
 
-    Attributes
-    ----------
-    log_proba : ndarray of shape (n_queries, n_classes)
-        Log-probabilities of the classes, normalised.
-    mass : ndarray of shape (n_queries,)
-        Probability of all label words together.
-    """
-
-    log_proba: np.ndarray
-    mass: np.ndarray
+    log_proba: np.ndarray  # (n_queries, n_classes): Log-probabilities of the classes, normalised
+    mass: np.ndarray  # (n_queries,): Probability of all label words together
 
 
 class PromptedTask:

@@ -12,27 +12,13 @@ LABELS = "labels"
 
 
 class Frame(NamedTuple):
-    """What stands around every query of one prompt; the prompt is ``head + body + tail``.
+    """What stands around every query of one prompt; the prompt is ``head + body + tail``."""
 
-    Attributes
-    ----------
-    head : str
-        The same for all queries: instruction and demonstrations.
-    tail : str
-        After the body of every query, up to where the label begins.
-    gap : str
-        Between the tail and a label word.
-    end : str
-        What follows a label word.
-    special : bool
-        Whether the head brings the tokens that begin a text; a chat template does.
-    """
-
-    head: str
-    tail: str
-    gap: str
-    end: str
-    special: bool
+    head: str  # the same for all queries: instruction and demonstrations
+    tail: str  # after the body of every query, up to where the label begins
+    gap: str  # between the tail and a label word
+    end: str  # what follows a label word
+    special: bool  # whether the head brings the tokens that begin a text; a chat template does
 
 
 class PromptTemplate(BaseEstimator):

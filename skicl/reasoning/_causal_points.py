@@ -21,36 +21,18 @@ FARTHEST_POINT = 8.0
 
 
 class Whitening(NamedTuple):
-    """Coordinates of unit variance on the context.
+    """Coordinates of unit variance on the context."""
 
-    Attributes
-    ----------
-    axes : Axes
-        The leading principal axes of the context, r of them.
-    factor : Tensor of shape (B, 1, r)
-        Inverse standard deviation along every axis, with a sign; 0 beyond the rank.
-    stretch : Tensor of shape (B, 1, r)
-        What rows outside the context are multiplied by besides.
-    """
-
-    axes: Axes
-    factor: torch.Tensor
-    stretch: torch.Tensor
+    axes: Axes  # the leading principal axes of the context, r of them
+    factor: torch.Tensor  # (B, 1, r): Inverse standard deviation along every axis, with a sign; 0 beyond the rank
+    stretch: torch.Tensor  # (B, 1, r): What rows outside the context are multiplied by besides
 
 
 class Blocks(NamedTuple):
-    """Rows in the order in which the network reads them, cut into blocks.
-
-    Attributes
-    ----------
-    index : int64 Tensor of shape (B, m, P)
-        Numbers of rows; 0 beyond the end of a block.
-    length : int64 Tensor of shape (B, m)
-        Rows in a block; 0 for a block that only other tasks need.
-    """
+    """Rows in the order in which the network reads them, cut into blocks."""
 
     index: torch.Tensor  # type: ignore[assignment]  # a field may hide tuple.index
-    length: torch.Tensor
+    length: torch.Tensor  # (B, m): Rows in a block; 0 for a block that only other tasks need
 
 
 def whiten(X: torch.Tensor, weight: torch.Tensor, n_features: int) -> tuple[Whitening, torch.Tensor]:

@@ -15,42 +15,21 @@ ROUNDINGS = 64
 
 
 class Axes(NamedTuple):
-    """Principal axes of a weighted context.
+    """Principal axes of a weighted context."""
 
-    Attributes
-    ----------
-    mean : Tensor of shape (B, 1, D)
-        Weighted mean of the context rows.
-    scale : Tensor of shape (B, 1, 1)
-        Root mean squared distance to the mean; 1 where all rows are equal.
-    directions : Tensor of shape (B, D, r)
-        Orthonormal columns, zero beyond the numerical rank.
-    spectrum : Tensor of shape (B, r)
-        Variances along the directions, descending; they sum to one, 0 beyond the rank.
-    """
-
-    mean: torch.Tensor
-    scale: torch.Tensor
-    directions: torch.Tensor
-    spectrum: torch.Tensor
+    mean: torch.Tensor  # (B, 1, D): Weighted mean of the context rows
+    scale: torch.Tensor  # (B, 1, 1): Root mean squared distance to the mean; 1 where all rows are equal
+    directions: torch.Tensor  # (B, D, r): Orthonormal columns, zero beyond the numerical rank
+    spectrum: torch.Tensor  # (B, r): Variances along the directions, descending; they sum to one, 0 beyond the rank
 
 
 class Landmarks(NamedTuple):
-    """A radial kernel expanded over rows of the context (a Nystroem map).
+    """A radial kernel expanded over rows of the context (a Nystroem map)."""
 
-    Attributes
-    ----------
-    rows : Tensor of shape (B, m, r)
-        Coordinates of the landmarks on the principal axes of the context.
-    whitening : Tensor of shape (B, m, m)
-        Inverse transposed Cholesky factor of the kernel between the landmarks; zero rows for unused ones.
-    used : Tensor of shape (B, m)
-        1 where a landmark carries information, 0 where the kernel was already exhausted.
-    """
-
-    rows: torch.Tensor
+    rows: torch.Tensor  # (B, m, r): Coordinates of the landmarks on the principal axes of the context
+    # (B, m, m): Inverse transposed Cholesky factor of the kernel between the landmarks; zero rows for unused ones
     whitening: torch.Tensor
-    used: torch.Tensor
+    used: torch.Tensor  # (B, m): 1 where a landmark carries information, 0 where the kernel was already exhausted
 
 
 def principal_axes(X: torch.Tensor, weight: torch.Tensor, *, tolerance: float) -> Axes:
