@@ -4,20 +4,20 @@ import time
 
 import pytest
 
-from skicl._storage import _digests as _file_digests
+from skicl._storage import _digests
 from skicl._storage._digests import file_checksum, file_state
 
 
 @pytest.fixture(autouse=True)
 def _nothing_known(monkeypatch):
-    monkeypatch.setattr(_file_digests, "_KNOWN", {})
+    monkeypatch.setattr(_digests, "_KNOWN", {})
 
 
 @pytest.fixture
 def reads(monkeypatch):
     """Names of the files that were read."""
-    found, read = [], _file_digests.file_digest
-    monkeypatch.setattr(_file_digests, "file_digest", lambda file, kind: found.append(file.name) or read(file, kind))
+    found, read = [], _digests.file_digest
+    monkeypatch.setattr(_digests, "file_digest", lambda file, kind: found.append(file.name) or read(file, kind))
     return found
 
 
@@ -50,7 +50,7 @@ def test_a_file_that_has_just_changed_is_read_every_time(tmp_path, reads):
 
 def test_a_change_in_the_same_tick_is_noticed(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(b"content")
-    monkeypatch.setattr(_file_digests, "_state", lambda found: (0, 0, found.st_size, 0, time.time_ns()))
+    monkeypatch.setattr(_digests, "_state", lambda found: (0, 0, found.st_size, 0, time.time_ns()))
     frozen = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: frozen)
     first = file_checksum(tmp_path / "a")
@@ -72,13 +72,13 @@ def test_setting_the_time_back_hides_nothing(tmp_path, monkeypatch):
 def test_where_the_time_of_change_says_nothing_files_are_read_every_time(tmp_path, monkeypatch, reads):
     (tmp_path / "a").write_bytes(b"content")
     settle(monkeypatch)
-    monkeypatch.setattr(_file_digests, "_KEEPS_TIME_OF_CHANGE", False)
+    monkeypatch.setattr(_digests, "_KEEPS_TIME_OF_CHANGE", False)
     assert file_checksum(tmp_path / "a") == file_checksum(tmp_path / "a")
     assert len(reads) == 2
 
 
 def test_a_file_that_is_written_to_meanwhile_is_read_again(tmp_path, monkeypatch):
-    file, read, left = tmp_path / "a", _file_digests.file_digest, [2]
+    file, read, left = tmp_path / "a", _digests.file_digest, [2]
 
     def read_and_write(opened, kind):
         found = read(opened, kind)
@@ -88,7 +88,7 @@ def test_a_file_that_is_written_to_meanwhile_is_read_again(tmp_path, monkeypatch
         return found
 
     file.write_bytes(b"content")
-    monkeypatch.setattr(_file_digests, "file_digest", read_and_write)
+    monkeypatch.setattr(_digests, "file_digest", read_and_write)
     assert file_checksum(file) == hashlib.sha256(file.read_bytes()).hexdigest()
     left[0] = 100
     with pytest.raises(OSError, match=r"changed while it was read, 5 times\. Wait until it is complete"):
@@ -97,11 +97,11 @@ def test_a_file_that_is_written_to_meanwhile_is_read_again(tmp_path, monkeypatch
 
 def test_what_is_known_stays_small(tmp_path, monkeypatch):
     settle(monkeypatch)
-    monkeypatch.setattr(_file_digests, "MOST_KNOWN", 2)
+    monkeypatch.setattr(_digests, "MOST_KNOWN", 2)
     for name in "abcde":
         (tmp_path / name).write_text(name, encoding="utf-8")
         file_checksum(tmp_path / name)
-        assert len(_file_digests._KNOWN) <= 2
+        assert len(_digests._KNOWN) <= 2
 
 
 def test_the_state_of_a_file_changes_with_its_time_of_change_alone(tmp_path):

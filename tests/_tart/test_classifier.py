@@ -373,9 +373,9 @@ def test_another_version_of_the_reasoner_is_noticed_when_a_pickle_is_loaded(tmp_
     with torch.no_grad():
         other.readout.bias += 1
     save_reasoner(path, other)
-    from skicl.reasoning import _in_memory as _shared
+    from skicl.reasoning import _in_memory
 
-    _shared._load.cache_clear()
+    _in_memory._load.cache_clear()
     with pytest.warns(UserWarning, match="another version of the reasoner"):
         pickle.loads(data).predict(X)
 
