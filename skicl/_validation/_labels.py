@@ -221,7 +221,7 @@ def row_weights(weight, codes, weight_of_class):
 
     Shapes: weight (n_samples,), codes (n_samples,), weight_of_class (n_classes,); returns (n_samples,).
     """
-    return weight * np.append(weight_of_class, 1.0)[codes]  # code -1 takes the last
+    return weight * np.append(weight_of_class, 1.0)[codes]  # rows without a label, code -1, take the last entry
 
 
 def class_weights(class_weight, classes, labels, weight):
