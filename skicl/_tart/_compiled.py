@@ -217,7 +217,9 @@ def normalise(logits):
 
 def _like(array, tensor):
     """An array as a tensor of the type and on the device of another, or None."""
-    return None if array is None else torch.from_numpy(array).to(tensor)
+    if array is None:
+        return None
+    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(tensor)  # a map of a file is read-only
 
 
 def _part(prior_scores, batch):
