@@ -7,7 +7,7 @@ help:  ## show this list
 setup:  ## install skicl for development, at the versions that were tested
 	pip install -c .ci/constraints.txt -e ".[test,lint,docs]"
 
-test:  ## the fast tests, in about five minutes
+test:  ## the fast tests, in six or seven minutes
 	OMP_NUM_THREADS=1 pytest -m "not slow"
 
 test-all:  ## all tests
