@@ -39,11 +39,15 @@ def exchange_fitted(estimator, learnt):
 def check_loaded(estimator, state):
     """Refuse the state of a fitted estimator that was pickled before it was one value."""
     if "classes_" in state and not isinstance(state.get("_learnt"), FittedState):
-        name = type(estimator).__name__
-        raise ValueError(
-            f"This pickle of a {name} was written by an earlier development version of skicl, which "
-            f"stored what it had learnt in another form. Fit the {name} again."
-        )
+        raise earlier_form(type(estimator).__name__)
+
+
+def earlier_form(name):
+    """The error for a pickle of an estimator of this class that stores what it had learnt in another form."""
+    return ValueError(
+        f"This pickle of a {name} was written by an earlier development version of skicl, which "
+        f"stored what it had learnt in another form. Fit the {name} again."
+    )
 
 
 def blank(estimator):

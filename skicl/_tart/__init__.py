@@ -2,14 +2,13 @@
 
 from importlib import import_module
 
+from skicl._fitted import earlier_form
+
 
 def __getattr__(name):
     # For pickles that were written when this was one module.
     if name == "TartClassifier":
         return import_module("skicl._tart._classifier").TartClassifier
     if name == "Learnt":
-        raise ValueError(
-            "This pickle of a TartClassifier was written by an earlier development version of skicl, which stored what "
-            "it had learnt in another form. Fit the TartClassifier again."
-        )
+        raise earlier_form("TartClassifier")
     raise AttributeError(f"module 'skicl._tart' has no attribute {name!r}")
