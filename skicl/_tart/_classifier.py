@@ -51,13 +51,18 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         on all of them for queries. ``clone``, and with it a grid search, forgets that a classifier was fitted: wrap it
         in a :class:`~sklearn.frozen.FrozenEstimator` to keep it.
     standardize : "auto" or bool, default="auto"
-        Whether columns are scaled to unit variance. "auto" does so if they look like quantities in
-        different units: the largest range is more than ten times the median range, or the median
-        more than ten times the first decile (constant columns set aside), unless the labelled rows then
-        predict each other clearly worse. Embeddings are left alone.
+        Whether columns are scaled to unit variance. "auto" leaves embeddings alone. Where columns look like quantities
+        in different units (the largest range is more than ten times the median range, or the median more than ten
+        times the first decile, constant columns set aside), it does so unless the labelled rows then predict each
+        other clearly worse.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with ``sample_weight``. "balanced" gives every class the
         same total weight. None means one. Rows without a label belong to no class.
+    population : {"auto", "labelled", "unlabelled"}, default="auto"
+        How frequent the classes are where queries come from. "labelled": as among the labelled rows. "unlabelled": as
+        among the rows without a label, estimated by expectation maximisation [2]_. "auto" means "unlabelled" where
+        labelled rows look drawn class by class (as many of each class, up to one), else "labelled". Without unlabelled
+        rows there is no choice.
     missing_label : None, int, float, bool or str, default=None
         A value of ``y`` that marks rows without a label, beside None, NaN and NA, which always do. -1 is the convention
         of :mod:`sklearn.semi_supervised`. None: no other value does, unless ``classes`` are listed without -1.
@@ -85,6 +90,11 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         Number of rows with a label among them.
     standardized_ : bool
         Whether columns are scaled to unit variance. Only defined once there is a row.
+    evidence_ : dict from str to float
+        How far each source of evidence is believed, from 0 to 1: the labelled rows said so, each left out in turn.
+        "labels" counts against the mere frequencies of the classes; "names", "prior", "unlabelled" and
+        "standardized" (columns of unlike ranges on one scale) are listed where they were in question; "population"
+        is 1 where class frequencies were estimated from unlabelled rows. Only defined once there is a row.
 
     See Also
     --------
@@ -113,6 +123,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     ----------
     .. [1] Bhatia, Narayan, De Sa and Re (2023), "TART: A plug-and-play Transformer module for
        task-agnostic reasoning", NeurIPS. The architecture differs: see the user guide.
+    .. [2] Saerens, Latinne and Decaestecker (2002), "Adjusting the Outputs of a Classifier to New a Priori
+       Probabilities: A Simple Procedure", Neural Computation 14.
 
     Examples
     --------
@@ -152,6 +164,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         prior: Any = None,
         standardize: str | bool = "auto",
         class_weight: dict | str | None = None,
+        population: str = "auto",
         missing_label: Any = None,
         device: Any = None,
         batch_size: int = 1024,
@@ -162,6 +175,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         self.prior = prior
         self.standardize = standardize
         self.class_weight = class_weight
+        self.population = population
         self.missing_label = missing_label
         self.device = device
         self.batch_size = batch_size
@@ -416,7 +430,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             "n_labelled_": 0 if rows is None else int((rows.codes >= 0).sum()),
         }
         if rows is not None:
-            learned["standardized_"] = compiled.standardized
+            learned |= {"standardized_": compiled.standardized, "evidence_": compiled.evidence}
         exchange_fitted(self, learned | (vars(learnt.columns) if learnt.encoder is None else {}))
         return self
 
@@ -430,7 +444,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
                 "This classifier was fitted with another version of the reasoner than the one installed now; its "
                 "probabilities may differ slightly. Fit it again to be sure."
             )
-        return CompiledContext.compile(learnt.rows, network, self.standardize)
+        return CompiledContext.compile(learnt.rows, network, self.standardize, self.population)
 
     def _fitted(self):
         check_is_fitted(self, "classes_")

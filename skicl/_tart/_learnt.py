@@ -11,10 +11,10 @@ import numpy as np
 
 from skicl._fitted import FittedState, blank
 from skicl._tart._class_texts import class_entries, class_vectors, embed_names, holds_texts, texts_of
-from skicl._tart._compiled import ContextRows
 from skicl._tart._encoding import check_encoded, choose_encoder, fit_encode, fit_on_texts
 from skicl._tart._parameters import find_reasoner
 from skicl._tart._prior import FittedPrior, centred_log_proba, fit_prior, is_ready, predict_prior
+from skicl._tart._reading import ContextRows
 from skicl._validation._columns import read_columns
 from skicl._validation._labels import (
     Labels,

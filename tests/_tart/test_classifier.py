@@ -744,8 +744,8 @@ def test_a_memorising_prior_leaks_nothing_into_the_context():
     honest = TartClassifier(prior=KNeighborsClassifier(1)).fit(X, noise)
     leaking = TartClassifier(prior=FrozenEstimator(KNeighborsClassifier(1).fit(X, noise))).fit(X, noise)
     codes = np.searchsorted(honest.classes_, noise)
-    sides = [classifier._learnt.made(None).read.evidence.side[0] for classifier in (honest, leaking)]
-    agreement = [(side.argmax(1).numpy() == codes).mean() for side in sides]
+    opinions = [classifier._learnt.rows.prior_scores for classifier in (honest, leaking)]
+    agreement = [(scores.argmax(1) == codes).mean() for scores in opinions]
     assert agreement[0] < 0.6
     assert agreement[1] == 1
     np.testing.assert_array_equal(honest.prior_.predict(X), leaking.prior_.predict(X))
