@@ -44,11 +44,11 @@ class Reading(NamedTuple):
     @classmethod
     def of(cls, hypothesis, parts, network, scaled):
         """Read contexts: a list of ContextRows; ``scaled`` keeps their scaled rows for the next hypothesis."""
-        device, believed = device_of(network), [rows.believing(hypothesis) for rows in parts]
+        place, believed = place_of(network), [rows.believing(hypothesis) for rows in parts]
         key = (hypothesis.unlabelled, hypothesis.standardized)
         if key not in scaled:
             scaled[key] = [Coordinates.fit(rows.X, rows.total_weight, hypothesis.standardized) for rows in believed]
-        read = [ReadRows.read(*pair, device) for pair in zip(believed, scaled[key])]
+        read = [ReadRows.read(*pair, place) for pair in zip(believed, scaled[key])]
         evidence = stack_evidence([each.evidence for each in read])
         chunk_rows = max(1, PAIRS_AT_A_TIME // (len(parts) * evidence.n_classes))
         context, logits = network.encode_leaving_out(evidence, chunk_rows=chunk_rows)
@@ -196,10 +196,18 @@ def _shift(belief, rows, b, population):
     return np.log(class_frequencies(log_proba, rows.weight[numbers], reference) / reference)
 
 
-def device_of(network):
-    """Where rows are prepared: the decompositions are in float64, which mps has not, so the CPU takes them there."""
+def place_of(network):
+    """Device and precision in which rows are prepared for a reasoner.
+
+    Its own; but decompositions are better left to the CPU where the device is mps.
+    """
     parameter = next(network.parameters(), None)
-    return torch.device("cpu") if parameter is None or parameter.device.type == "mps" else parameter.device
+    if parameter is None:
+        return {"device": torch.device("cpu"), "dtype": torch.float64}
+    return {
+        "device": torch.device("cpu") if parameter.device.type == "mps" else parameter.device,
+        "dtype": parameter.dtype,
+    }
 
 
 def normalise(logits):

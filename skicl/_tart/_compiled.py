@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from skicl._tart._belief import Belief, batches, believe, device_of, normalise
+from skicl._tart._belief import Belief, batches, believe, normalise, place_of
 from skicl._tart._class_texts import nearest_name
 from skicl._tart._hypotheses import scales_of
 from skicl._tart._influence import contexts_at_a_time, indispensable_row
@@ -85,7 +85,7 @@ class CompiledContext:
             nothing_left = ZeroShot(rows.names, rows.classes).log_proba(X, prior_scores, batch_size)
             without[:, numbers == last] = nothing_left[:, None]
         counted = np.flatnonzero((weight[numbers] > 0) & (numbers != last))
-        size = contexts_at_a_time(*rows.X.shape, len(rows.classes), device_of(self.network))
+        size = contexts_at_a_time(*rows.X.shape, len(rows.classes), place_of(self.network)["device"])
         # Without the only labelled row there is less to weigh: this context is read by itself.
         only = indispensable_row(rows.codes, weight, has_side_information=False)
         alone, together = counted[numbers[counted] == only], counted[numbers[counted] != only]

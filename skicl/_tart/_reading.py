@@ -82,10 +82,14 @@ class ReadRows(NamedTuple):
     n_rows: int
 
     @classmethod
-    def read(cls, rows, scaled, device):
-        """Give rows that were scaled, as by ``Coordinates.fit``, their side scores, and put the names behind them."""
+    def read(cls, rows, scaled, place):
+        """Give rows that were scaled, as by ``Coordinates.fit``, their side scores, and put the names behind them.
+
+        ``place`` holds the device and the precision of the reasoner, in which rows are read once they are centred.
+        """
         coordinates, X = scaled
-        X, weight = torch.from_numpy(X).to(device), torch.from_numpy(rows.total_weight).to(device)
+        X, weight = torch.from_numpy(X).to(**place), torch.from_numpy(rows.total_weight).to(**place)
+        device = X.device
         codes = torch.from_numpy(rows.codes.copy()).to(device)  # an array that was mapped from a file is read-only
         scores, side_scorer, side = like(rows.prior_scores, X), None, None
         names = None if rows.names is None else like(coordinates.scaled(rows.names), X)
@@ -104,7 +108,7 @@ class ReadRows(NamedTuple):
 
     def queries(self, X, prior_scores):
         """Queries (Q, D) as the reasoner is given them: rows (1, Q, D) and side scores (1, Q, C) or None."""
-        rows = torch.from_numpy(self.coordinates.apply(X)).to(self.evidence.X.device)
+        rows = torch.from_numpy(self.coordinates.apply(X)).to(self.evidence.X)
         side = None if self.side_scorer is None else self.side_scorer.score(rows, like(prior_scores, rows))[None]
         return rows[None], side
 
