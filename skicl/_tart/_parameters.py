@@ -5,7 +5,7 @@ import os
 import numpy as np
 import torch
 
-from skicl._tart._class_texts import check_class_texts
+from skicl._tart._class_texts import check_class_texts, is_auto
 from skicl._tart._prior import check_prior
 from skicl._validation._environment import resolve_device
 from skicl._validation._labels import check_missing_label
@@ -39,7 +39,8 @@ def check_parameters(classifier):
     resolve_device(classifier.device)
     network, _ = find_reasoner(reasoner, classifier.device, np.float32)
     for name in ("class_texts", "prior"):
-        if getattr(classifier, name) is not None and not network.reads_side_scores:
+        given = getattr(classifier, name)
+        if given is not None and not is_auto(given) and not network.reads_side_scores:
             raise ValueError(
                 f"`{name}` must be None with the reasoner {reasoner!r}, which reads labelled "
                 "rows only. Use the default reasoner."

@@ -43,8 +43,8 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
 
     If it also takes `dtype`, `cache` or `verbose`, these are checked and used here. A `cache` needs
     ``_fingerprint(model)``: all that changes a vector beside the item. For items that are not texts it writes
-    ``_read`` and ``_content``. It may refine ``_check_parameters``, ``_size``, ``_sizes``, ``_inspect`` and
-    ``_prepare``.
+    ``_read`` and ``_content``, and its tag ``input_tags.string`` says that strings are no texts. It may refine
+    ``_check_parameters``, ``_size``, ``_sizes``, ``_inspect`` and ``_prepare``.
 
     Equal items are encoded once in a call, batches hold items of similar length, and rows come back in the order
     of the input. No weights are stored in the encoder, hence none in a pickle.

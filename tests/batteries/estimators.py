@@ -265,7 +265,7 @@ def _classifiers():
     )
     yield Subject(
         "TartClassifier, texts",
-        lambda: tart(encoder=sentences(), class_texts="labels"),
+        lambda: tart(encoder=sentences()),
         WORDS,
         OTHER_WORDS,
         OF_TART,
