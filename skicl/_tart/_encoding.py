@@ -21,7 +21,7 @@ def choose_encoder(encoder, device, *, of_texts):
         if encoder != "auto":
             refuse_misspelt_auto(encoder)
         model = {} if encoder == "auto" else {"model": encoder}
-        return SentenceEncoder(**model, device=device)
+        return SentenceEncoder(**model, layers="auto", device=device)
     return clone(encoder)
 
 

@@ -37,7 +37,9 @@ def test_which_encoder():
     made = choose_encoder("auto", "cpu", of_texts=True)
     assert isinstance(made, SentenceEncoder)
     assert made.device == "cpu"
-    assert choose_encoder("some/model", None, of_texts=False).model == "some/model"
+    assert made.layers == "auto"
+    named = choose_encoder("some/model", None, of_texts=False)
+    assert (named.model, named.layers) == ("some/model", "auto")
     scaler = StandardScaler().fit(X)
     chosen = choose_encoder(scaler, None, of_texts=False)
     assert chosen is not scaler
