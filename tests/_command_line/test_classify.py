@@ -328,7 +328,7 @@ def test_names_of_classes_can_be_left_out(run, tiny_folder):
     assert list(scores_of(out)) == ["TartClassifier", "tuned LogisticRegression", "difference"]
     assert "Learnt from 15 labelled texts." in out
     texts, labels = zip(*labelled_rows()[1:])
-    encoder = skicl.SentenceEncoder(tiny_folder, device="cpu")
+    encoder = skicl.SentenceEncoder(tiny_folder, layers="auto", device="cpu")
     classifier = skicl.TartClassifier(encoder, class_texts=None, device="cpu").fit(list(texts), labels)
     np.testing.assert_allclose(probabilities(), classifier.predict_proba(NEW), atol=2e-6)
 
@@ -350,7 +350,7 @@ def test_texts_to_classify_are_learnt_from_when_asked_for(run, tiny_folder):
     assert (code, err) == (0, "")
     assert "Learnt from 15 labelled texts, the names of 3 classes and the 4 texts of new.csv without labels." in out
     texts, labels = zip(*labelled_rows()[1:])
-    encoder = skicl.SentenceEncoder(tiny_folder, device="cpu")
+    encoder = skicl.SentenceEncoder(tiny_folder, layers="auto", device="cpu")
     classifier = skicl.TartClassifier(encoder, device="cpu").fit([*texts, *NEW], [*labels, *[None] * 4])
     together = probabilities()
     np.testing.assert_allclose(together, classifier.predict_proba(NEW), atol=2e-6)
