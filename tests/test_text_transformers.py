@@ -14,6 +14,7 @@ TRANSFORMERS = {
     "sentence with options": lambda folder: SentenceEncoder(
         folder, device="cpu", prompt="topic: ", truncate_dim=8, normalize=True, batch_size=5, max_length=64
     ),
+    "sentence with layers": lambda folder: SentenceEncoder(folder, device="cpu", layers=[0, -1], truncate_dim=8),
     "sentence with a cache in memory": lambda folder: SentenceEncoder(folder, device="cpu", cache=EmbeddingCache()),
     "sentence with a cache in a folder": lambda folder: SentenceEncoder(
         folder, device="cpu", cache=Path(folder).parent / "cache"

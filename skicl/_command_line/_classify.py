@@ -220,7 +220,9 @@ def _encode(texts, arguments):
 
     from skicl import SentenceEncoder
 
-    encoder = SentenceEncoder(arguments.encoder, batch_size=arguments.batch_size, device=arguments.device)
+    encoder = SentenceEncoder(
+        arguments.encoder, layers="auto", batch_size=arguments.batch_size, device=arguments.device
+    )
     # Short enough for the bar to move, long enough to form batches of similar length.
     chunk = max(8 * arguments.batch_size, len(texts) // 20)
     begin, vectors = time.perf_counter(), []

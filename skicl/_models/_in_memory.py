@@ -27,10 +27,11 @@ class LoadedModel:
     """A model in memory, with the lock to hold while using it.
 
     `version` tells that the files behind the key have changed, and is compared for equality; `live` is true where
-    others have the model in their hands too and may change its weights; `folder` is where it was loaded from.
+    others have the model in their hands too and may change its weights; `folder` is where it was loaded from; `layers`
+    is what was found out about its layers.
     """
 
-    __slots__ = ("_lock", "digests", "folder", "live", "model", "version")
+    __slots__ = ("_lock", "digests", "folder", "layers", "live", "model", "version")
 
     def __init__(self, model: Any, version: Any = None, *, live: bool = False, folder: Path | None = None) -> None:
         self.model = model
@@ -38,6 +39,7 @@ class LoadedModel:
         self.live = live
         self.folder = folder
         self.digests: dict[tuple, Any] = {}
+        self.layers: Any = None
         self._lock = ProcessLock()
 
     @property

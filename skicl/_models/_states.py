@@ -23,12 +23,16 @@ def check_pooling(pooling: Any) -> None:
 
 def check_layers(layers: Any) -> None:
     """Refuse what is neither an integer, nor a fraction from 0 to 1, nor a non-empty collection of these."""
-    listed = list(layers) if _is_collection(layers) else [layers]
-    if not listed or not all(is_integer(layer) or _is_fraction(layer) for layer in listed):
+    if not are_layers(list(layers) if _is_collection(layers) else [layers]):
         raise ValueError(
             "`layers` must be an integer (0 the embeddings, -1 the last layer), a float from 0.0 to 1.0 (fraction of "
             f"the depth) or a list of these, got {layers!r}."
         )
+
+
+def are_layers(listed: Sequence[Any]) -> bool:
+    """Whether there are some, and all are integers or fractions from 0 to 1."""
+    return bool(listed) and all(is_integer(layer) or _is_fraction(layer) for layer in listed)
 
 
 def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:

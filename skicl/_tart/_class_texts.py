@@ -9,11 +9,15 @@ from sklearn.pipeline import Pipeline
 
 from skicl._tart._coordinates import unit_rows
 from skicl._tart._encoding import check_encoded
+from skicl._tart._label_names import label_names
+from skicl._validation._environment import warn_user
 from skicl._validation._wording import did_you_mean
 
 # Cosines of rows and names times this are log-odds, where no row has been seen. Chosen by log-loss on the
 # development half of the public text sets with the default encoder (lab notes).
 SHARPNESS = 15.0
+# What an encoder raises that cannot read names; other errors, of the machine or the user, mean something else.
+_REFUSALS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 def check_class_texts(class_texts, encoder=None):
@@ -27,7 +31,7 @@ def check_class_texts(class_texts, encoder=None):
 
 
 def _check_form(class_texts):
-    if class_texts is None or (isinstance(class_texts, str) and class_texts == "labels"):
+    if class_texts is None or (isinstance(class_texts, str) and class_texts in ("auto", "labels")):
         return
     if isinstance(class_texts, Mapping):
         widths = {entry.shape[1] for entry in map(_entry, class_texts.items()) if isinstance(entry, np.ndarray)}
@@ -38,14 +42,30 @@ def _check_form(class_texts):
     if vectors is None or vectors.ndim != 2:
         given = repr(class_texts) if isinstance(class_texts, str) else f"a {type(class_texts).__name__}"
         raise ValueError(
-            "`class_texts` must be None, 'labels', a dict from labels to texts or vectors, or an array of "
-            f"shape (n_classes, n_features), got {given}.{did_you_mean(class_texts, ['labels'])}"
+            "`class_texts` must be 'auto', None, 'labels', a dict from labels to texts or vectors, or an array of "
+            f"shape (n_classes, n_features), got {given}.{did_you_mean(class_texts, ['auto', 'labels'])}"
         )
     _check_finite(vectors, "")
 
 
+def is_auto(class_texts):
+    """Whether names are read only where they say something and can be embedded."""
+    return isinstance(class_texts, str) and class_texts == "auto"
+
+
+def texts_in_use(class_texts, classes, *, names_can_be_read):
+    """The parameter, or what "auto" comes down to: a dict from labels to their names, or None."""
+    if not is_auto(class_texts):
+        return class_texts
+    labels = classes.tolist()
+    names = label_names(labels) if names_can_be_read else None
+    return None if names is None else dict(zip(labels, names))
+
+
 def holds_texts(class_texts):
-    """Whether an encoder is needed to make vectors of the names."""
+    """Whether an encoder is needed to make vectors of the names; "auto" does without."""
+    if is_auto(class_texts):
+        return False
     if isinstance(class_texts, Mapping):
         return any(isinstance(entry, tuple) for entry in map(_entry, class_texts.items()))
     return isinstance(class_texts, str)
@@ -98,11 +118,33 @@ def embed_names(entries, encoder, embedded):
         return embedded
     try:
         vectors = encoder.transform(new)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except _REFUSALS as error:
         if type(encoder).__module__.startswith("skicl.") or isinstance(error, NotFittedError):
             raise
         raise ValueError(_no_texts(encoder, str(error).partition("\n")[0])) from error
     return embedded | dict(zip(new, check_encoded(encoder, vectors)))
+
+
+def name_vectors(entries, encoder, embedded, n_features, *, needed):
+    """Vectors of all texts, a dict, and of the classes (C, D).
+
+    Names that are not `needed` are left out, None for the classes, where the encoder has no vectors of them, with a
+    warning, or knows no word of one: bags of words then have nothing but zeros for it.
+    """
+    try:
+        every = embed_names(entries, encoder, embedded)
+        names = class_vectors(entries, every, n_features)
+        knows_all = names is None or names.any(axis=1).all()
+        return every, names if needed or knows_all else None
+    except _REFUSALS as error:
+        if needed:
+            raise
+        warn_user(
+            f"The names of the classes were not used: `encoder` {type(encoder).__name__} gave no vectors of them "
+            f"({str(error).partition(chr(10))[0]:.200}). class_texts=None says that they play no part; a dict of "
+            "`class_texts` describes the classes in another way."
+        )
+        return embedded, None
 
 
 def class_vectors(entries, embedded, n_features):

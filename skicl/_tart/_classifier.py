@@ -38,11 +38,13 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     reasoner : None, str, path or Reasoner, default=None
         The pretrained reasoner: a bundled name, the path of a ``.safetensors`` file, or a
         :class:`~skicl.reasoning.Reasoner`. None means the bundled default.
-    class_texts : None, "labels", dict or array-like of shape (n_classes, n_features), default=None
-        What is known of the classes beside labelled rows. "labels" embeds the labels themselves, as strings, with the
-        encoder. A dict gives every label a text, a list of texts (the mean of their vectors counts) or a vector; its
-        keys declare the classes. An array holds one vector for each class, in sorted order. Vectors are in the
-        coordinates of the encoder's output, or of a numeric ``X``. None ignores the names of the classes.
+    class_texts : "auto", None, "labels", dict or array-like of shape (n_classes, n_features), default="auto"
+        What is known of the classes beside labelled rows. "auto" embeds their names with the encoder if ``X`` holds
+        texts, the encoder reads texts, and all labels are names and not codes; otherwise it means None (see Notes).
+        None ignores the names of the classes. "labels" embeds the labels themselves, as strings, whatever they are. A
+        dict gives every label a text, a list of texts (the mean of their vectors counts) or a vector; its keys declare
+        the classes. An array holds one vector for each class, in sorted order. Vectors are in the coordinates of the
+        encoder's output, or of a numeric ``X``.
     prior : None, classifier or callable, default=None
         Another opinion on every row, of which the labelled rows show how far to trust it: a classifier with
         ``predict_proba``, or a function from ``X`` to probabilities of shape (n_samples, n_classes) in the order of
@@ -51,13 +53,18 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         on all of them for queries. ``clone``, and with it a grid search, forgets that a classifier was fitted: wrap it
         in a :class:`~sklearn.frozen.FrozenEstimator` to keep it.
     standardize : "auto" or bool, default="auto"
-        Whether columns are scaled to unit variance. "auto" does so if they look like quantities in
-        different units: the largest range is more than ten times the median range, or the median
-        more than ten times the first decile (constant columns set aside), unless the labelled rows then
-        predict each other clearly worse. Embeddings are left alone.
+        Whether columns are scaled to unit variance. "auto" leaves embeddings alone. Where columns look like quantities
+        in different units (the largest range is more than ten times the median range, or the median more than ten
+        times the first decile, constant columns set aside), it does so unless the labelled rows then predict each
+        other clearly worse.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with ``sample_weight``. "balanced" gives every class the
         same total weight. None means one. Rows without a label belong to no class.
+    population : {"auto", "labelled", "unlabelled"}, default="auto"
+        How frequent the classes are where queries come from. "labelled": as among the labelled rows. "unlabelled": as
+        among the rows without a label, estimated by expectation maximisation [2]_. "auto" means "unlabelled" where
+        labelled rows look drawn class by class (as many of each class, up to one), else "labelled". Without unlabelled
+        rows there is no choice.
     missing_label : None, int, float, bool or str, default=None
         A value of ``y`` that marks rows without a label, beside None, NaN and NA, which always do. -1 is the convention
         of :mod:`sklearn.semi_supervised`. None: no other value does, unless ``classes`` are listed without -1.
@@ -85,6 +92,11 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         Number of rows with a label among them.
     standardized_ : bool
         Whether columns are scaled to unit variance. Only defined once there is a row.
+    evidence_ : dict from str to float
+        How far each source of evidence is believed, from 0 to 1: the labelled rows said so, each left out in turn.
+        "labels" counts against the mere frequencies of the classes; "names", "prior", "unlabelled" and
+        "standardized" (columns of unlike ranges on one scale) are listed where they were in question; "population"
+        is 1 where class frequencies were estimated from unlabelled rows. Only defined once there is a row.
 
     See Also
     --------
@@ -106,6 +118,15 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     over the context. The centre of the rows is the weighted mean of the context and of two rows at the mean of the
     vectors. Without any row, probabilities are the softmax of 15 times the plain cosines, times those of the prior.
 
+    With ``class_texts="auto"``, encoders that read texts are "auto", the name of a model, and transformers whose
+    scikit-learn tag ``input_tags.string`` says so; of a pipeline the first step counts, of a union all parts. Labels
+    are names if each is a string that holds a word. Numbers, single letters, identifiers that mix letters and digits,
+    and placeholders such as "LABEL_3" or "class B" are no words. Labels that differ in such parts alone, that only
+    answer yes or no, or of which none has more than two letters, are no names; the user guide has the rule in full.
+    Names are written out before they are embedded: "top_up_failed" and "GetWeather" as "top up failed" and "Get
+    Weather". They are left out where a bag of words knows no word of one of them, and, with a warning, where the
+    encoder raises an error for them. In ``fit(None, classes=...)`` they are read unless a fitted ``prior`` stands in.
+
     With rows that have no label, an encoder that needs labels (by its scikit-learn tags) is fitted on the labelled rows
     and transforms the others; any other encoder is fitted on all rows, without labels.
 
@@ -113,6 +134,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     ----------
     .. [1] Bhatia, Narayan, De Sa and Re (2023), "TART: A plug-and-play Transformer module for
        task-agnostic reasoning", NeurIPS. The architecture differs: see the user guide.
+    .. [2] Saerens, Latinne and Decaestecker (2002), "Adjusting the Outputs of a Classifier to New a Priori
+       Probabilities: A Simple Procedure", Neural Computation 14.
 
     Examples
     --------
@@ -134,7 +157,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     >>> classifier.predict(["my package is late", "please correct the invoice"]).tolist()
     ['delivery', 'billing']
 
-    The names of the classes are evidence too, and may be all there is at first:
+    The names of the classes are evidence too, here in place of labels that say less, and may be all there is at first:
 
     >>> classifier = TartClassifier(class_texts={"delivery": "delivery of parcels", "billing": "invoices and payments"})
     >>> classifier.fit(None).predict(["my package is late", "please correct the invoice"]).tolist()
@@ -148,10 +171,11 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         encoder: Any = "auto",
         *,
         reasoner: str | PathLike | Reasoner | None = None,
-        class_texts: Any = None,
+        class_texts: Any = "auto",
         prior: Any = None,
         standardize: str | bool = "auto",
         class_weight: dict | str | None = None,
+        population: str = "auto",
         missing_label: Any = None,
         device: Any = None,
         batch_size: int = 1024,
@@ -162,6 +186,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         self.prior = prior
         self.standardize = standardize
         self.class_weight = class_weight
+        self.population = population
         self.missing_label = missing_label
         self.device = device
         self.batch_size = batch_size
@@ -180,8 +205,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features), or n_samples texts, or None
             Rows, or whatever ``encoder`` takes. Sparse matrices are refused: reduce them first,
-            for instance by :class:`~sklearn.decomposition.TruncatedSVD`. None, with ``classes`` and ``class_texts`` or
-            a fitted ``prior``, starts without any row.
+            for instance by :class:`~sklearn.decomposition.TruncatedSVD`. None, with ``classes`` that have names or
+            ``class_texts``, or with a fitted ``prior``, starts without any row.
         y : array-like of shape (n_samples,), default=None
             Labels: strings, integers or booleans, of at least two classes. Rows without a label are marked by None,
             NaN or NA among labels of any type, and by ``missing_label``. Where ``classes`` (or the keys of
@@ -192,7 +217,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             sum to one say that there is one row in all. None means 1.
         classes : array-like of shape (n_classes,), default=None
             All labels that may ever occur. None means the keys of ``class_texts`` if it is a dict, else the labels in
-            ``y``. A class without a labelled row gets a small probability (the rule of succession), unless
+            ``y``. A class without a labelled row gets a small probability (the rule of succession), unless its name,
             ``class_texts`` or ``prior`` say what it looks like.
 
         Returns
@@ -203,6 +228,11 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError, TypeError
             If a parameter or an input is unusable.
+
+        Warns
+        -----
+        UserWarning
+            If names were to be read (``class_texts="auto"``) and the encoder raised an error for them.
 
         Notes
         -----
@@ -416,7 +446,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
             "n_labelled_": 0 if rows is None else int((rows.codes >= 0).sum()),
         }
         if rows is not None:
-            learned["standardized_"] = compiled.standardized
+            learned |= {"standardized_": compiled.standardized, "evidence_": compiled.evidence}
         exchange_fitted(self, learned | (vars(learnt.columns) if learnt.encoder is None else {}))
         return self
 
@@ -430,7 +460,7 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
                 "This classifier was fitted with another version of the reasoner than the one installed now; its "
                 "probabilities may differ slightly. Fit it again to be sure."
             )
-        return CompiledContext.compile(learnt.rows, network, self.standardize)
+        return CompiledContext.compile(learnt.rows, network, self.standardize, self.population)
 
     def _fitted(self):
         check_is_fitted(self, "classes_")

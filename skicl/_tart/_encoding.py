@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_array, check_is_fitted
 
@@ -19,7 +21,7 @@ def choose_encoder(encoder, device, *, of_texts):
         if encoder != "auto":
             refuse_misspelt_auto(encoder)
         model = {} if encoder == "auto" else {"model": encoder}
-        return SentenceEncoder(**model, device=device)
+        return SentenceEncoder(**model, layers="auto", device=device)
     return clone(encoder)
 
 
@@ -70,6 +72,34 @@ def learns_from_labels(encoder):
     parts = encoder.get_params(deep=True).values() if hasattr(encoder, "get_params") else []
     estimators = [part for part in (encoder, *parts) if isinstance(part, BaseEstimator)]
     return any(get_tags(part).target_tags.required for part in estimators)
+
+
+def reads_texts(encoder):
+    """Whether an encoder turns texts into vectors: a name of a model, or a transformer that says so by its tags.
+
+    A pipeline reads what its first step reads, and a union what all its parts read; neither has the tag itself.
+
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.decomposition import TruncatedSVD
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skicl._tart._encoding import reads_texts
+    >>> reads_texts(make_pipeline(TfidfVectorizer(), TruncatedSVD())), reads_texts(TruncatedSVD())
+    (True, False)
+    """
+    if isinstance(encoder, str):
+        return True
+    if isinstance(encoder, FrozenEstimator):
+        return reads_texts(encoder.estimator)
+    if isinstance(encoder, Pipeline):
+        steps = [step for _, step in encoder.steps if step is not None and not isinstance(step, str)]
+        return bool(steps) and reads_texts(steps[0])
+    if isinstance(encoder, FeatureUnion):
+        parts = [part for _, part in encoder.transformer_list if not (isinstance(part, str) and part == "drop")]
+        return bool(parts) and all(not isinstance(part, str) and reads_texts(part) for part in parts)
+    try:
+        return hasattr(encoder, "__sklearn_tags__") and get_tags(encoder).input_tags.string
+    except AttributeError:  # half an estimator
+        return False
 
 
 def check_encoded(encoder, X):

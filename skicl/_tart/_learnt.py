@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from skicl._fitted import FittedState, blank
-from skicl._tart._class_texts import class_entries, class_vectors, embed_names, holds_texts, texts_of
-from skicl._tart._compiled import ContextRows
-from skicl._tart._encoding import check_encoded, choose_encoder, fit_encode, fit_on_texts
+from skicl._tart._class_texts import class_entries, holds_texts, is_auto, name_vectors, texts_in_use, texts_of
+from skicl._tart._encoding import check_encoded, choose_encoder, fit_encode, fit_on_texts, reads_texts
 from skicl._tart._parameters import find_reasoner
 from skicl._tart._prior import FittedPrior, centred_log_proba, fit_prior, is_ready, predict_prior
+from skicl._tart._reading import ContextRows
 from skicl._validation._columns import read_columns
 from skicl._validation._labels import (
     Labels,
@@ -84,6 +84,7 @@ def learn(classifier, X, y, sample_weight, declared, before=None):
         encoder, columns = _encoder_for(classifier, rows.are_texts), blank(classifier)
     else:
         encoder, columns = before.encoder, before.columns
+    texts_are_encoded = rows.are_texts and reads_texts(encoder)
     if encoder is None:
         rows = Rows.already_read(read_columns(columns, rows.data, reset=before is None, dtype=FLOATS))
     if not isinstance(rows.data, str | bytes):  # an encoder may read the letters of a text, or refuse it in its words
@@ -92,18 +93,21 @@ def learn(classifier, X, y, sample_weight, declared, before=None):
     warn_of_small_total(weight, len(weight))
     classes = np.unique(labels) if declared is None else declared
     check_known(labels, classes, "class_texts" if isinstance(classifier.class_texts, Mapping) else "classes")
+    class_texts = _class_texts(classifier, classes, names_can_be_read=texts_are_encoded)
     codes = encode_labels(
         labels,
         labelled,
         weight,
         classes,
         classifier.class_weight,
-        has_side_information=classifier.class_texts is not None or is_ready(classifier.prior),
+        has_side_information=class_texts is not None or is_ready(classifier.prior),
     )
-    entries = class_entries(classifier.class_texts, classes)
+    entries = class_entries(class_texts, classes)
     vectors = rows.data if encoder is None else _encode(encoder, rows, own, is_first=before is None)
-    embedded = embed_names(entries, encoder, {} if before is None else before.embedded)
-    names = class_vectors(entries, embedded, vectors.shape[1])
+    # Names that nobody asked for may be missing, unless there is nothing else to go by.
+    needed = not (is_auto(classifier.class_texts) and (weight[labelled].any() or is_ready(classifier.prior)))
+    embedded = {} if before is None else before.embedded
+    embedded, names = name_vectors(entries, encoder, embedded, vectors.shape[1], needed=needed)
     # Copies: whoever changes X later must not change what a pickle or partial_fit compiles from.
     vectors = vectors.copy() if before is None else np.concatenate([before.rows.X, vectors])
     prior = fit_prior(classifier.prior, rows, vectors, codes, classes, weight, None if before is None else before.prior)
@@ -119,19 +123,33 @@ def learn_without_rows(classifier, y, sample_weight, declared):
         raise ValueError("`X` is None, so `y` and `sample_weight` must be None. Give the rows they belong to.")
     if declared is None or len(declared) < 2:
         raise ValueError("`X` is None, so `classes` must list at least two labels: fit(None, classes=[...]).")
-    if classifier.class_texts is None and not is_ready(classifier.prior):
-        raise ValueError("`X` is None, and nothing tells the classes apart. Give `class_texts` or a fitted `prior`.")
-    entries = class_entries(classifier.class_texts, declared)
-    encoder = _encoder_for(classifier, holds_texts(classifier.class_texts)) if entries else None
+    # A prior makes do with rows of any kind, and nobody knows yet whether these will be texts.
+    texts_to_come = reads_texts(classifier.encoder) and not is_ready(classifier.prior)
+    class_texts = _class_texts(classifier, declared, names_can_be_read=texts_to_come)
+    if class_texts is None and not is_ready(classifier.prior):
+        raise ValueError(
+            "`X` is None, and nothing tells the classes apart. Describe them in `class_texts`, or give a fitted "
+            "`prior`; class_texts='auto' reads labels that are names, such as 'delivery', where `encoder` reads texts."
+        )
+    entries = class_entries(class_texts, declared)
+    encoder = _encoder_for(classifier, holds_texts(class_texts)) if entries else None
     if encoder is not None:
         # An encoder made here learns nothing, so any texts do.
         labels = [str(label) for label in declared] if isinstance(classifier.encoder, str) else []
         fit_on_texts(encoder, texts_of(entries) or labels)
-    names, columns = class_vectors(entries, embed_names(entries, encoder, {}), None), blank(classifier)
+    (_, names), columns = name_vectors(entries, encoder, {}, None, needed=True), blank(classifier)
     if names is not None and encoder is None:
         columns.n_features_in_ = names.shape[1]
     prior = FittedPrior(classifier.prior if is_ready(classifier.prior) else None, None, None)
     return Learnt(encoder, declared, declared, columns, names, {}, prior, None, None)
+
+
+def _class_texts(classifier, classes, *, names_can_be_read):
+    """What is known of the classes, where "auto" depends on the encoder, the rows, the labels and the reasoner."""
+    if is_auto(classifier.class_texts) and names_can_be_read:
+        network, _ = find_reasoner(classifier.reasoner, classifier.device, np.float32)
+        names_can_be_read = network.reads_side_scores
+    return texts_in_use(classifier.class_texts, classes, names_can_be_read=names_can_be_read)
 
 
 def _read_y(classifier, rows, y, declared):

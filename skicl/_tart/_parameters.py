@@ -5,14 +5,16 @@ import os
 import numpy as np
 import torch
 
-from skicl._tart._class_texts import check_class_texts
+from skicl._tart._class_texts import check_class_texts, is_auto
 from skicl._tart._prior import check_prior
 from skicl._validation._environment import resolve_device
 from skicl._validation._labels import check_missing_label
-from skicl._validation._scalars import check_integer
+from skicl._validation._scalars import check_choice, check_integer
 from skicl._validation._wording import did_you_mean
 from skicl.reasoning import Reasoner, reasoner_path
 from skicl.reasoning._in_memory import shared_reasoner
+
+POPULATIONS = ("auto", "labelled", "unlabelled")
 
 
 def check_parameters(classifier):
@@ -20,6 +22,7 @@ def check_parameters(classifier):
     check_integer(classifier.batch_size, "batch_size")
     _check_standardize(classifier.standardize)
     _check_class_weight(classifier.class_weight)
+    check_choice(classifier.population, "population", POPULATIONS)
     encoder, reasoner = classifier.encoder, classifier.reasoner
     if not (encoder is None or isinstance(encoder, str) or hasattr(encoder, "transform")):
         raise TypeError(
@@ -36,7 +39,8 @@ def check_parameters(classifier):
     resolve_device(classifier.device)
     network, _ = find_reasoner(reasoner, classifier.device, np.float32)
     for name in ("class_texts", "prior"):
-        if getattr(classifier, name) is not None and not network.reads_side_scores:
+        given = getattr(classifier, name)
+        if given is not None and not is_auto(given) and not network.reads_side_scores:
             raise ValueError(
                 f"`{name}` must be None with the reasoner {reasoner!r}, which reads labelled "
                 "rows only. Use the default reasoner."

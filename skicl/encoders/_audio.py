@@ -222,3 +222,8 @@ class AudioEncoder(BaseEncoder):
                 for i, vector in zip(positions, vectors.cpu().numpy()):
                     rows[i] = vector
         return np.stack(rows)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = False  # strings are paths, which are not read as texts
+        return tags

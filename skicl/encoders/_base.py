@@ -43,8 +43,9 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
 
     If it also takes `dtype`, `cache` or `verbose`, these are checked and used here. A `cache` needs
     ``_fingerprint(model)``: all that changes a vector beside the item. For items that are not texts it writes
-    ``_read`` and ``_content``. It may refine ``_check_parameters``, ``_size``, ``_sizes``, ``_inspect`` and
-    ``_prepare``.
+    ``_read`` and ``_content``, and its tag ``input_tags.string`` says that strings are no texts. It may refine
+    ``_check_parameters``, ``_size``, ``_sizes``, ``_inspect``, ``_prepare``, ``_fitted_attributes`` and
+    ``_feature_names``.
 
     Equal items are encoded once in a call, batches hold items of similar length, and rows come back in the order
     of the input. No weights are stored in the encoder, hence none in a pickle.
@@ -102,7 +103,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         """
         items, model = self._begin(X)
         n_features = self._vectors(model, [min(items, key=self._size)]).shape[1]
-        update_at_once(self, {"n_features_out_": n_features, "_fitted_version": version_of(model)})
+        self._finish_fit(model, n_features)
         return self
 
     def fit_transform(self, X: ArrayLike, y: Any = None) -> np.ndarray:
@@ -133,7 +134,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         items, model = self._begin(X)
         self._inspect(model, items)
         vectors = self._vectors(model, items)
-        update_at_once(self, {"n_features_out_": vectors.shape[1], "_fitted_version": version_of(model)})
+        self._finish_fit(model, vectors.shape[1])
         return vectors
 
     def transform(self, X: ArrayLike) -> np.ndarray:
@@ -179,11 +180,12 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         Returns
         -------
         names : ndarray of shape (n_features,), dtype object
-            Such as ``"sentenceencoder0"``.
+            Such as ``"sentenceencoder0"``; where several vectors stand side by side, also which one, such as
+            ``"sentenceencoder_last_0"``.
         """
         check_is_fitted(self, "n_features_out_")
         prefix = type(self).__name__.lower()
-        return np.array([f"{prefix}{i}" for i in range(self.n_features_out_)], dtype=object)
+        return np.array([f"{prefix}{name}" for name in self._feature_names()], dtype=object)
 
     @abstractmethod
     def _load(self, device):
@@ -233,6 +235,19 @@ class BaseEncoder(TransformerMixin, BaseEstimator, ABC):
         """A list of items made ready for ``_encode``; on a GPU in a thread that works ahead, so without gradients,
         random numbers or the network itself."""
         return batch
+
+    def _fitted_attributes(self, model):
+        """What else ``fit`` knows of the model, a dict of attributes; once per ``fit``, to warn about it too."""
+        return {}
+
+    def _feature_names(self):
+        """What tells the features of a fitted encoder apart, behind the name of the class."""
+        return map(str, range(self.n_features_out_))
+
+    def _finish_fit(self, model, n_features):
+        """Keep what ``fit`` has learnt."""
+        learnt = {"n_features_out_": n_features, "_fitted_version": version_of(model), **self._fitted_attributes(model)}
+        update_at_once(self, learnt)
 
     def _begin(self, X):
         """The items and the model, after all checks."""

@@ -206,4 +206,5 @@ class ImageEncoder(BaseEncoder):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.input_tags.string = False  # strings are paths, which are not read as texts
         return tags

@@ -1,10 +1,11 @@
 """Sentence embeddings by sentence-transformers as a scikit-learn transformer."""
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from skicl._models._files import DEFAULT_MODEL, find_model, full_name
+from skicl._models._hidden_states import hidden_layers
 from skicl._models._in_memory import LiveModel, weights_digest
 from skicl._models._loading import ModelKind
 from skicl._models._token_counts import NO_LIMIT, count_longer, cut_message, token_counts
@@ -12,6 +13,7 @@ from skicl._validation._environment import warn_user
 from skicl._validation._scalars import check_flag, check_integer
 from skicl._validation._texts import read_unicode
 from skicl.encoders._base import BaseEncoder
+from skicl.encoders._layers import block_names, check_layer_list, encode_blocks, layer_numbers
 
 
 class SentenceEncoder(BaseEncoder):
@@ -32,6 +34,13 @@ class SentenceEncoder(BaseEncoder):
         path of a folder that holds a model, or a model in memory. A plain transformers model gets mean pooling.
         A model in memory is kept in a :class:`~skicl.encoders.LiveModel`, is shared by clones instead of copied,
         and cannot be pickled.
+    layers : None, "auto" or list of int or float, default=None
+        Which hidden layers to give beside the model's own vector, whose features come last. None gives that vector
+        alone, as sentence-transformers does. An int counts layers: 0 are the embeddings, -1 is the last; a float from
+        0.0 to 1.0 is a fraction of the depth; each layer counts once. "auto" means those at 1/2 and 5/6 of the depth
+        but not the last, 3 and 5 of the six of the default model, and None for a model that has none, with a warning
+        by ``fit``. Each layer is pooled as the model pools its last, and every block of features is scaled to unit
+        length.
     revision : str or None, default=None
         Branch, tag or commit of a model on the hub. None means the one in the cache, else the latest.
     prompt : str or None, default=None
@@ -39,9 +48,10 @@ class SentenceEncoder(BaseEncoder):
         mostly none.
     truncate_dim : int or None, default=None
         Keep only so many leading features, for models trained to allow it (Matryoshka representations). None means
-        all.
+        all. With `layers` it is the model's own vector that is cut; no model is trained so in other layers.
     normalize : bool, default=False
-        Whether to scale every vector to unit length. Some models, the default among them, do so anyway.
+        Whether to scale every vector to unit length. Some models, the default among them, do so anyway, and with
+        `layers` every block has unit length in any case.
     batch_size : int, default=64
         Texts encoded together. Affects speed and memory only.
     device : str, torch.device or None, default=None
@@ -63,6 +73,9 @@ class SentenceEncoder(BaseEncoder):
     ----------
     n_features_out_ : int
         Number of features of the vectors.
+    layers_ : tuple of int
+        Numbers of the hidden layers whose blocks stand before the model's own vector, in this order; empty without
+        `layers`, and where "auto" found none.
 
     Raises
     ------
@@ -83,6 +96,10 @@ class SentenceEncoder(BaseEncoder):
     loads the model for itself and has its own memory for vectors; a `cache` in a folder is shared. On one GPU use
     ``n_jobs=1``.
 
+    Layers come from the pass that gives the model's own vector and take hardly more time. Where their states pass in a
+    network is found out by a trial, once for each model in memory. A model that is a table of word vectors has no
+    layers; neither has one that runs outside of PyTorch.
+
     References
     ----------
     .. [1] Reimers and Gurevych (2019), "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks", EMNLP.
@@ -99,12 +116,21 @@ class SentenceEncoder(BaseEncoder):
     >>> similarity = vectors @ vectors.T
     >>> bool(similarity[0, 1] > similarity[0, 2])
     True
+
+    Two other layers before the model's own vector:
+
+    >>> encoder = SentenceEncoder(layers="auto", device="cpu")
+    >>> encoder.fit_transform(["where is my parcel?"]).shape
+    (1, 1152)
+    >>> encoder.layers_, encoder.get_feature_names_out()[[0, -1]].tolist()
+    ((3, 5), ['sentenceencoder_layer3_0', 'sentenceencoder_last_383'])
     """
 
     def __init__(
         self,
         model: Any = DEFAULT_MODEL,
         *,
+        layers: Any = None,
         revision: str | None = None,
         prompt: str | None = None,
         truncate_dim: int | None = None,
@@ -117,6 +143,7 @@ class SentenceEncoder(BaseEncoder):
         verbose: bool = False,
     ) -> None:
         self.model = model
+        self.layers = layers
         self.revision = revision
         self.prompt = prompt
         self.truncate_dim = truncate_dim
@@ -134,6 +161,7 @@ class SentenceEncoder(BaseEncoder):
 
     def _check_parameters(self):
         super()._check_parameters()
+        check_layer_list(self.layers)
         check_integer(self.truncate_dim, "truncate_dim", optional=True)
         check_integer(self.max_length, "max_length", optional=True)
         check_flag(self.normalize, "normalize", exact=True)
@@ -145,7 +173,7 @@ class SentenceEncoder(BaseEncoder):
         return read_unicode(X)
 
     def _load(self, device):
-        return SENTENCE_MODEL.load(
+        loaded = SENTENCE_MODEL.load(
             self.model,
             self.revision,
             device,
@@ -154,6 +182,29 @@ class SentenceEncoder(BaseEncoder):
             open_folder=open_model,
             stay=self.device is None,
         )
+        self._layers(loaded)
+        return loaded
+
+    def _layers(self, loaded):
+        """What was found of the layers of a model, and the numbers of those whose blocks are wanted."""
+        if self.layers is None:
+            return None, ()
+        found = hidden_layers(loaded)
+        return found, layer_numbers(self.layers, found, self.model)
+
+    def _fitted_attributes(self, loaded):
+        found, numbers = self._layers(loaded)
+        if self.layers is not None and not numbers:
+            warn_user(
+                f"`layers`={self.layers!r}: {self.model!r} has no layers beside its own vector, which stands alone, "
+                f"since {found.reason}. Set layers=None to say so."
+            )
+        return {"layers_": numbers, "_widths": tuple(found.widths[number] for number in numbers)}
+
+    def _feature_names(self):
+        if not self.layers_:
+            return super()._feature_names()
+        return block_names(self.layers_, self._widths, self.n_features_out_)
 
     def _fingerprint(self, model):
         network = model.model
@@ -162,6 +213,7 @@ class SentenceEncoder(BaseEncoder):
                 f"`cache` does not work with {self.model!r}: its weights are not those of a torch module, so nobody "
                 "can tell whether they have changed. Set cache=None."
             )
+        _, numbers = self._layers(model)
         with model.lock:  # another thread may have set the limit of its texts
             return (
                 "sentence",
@@ -170,6 +222,7 @@ class SentenceEncoder(BaseEncoder):
                 self._limit(network),
                 self.truncate_dim or network.truncate_dim,
                 int(self.normalize),
+                *numbers,
             )
 
     def _sizes(self, model, items):
@@ -190,8 +243,13 @@ class SentenceEncoder(BaseEncoder):
 
     def _encode(self, model, batch):
         network = model.model
-        if isinstance(batch, list):
-            with self._limited(model):
+        found, numbers = self._layers(model)
+        width = self.truncate_dim or network.truncate_dim
+        # An older sentence-transformers tokenizes here.
+        with self._limited(model) if isinstance(batch, list) else nullcontext():
+            if numbers:
+                vectors = encode_blocks(network, batch, found, numbers, width, self.prompt)
+            elif isinstance(batch, list):
                 vectors = network.encode(
                     batch,
                     prompt=self.prompt,
@@ -201,12 +259,13 @@ class SentenceEncoder(BaseEncoder):
                     normalize_embeddings=bool(self.normalize),
                     truncate_dim=self.truncate_dim,
                 )
-        else:
-            vectors = _forward(network, batch, self.truncate_dim or network.truncate_dim, self.normalize)
-        if self.truncate_dim is not None and self.truncate_dim > vectors.shape[1]:
+            else:
+                vectors = _forward(network, batch, width, self.normalize)
+        own = vectors.shape[1] - sum(found.widths[number] for number in numbers)
+        if self.truncate_dim is not None and self.truncate_dim > own:
             raise ValueError(
-                f"`truncate_dim`={self.truncate_dim} exceeds the {vectors.shape[1]} features of {self.model!r}. Use a "
-                "smaller number or None."
+                f"`truncate_dim`={self.truncate_dim} exceeds the {own} features of {self.model!r}. Use a smaller "
+                "number or None."
             )
         return vectors
 

@@ -34,6 +34,11 @@ def resolve_encoder(encoder):
             "LanguageModelEncoder((network, tokenizer))."
         )
     own._check_parameters()
+    if isinstance(own, SentenceEncoder) and own.layers is not None:
+        raise ValueError(
+            f"`encoder` has layers={own.layers!r}, and fine-tuning trains a network for its own vector alone. Set "
+            "layers=None."
+        )
     if own.dtype is not None and dtype_name(own.dtype) == "float16":
         raise ValueError(
             "`encoder` computes in float16, in which small gradients vanish. Use dtype='bfloat16' or 'float32'."

@@ -12,6 +12,7 @@ from skicl.inspection._context_influence import ContextInfluenceDisplay
 from skicl.inspection._diagnostics._display import ICLDiagnosticsDisplay
 from skicl.inspection._diagnostics._icl_diagnostics import icl_diagnostics
 from skicl.inspection._diagnostics._report import ICLDiagnostics
+from skicl.inspection._evidence import EvidenceDisplay
 from skicl.inspection._patching._activation_patching import activation_patching
 from skicl.inspection._patching._circuit_display import CircuitShiftDisplay
 from skicl.inspection._patching._circuit_shift import CircuitShift, circuit_shift
@@ -29,6 +30,7 @@ __all__ = [
     "CircuitShiftDisplay",
     "ContextInfluenceDisplay",
     "ContextPairs",
+    "EvidenceDisplay",
     "ICLDiagnostics",
     "ICLDiagnosticsDisplay",
     "ICLRegret",

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+FEWEST_FEATURES_OF_VIEWS = 32
+
 
 class Tasks(NamedTuple):
     """A batch of tasks.
@@ -133,7 +135,7 @@ class EmbeddingPrior:
     max_labelled : int, default=512
         Most labelled rows of a context; numbers are log-uniform from 4, with side scores from 1, and now
         and then there is none.
-    max_unlabelled : int, default=300
+    max_unlabelled : int, default=1000
         Most unlabelled rows, in the share of batches that has any.
     n_queries : int, default=48
         Queries a task.
@@ -145,6 +147,9 @@ class EmbeddingPrior:
         Share of batches with unlabelled rows.
     side_share : float, default=0.35
         Share of batches with side scores.
+    view_share : float, default=0.35
+        Share of batches, among those of at least 32 features, whose rows are two or three noisy views of one row, side
+        by side, as the layers of an encoder are.
     budget : int, default=16384
         About how many (context row, class) pairs a batch holds: sets the number of tasks.
     max_tasks : int, default=32
@@ -165,12 +170,13 @@ class EmbeddingPrior:
     """
 
     max_labelled: int = 512
-    max_unlabelled: int = 300
+    max_unlabelled: int = 1000
     n_queries: int = 48
     n_features: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256, 256, 384, 384)
     max_classes: int = 64
     unlabelled_share: float = 0.3
     side_share: float = 0.35
+    view_share: float = 0.35
     budget: int = 16384
     max_tasks: int = 32
 
@@ -190,8 +196,9 @@ class EmbeddingPrior:
         """
         draw = Draw(generator)
         with_side = draw.scalar() < self.side_share
+        with_views = draw.scalar() < self.view_share
         sizes = self._draw_sizes(draw, with_side) if sizes is None else sizes
-        return sample_tasks(draw, sizes, with_side)
+        return sample_tasks(draw, sizes, with_side, with_views and sizes.n_features >= FEWEST_FEATURES_OF_VIEWS)
 
     def _draw_sizes(self, draw: Any, with_side: Any) -> Any:
         with_unlabelled = draw.scalar() < self.unlabelled_share
@@ -220,10 +227,11 @@ def _draw_n_classes(draw: Any, most: Any) -> Any:
     return draw.integer(min(8, most), most)
 
 
-def sample_tasks(draw: Any, sizes: Any, with_side: Any) -> Any:
+def sample_tasks(draw: Any, sizes: Any, with_side: Any, with_views: bool = False) -> Any:
     """Tasks of given sizes: rows, labels, noise, then a context with a row of (nearly) every class."""
     n_context = sizes.n_labelled + sizes.n_unlabelled
-    n_pool = n_context + sizes.n_queries + 2 * sizes.n_classes
+    # Unlabelled rows are chosen among twice as many, so that their classes can have other frequencies.
+    n_pool = n_context + sizes.n_unlabelled + sizes.n_queries + 2 * sizes.n_classes
     spread = sample_spectra(draw, sizes.n_tasks, sizes.n_features)
     relevance = sample_relevance(draw, spread)
     # Nobody labels eight rows of a task that takes a thousand: from few rows most tasks can be learned.
@@ -244,9 +252,11 @@ def sample_tasks(draw: Any, sizes: Any, with_side: Any) -> Any:
             relevance = concentrate(draw, relevance, max(2, sizes.n_labelled // 2))
         X, y = make(draw, sizes, n_pool, spread, relevance)
         X = roughen(draw, X)
+        if with_views:
+            X = lay_side_by_side(draw, X)
         y = flip_labels(draw, y, sizes.n_classes)
     names = class_directions(X, y, sizes.n_classes) if with_side else None
-    order = context_order(draw, y, sizes.n_classes)
+    order = context_order(draw, y, sizes)
     X = X.gather(1, order[..., None].expand(-1, -1, X.shape[-1]))
     y = y.gather(1, order)
     return _split(draw, sizes, X, y, names)
@@ -282,12 +292,12 @@ def sample_relevance(draw: Any, spread: Any) -> Any:
     knee = draw.log_uniform(n_tasks, 1, low=0.5, high=10.0)
     leading = (1 + index / knee) ** -draw.uniform(n_tasks, 1, low=0.5, high=2.5)
     leading = leading * torch.exp(draw.uniform(n_tasks, 1, high=1.0) * draw.normal(n_tasks, n_features))
-    diffuse = (spread / spread[:, :1]) ** (2 * draw.uniform(n_tasks, 1, low=-0.3, high=1.5))
+    diffuse = (spread / spread[:, :1]) ** (2 * draw.uniform(n_tasks, 1, low=-0.7, high=1.5))
     kept_share = draw.log_uniform(n_tasks, 1, low=min(1.0, 2 / n_features), high=1.0)
     kept = (draw.uniform(n_tasks, n_features) < kept_share).float()
     sparse = draw.chance(n_tasks, 1, p=0.4)
     diffuse = diffuse * (1e-4 + sparse * kept + (1 - sparse))
-    kind = draw.chance(n_tasks, 1, p=0.7)
+    kind = draw.chance(n_tasks, 1, p=0.6)
     leading, diffuse = leading / leading.sum(1, keepdim=True), diffuse / diffuse.sum(1, keepdim=True)
     return kind * leading + (1 - kind) * diffuse
 
@@ -424,6 +434,23 @@ def roughen(draw: Any, X: Any) -> Any:
     return unit * X / X.norm(dim=-1, keepdim=True).clamp_min(1e-6) + (1 - unit) * X
 
 
+def lay_side_by_side(draw: Any, X: Any) -> Any:
+    """Two or three noisy views of each row side by side, (B, P, V * D), each at unit length.
+
+    A view weighs the directions by gains of its own and adds noise with a spectrum and at a level of its own.
+    """
+    n_tasks, n_rows, n_features = X.shape
+    size = X.square().mean((1, 2), keepdim=True).sqrt()
+    views = []
+    for _ in range(draw.choice((2, 2, 3))):
+        gains = torch.exp(draw.uniform(n_tasks, 1, 1, high=1.0) * draw.normal(n_tasks, 1, n_features))
+        level = draw.log_uniform(n_tasks, 1, 1, low=0.03, high=1.0) * size
+        noise = draw.normal(n_tasks, n_rows, n_features) * sample_spectra(draw, n_tasks, n_features)[:, None]
+        view = X * gains + level * noise
+        views.append(view / view.norm(dim=-1, keepdim=True).clamp_min(1e-6))
+    return torch.cat(views, -1)
+
+
 def flip_labels(draw: Any, y: Any, n_classes: int) -> Any:
     """Replace a share of the labels: mostly small and up to 40 % in a quarter of the tasks, all in one of fifty.
 
@@ -465,40 +492,52 @@ def side_scores(draw: Any, X: Any, names: Any) -> Any:
     return rows @ (hints / hints.norm(dim=-1, keepdim=True).clamp_min(1e-6)).mT
 
 
-def context_order(draw: Any, y: Any, n_classes: int) -> Any:
-    """An order of the pool, (B, P), of which the first rows become the context.
+def context_order(draw: Any, y: Any, sizes: Any) -> Any:
+    """An order of the pool, (B, P): labelled rows, then queries, then unlabelled rows.
 
-    In a fifth of the tasks the rows come as they fall, in most the first ones hold one of each class, and in a
-    quarter the context is balanced, as many rows of each class as there are, though the queries are not.
+    In a fifth of the tasks the labelled rows come as they fall, in most they begin with one of each class, and in a
+    quarter they are balanced, as many rows of each class as there are, and so are the queries: labels tell how
+    frequent the classes of the queries are. Unlabelled rows have other class frequencies in four tasks of ten.
     """
     n_tasks, n_pool = y.shape
     key = draw.uniform(n_tasks, n_pool)
-    one_hot = torch.nn.functional.one_hot(y, n_classes).to(key.dtype)  # (B, P, C)
+    one_hot = torch.nn.functional.one_hot(y, sizes.n_classes).to(key.dtype)  # (B, P, C)
     # How many rows of its class come before a row, in the order of the pool.
     rank = ((one_hot.cumsum(1) - 1) * one_hot).sum(-1)  # (B, P)
     kind = draw.uniform(n_tasks, 1)
     first = (rank == 0).to(key.dtype)
     key = torch.where(kind < 0.2, key, torch.where(kind < 0.75, key - first, key + rank))
-    return key.argsort(1)
+    order = key.argsort(1)
+    if sizes.n_unlabelled == 0:
+        return order
+    head, rest = order[:, : sizes.n_labelled + sizes.n_queries], order[:, sizes.n_labelled + sizes.n_queries :]
+    strength = draw.uniform(n_tasks, 1, high=3.0) * draw.chance(n_tasks, 1, p=0.4)
+    log_weight = strength * draw.normal(n_tasks, sizes.n_classes)
+    noise = draw.uniform(*rest.shape).clamp(1e-9, 1 - 1e-7)
+    wanted = log_weight.gather(1, y.gather(1, rest)) - (-noise.log()).log()  # the Gumbel-max trick
+    return torch.cat([head, rest.gather(1, wanted.argsort(1, descending=True))], 1)
 
 
 def _split(draw: Any, sizes: Any, X: Any, y: Any, names: Any) -> Any:
-    n_labelled, n_context = sizes.n_labelled, sizes.n_labelled + sizes.n_unlabelled
-    stop = n_context + sizes.n_queries
+    n_labelled, n_seen = sizes.n_labelled, sizes.n_labelled + sizes.n_queries
+    stop = n_seen + sizes.n_unlabelled
     X, y = X[:, :stop], y[:, :stop]
     side = None if names is None else side_scores(draw, X, names)
-    y_context = y[:, :n_context].clone()
-    y_context[:, n_labelled:] = -1
-    y_query = y[:, n_context:]
+    y_context = torch.cat([y[:, :n_labelled], torch.full_like(y[:, n_seen:], -1)], 1)
+    y_query = y[:, n_labelled:n_seen]
     if side is None:
         seen = torch.nn.functional.one_hot(y[:, :n_labelled], sizes.n_classes).any(1)
         y_query = torch.where(seen.gather(1, y_query), y_query, -1)
+
+    def of_context(rows: Any) -> Any:
+        return torch.cat([rows[:, :n_labelled], rows[:, n_seen:]], 1)
+
     return Tasks(
-        X[:, :n_context],
+        of_context(X),
         y_context,
-        X[:, n_context:],
+        X[:, n_labelled:n_seen],
         y_query,
         sizes.n_classes,
-        None if side is None else side[:, :n_context],
-        None if side is None else side[:, n_context:],
+        None if side is None else of_context(side),
+        None if side is None else side[:, n_labelled:n_seen],
     )

@@ -62,6 +62,8 @@ class Reasoner(nn.Module, ABC):
 
     # Whether `Evidence.side` and the argument `side` of `score` may be given.
     reads_side_scores: bool = True
+    # Whether `encode_leaving_out` gives scores.
+    leaves_out: bool = False
     # The sizes, from which an equal network can be built: a dataclass.
     config: Any = None
 
@@ -81,6 +83,28 @@ class Reasoner(nn.Module, ABC):
         tuple
             The context: tensors, however nested.
         """
+
+    def encode_leaving_out(
+        self, evidence: Evidence, *, chunk_rows: int | None = None
+    ) -> tuple[Any, torch.Tensor | None]:
+        """Compile a labelled context, and score each of its rows as a query that hears the other rows only.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            Rows, labels, weights and outside scores of B tasks.
+        chunk_rows : int, default=None
+            Rows processed at a time, to bound memory; a hint. None means all.
+
+        Returns
+        -------
+        context : tuple
+            What :meth:`encode` returns.
+        logits : Tensor of shape (B, N, C) or None
+            Scores of the context rows without their own labels, for one copy of each; None where a reasoner cannot
+            tell, as is the case unless a final class says otherwise.
+        """
+        return self.encode(evidence, chunk_rows=chunk_rows), None
 
     @abstractmethod
     def score(self, context: Any, X: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:

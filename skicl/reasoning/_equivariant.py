@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skicl.reasoning._base import Evidence, Reasoner
+from skicl.reasoning._context_pass import Chunk, run_layer
 from skicl.reasoning._layers import (
     N_ROW_FEATURES,
     N_TASK_FEATURES,
@@ -140,6 +141,7 @@ class EquivariantReasoner(Reasoner):
     torch.Size([1, 3, 2])
     """
 
+    leaves_out = True
     # Any: what they hold is known, what nn.Module says of its parts is not.
     layers: Any
     start: Any
@@ -189,7 +191,29 @@ class EquivariantReasoner(Reasoner):
         -------
         EquivariantContext
         """
-        return self._run_context(evidence, chunk_rows, n_landmarks)
+        return self._run_context(evidence, chunk_rows, n_landmarks, leave_out=False)[0]
+
+    def encode_leaving_out(
+        self, evidence: Any, *, chunk_rows: int | None = None
+    ) -> tuple[EquivariantContext, torch.Tensor | None]:
+        """Compile a labelled context, and score each of its rows as a query that hears the other rows only.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            The context. In every task at least one row has a positive weight.
+        chunk_rows : int, default=None
+            Rows processed at a time, to bound memory. None means all. Results do not depend on it.
+
+        Returns
+        -------
+        context : EquivariantContext
+            What :meth:`encode` returns.
+        logits : Tensor of shape (B, N, C)
+            Scores of the context rows. A row's own message is taken out of every layer, exactly; what its label did
+            to the states of the other rows stays. No row is scored with its own label.
+        """
+        return self._run_context(evidence, chunk_rows, None, leave_out=True)
 
     def score(self, context: EquivariantContext, X: torch.Tensor, side: torch.Tensor | None = None) -> torch.Tensor:
         """Score queries against a context.
@@ -252,7 +276,9 @@ class EquivariantReasoner(Reasoner):
 
     # -- the steps, in order of use -------------------------------------------------------------
 
-    def _run_context(self, evidence: Evidence, chunk_rows: int | None, n_landmarks: int | None) -> EquivariantContext:
+    def _run_context(
+        self, evidence: Evidence, chunk_rows: int | None, n_landmarks: int | None, *, leave_out: bool
+    ) -> tuple[EquivariantContext, torch.Tensor | None]:
         X, y = evidence.X, evidence.y
         weight = torch.ones_like(X[..., 0]) if evidence.weight is None else evidence.weight
         with torch.no_grad():
@@ -271,23 +297,33 @@ class EquivariantReasoner(Reasoner):
             torch.cat([layer.filters[number](view.axes, classes.task) for layer in self.layers], -1) / total
             for number, view in enumerate(views)
         )
-        size = chunk_rows or X.shape[1]
-        chunks = [(i, min(i + size, X.shape[1])) for i in range(0, X.shape[1], size)]
-        parts = [rows.slice(*chunk) for chunk in chunks]
-        own_leverages = [leverages(part, filters, n_layers) for part in parts]
-        labels = [Labels(one_hot, labelled, weight).slice(*chunk) for chunk in chunks]
-        states = [self._start(part, own, classes) for part, own in zip(parts, labels)]
-        fits = [self._no_fit(state) for state in states]
-        memories, fit = [], fits[0][:, 0]
+        labels, size = Labels(one_hot, labelled, weight), chunk_rows or X.shape[1]
+        chunks = [
+            self._first_chunk(rows.slice(i, i + size), labels.slice(i, i + size), filters, classes, leave_out)
+            for i in range(0, X.shape[1], size)
+        ]
+        memories, fit = [], chunks[0].fit[:, 0]
         for number, layer in enumerate(self.layers):
             of_layer = [layer_channels(g, number, n_layers) for g in filters]
-            leverage = [of_part[number] for of_part in own_leverages]
             offset = layer.offset(fit[:, None], classes)
-            is_last = number + 1 == n_layers
-            memory, states, fits = _run_layer(layer, of_layer, parts, leverage, labels, states, fits, classes, is_last)
+            memory, chunks = run_layer(layer, number, of_layer, chunks, classes, is_last=number + 1 == n_layers)
             memories.append(memory._replace(offset=offset))
             fit = memory.fit
-        return EquivariantContext(classes, views, filters, tuple(memories))
+        left_out = [self._read_out(chunk.blind, chunk.fit, classes) for chunk in chunks if chunk.blind is not None]
+        context = EquivariantContext(classes, views, filters, tuple(memories))
+        return context, torch.cat(left_out, 1) if left_out else None
+
+    def _first_chunk(
+        self, rows: Rows, labels: Labels, filters: tuple[torch.Tensor, ...], classes: Classes, leave_out: bool
+    ) -> Chunk:
+        """Rows of the context before the first layer; with ``leave_out`` also as queries, which know no label."""
+        state = self._start(rows, labels, classes)
+        fit, leverage = self._no_fit(state), leverages(rows, filters, len(self.layers))
+        if not leave_out:
+            return Chunk(rows, labels, leverage, state, fit, None, None)
+        nothing = torch.zeros_like(labels.labelled)
+        as_queries = rows._replace(features=_row_features(rows.coordinates, (nothing, nothing), None))
+        return Chunk(rows, labels, leverage, state, fit, as_queries, self._start(as_queries, None, classes))
 
     def _states(self, context: EquivariantContext, X: torch.Tensor, side: torch.Tensor | None) -> list[torch.Tensor]:
         """States of queries after every layer."""
@@ -375,7 +411,10 @@ class EquivariantReasoner(Reasoner):
 
     def _read_out(self, state: torch.Tensor, fit: torch.Tensor, classes: Classes) -> torch.Tensor:
         """Logits (B, n, C). A class without a labelled row gets what the rule of succession leaves it."""
-        scale = self.sharpness(torch.cat([classes.task, fit], -1))[:, None]  # (B, 1, 1)
+        if fit.ndim == 2:  # one for all rows, or one a row
+            fit = fit[:, None]
+        task = classes.task[:, None].expand(-1, fit.shape[1], -1)
+        scale = self.sharpness(torch.cat([task, fit], -1))  # (B, n or 1, 1)
         scale = torch.exp(LARGEST_LOG_SCALE * torch.tanh(scale / LARGEST_LOG_SCALE))
         logits = self.readout(rms_norm(state))[..., 0] * scale
         absent = (classes.present == 0)[:, None]
@@ -398,52 +437,3 @@ def _row_features(coordinates: tuple[torch.Tensor, ...], off: Any, labelled: tor
         zero = torch.zeros_like(norms[0])
         return torch.stack([*norms, zero, zero, zero, labelled], -1)
     return torch.stack([*norms, torch.log1p(off[0]), off[1], torch.ones_like(norms[0]), torch.zeros_like(norms[0])], -1)
-
-
-def _run_layer(
-    layer: Any,
-    filters: list[torch.Tensor],
-    parts: list[Rows],
-    leverages: list[torch.Tensor],
-    labels: list[Labels],
-    states: list[torch.Tensor],
-    fits: list[torch.Tensor],
-    classes: Classes,
-    is_last: bool,
-) -> tuple[Memory, list[torch.Tensor], list[torch.Tensor]]:
-    """One layer over the chunks of a context: its memory, the new states, and the fit that each row may know.
-
-    After the last layer nobody asks for the states of the context rows: they come back as they were.
-    """
-    # One chunk: the beliefs from which rows send are those with which they read; more chunks would hold too much.
-    seen = [layer.beliefs(state, classes) for state in states] if len(states) == 1 else None
-    values = [
-        layer.send(*(seen[i] if seen else layer.beliefs(state, classes)), own, classes)
-        for i, (state, own) in enumerate(zip(states, labels))
-    ]
-    messages, constant = layer.learn(filters, parts, values, labels)
-    total: Any = sum(own.weight.sum(1) for own in labels)
-    new_states, measured = [], []
-    for i, (part, own) in enumerate(zip(parts, labels)):
-        heard = layer.hear(
-            part, leverages[i], messages, constant, (values[i], own.weight.clamp_max(1.0), total[:, None])
-        )
-        measured.append(layer.measure_fit(heard, part, own, classes))
-        if not is_last:
-            believed = seen[i] if seen else layer.beliefs(states[i], classes)
-            offset = layer.offset(fits[i], classes)
-            new_states.append(layer.read(states[i], *believed, heard, leverages[i], part, offset, classes))
-    mass: Any = sum((own.weight * own.labelled).sum(1) for own in labels)  # (B,)
-    mass = mass[:, None]
-    summed: Any = sum((fit * own.weight[..., None]).sum(1) for fit, own in zip(measured, labels))  # (B, F)
-    memory = Memory(messages, constant, summed / mass.clamp_min(1e-6), None)
-    fits = [_fit_of_others(fit, own, summed, mass) for fit, own in zip(measured, labels)]
-    return memory, new_states or states, fits
-
-
-def _fit_of_others(fit: torch.Tensor, labels: Labels, summed: torch.Tensor, mass: torch.Tensor) -> torch.Tensor:
-    """Mean fit of all labelled rows but one copy of the row itself: (B, n, F)."""
-    unit = (labels.weight.clamp_max(1.0) * labels.labelled)[..., None]
-    left = mass[..., None] - unit
-    others = (summed[:, None] - unit * fit) / left.clamp_min(1e-6)
-    return torch.where(left > 1e-6, others, 0.0)

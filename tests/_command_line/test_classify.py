@@ -113,7 +113,7 @@ def test_predictions_are_those_of_the_classifier(run, tiny_folder):
     assert table.header == ["id", "message", *ADDED]
     assert [row[:2] for row in table.rows] == [[str(i), text] for i, text in enumerate(NEW)]
 
-    encoder = skicl.SentenceEncoder(tiny_folder, device="cpu")
+    encoder = skicl.SentenceEncoder(tiny_folder, layers="auto", device="cpu")
     texts, labels = zip(*labelled_rows()[1:])
     classifier = skicl.TartClassifier(device="cpu").fit(encoder.fit_transform(list(texts)), np.array(labels))
     vectors = encoder.transform(NEW)
@@ -285,7 +285,7 @@ def test_evaluation_scores_are_those_of_scikit_learn(run, tiny_folder):
     assert list(scores["TartClassifier"]) == ["accuracy", "log-loss", "ECE", "seconds"]
 
     texts, labels = (np.array(column) for column in zip(*labelled_rows()[1:]))
-    X = skicl.SentenceEncoder(tiny_folder, device="cpu").fit_transform(list(texts))
+    X = skicl.SentenceEncoder(tiny_folder, layers="auto", device="cpu").fit_transform(list(texts))
     accuracy, loss = [], []
     for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(X, labels):
         classifier = skicl.TartClassifier(device="cpu").fit(X[train], labels[train])

@@ -14,7 +14,9 @@ from skicl._tart._class_texts import (
     class_vectors,
     embed_names,
     holds_texts,
+    name_vectors,
     nearest_name,
+    texts_in_use,
     texts_of,
 )
 
@@ -136,6 +138,7 @@ def test_an_encoder_of_frames_cannot_embed_names(encoder, class_texts):
     check_class_texts({"a": [0.0, 1.0], "b": [1.0, 0.0]}, encoder)
     check_class_texts(np.eye(2), encoder)
     check_class_texts(None, encoder)
+    check_class_texts("auto", encoder)
 
 
 def test_an_encoder_that_fails_on_names_is_named():
@@ -147,5 +150,48 @@ def test_an_encoder_that_fails_on_names_is_named():
 
 
 def test_almost_labels():
-    with pytest.raises(ValueError, match="Did you mean 'labels'"):
-        check_class_texts("label")
+    for given, meant in {"label": "labels", "Auto": "auto"}.items():
+        with pytest.raises(ValueError, match=f"Did you mean '{meant}'"):
+            check_class_texts(given)
+
+
+def test_auto_is_names_where_they_can_be_read():
+    classes = np.array(["GetWeather", "top_up"])
+    assert texts_in_use("auto", classes, names_can_be_read=True) == {"GetWeather": "Get Weather", "top_up": "top up"}
+    assert texts_in_use("auto", classes, names_can_be_read=False) is None
+    assert texts_in_use("auto", np.array(["LABEL_0", "LABEL_1"]), names_can_be_read=True) is None
+    assert texts_in_use("auto", np.array([0, 1]), names_can_be_read=True) is None
+    for given in (None, "labels", {"GetWeather": "rain"}):
+        assert texts_in_use(given, classes, names_can_be_read=True) is given
+    assert not holds_texts("auto")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "reason"),
+    [
+        (FunctionTransformer(lambda frame: frame[["a"]]), "list indices"),
+        (FunctionTransformer(lambda texts: np.full((len(texts), 2), np.nan)), "contains NaN"),
+        (FunctionTransformer(lambda texts: np.eye(len(texts), 3)), "different numbers of features"),
+    ],
+)
+def test_names_that_nobody_asked_for_may_be_missing(encoder, reason):
+    entries, known = [("one",), ("two",)], {"zero": np.ones(2)}
+    with pytest.raises(ValueError, match=r"^(`class_texts`|Input the output of FunctionTransformer)"):
+        name_vectors(entries, encoder, known, 2, needed=True)
+    with pytest.warns(UserWarning, match=f"`encoder` FunctionTransformer gave no vectors.*{reason}") as caught:
+        assert name_vectors(entries, encoder, known, 2, needed=False) == (known, None)
+    assert len(caught) == 1
+
+
+def test_errors_that_are_no_refusal_of_names_go_through():
+    def interrupted(texts):
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        name_vectors([("one",), ("two",)], FunctionTransformer(interrupted), {}, 2, needed=False)
+
+
+def test_names_of_which_the_encoder_knows_no_word_are_left_out():
+    entries, embedded = [("one",), ("two",)], {"one": np.ones(2), "two": np.zeros(2)}
+    assert name_vectors(entries, None, embedded, 2, needed=False) == (embedded, None)
+    np.testing.assert_array_equal(name_vectors(entries, None, embedded, 2, needed=True)[1], [[1, 1], [0, 0]])

@@ -10,17 +10,20 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from counting_encoder import CountingEncoder
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_moons
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -744,8 +747,8 @@ def test_a_memorising_prior_leaks_nothing_into_the_context():
     honest = TartClassifier(prior=KNeighborsClassifier(1)).fit(X, noise)
     leaking = TartClassifier(prior=FrozenEstimator(KNeighborsClassifier(1).fit(X, noise))).fit(X, noise)
     codes = np.searchsorted(honest.classes_, noise)
-    sides = [classifier._learnt.made(None).read.evidence.side[0] for classifier in (honest, leaking)]
-    agreement = [(side.argmax(1).numpy() == codes).mean() for side in sides]
+    opinions = [classifier._learnt.rows.prior_scores for classifier in (honest, leaking)]
+    agreement = [(scores.argmax(1) == codes).mean() for scores in opinions]
     assert agreement[0] < 0.6
     assert agreement[1] == 1
     np.testing.assert_array_equal(honest.prior_.predict(X), leaking.prior_.predict(X))
@@ -835,17 +838,160 @@ def test_a_mark_is_no_label():
             TartClassifier(missing_label=wrong).fit(X, y)
 
 
-def test_names_are_ignored_unless_asked_for(tiny_folder):
-    texts = ["red wine", "blue sea", "red rose", "blue sky", "a sea"]
-    y = np.array(["red", "blue", "red", "blue", "blue"])
+COLOURS = ["red wine", "blue sea", "red rose", "blue sky", "a sea"], np.array(["red", "blue", "red", "blue", "blue"])
+
+
+@pytest.fixture
+def sentences(tiny_folder):
+    return SentenceEncoder(tiny_folder, device="cpu")
+
+
+def test_names_are_read_unless_switched_off(sentences):
+    texts, y = COLOURS
     swapped = np.where(y == "red", "blue", "red")
-    encoder = SentenceEncoder(tiny_folder, device="cpu")
-    plain, other = (TartClassifier(encoder).fit(texts, labels).predict_proba(texts) for labels in (y, swapped))
-    assert_same(plain, other[:, ::-1])
-    plain, other = (
-        TartClassifier(encoder, class_texts="labels").fit(texts, labels).predict_proba(texts) for labels in (y, swapped)
-    )
-    assert np.abs(plain - other[:, ::-1]).max() > 1e-3
+    for class_texts in ({}, {"class_texts": "labels"}, {"class_texts": None}):
+        plain, other = (
+            TartClassifier(sentences, **class_texts).fit(texts, labels).predict_proba(texts) for labels in (y, swapped)
+        )
+        if class_texts == {"class_texts": None}:
+            assert_same(plain, other[:, ::-1])
+        else:
+            assert np.abs(plain - other[:, ::-1]).max() > 1e-3
+
+
+def equal_bits(one, other, *data, **options):
+    """Whether two classifiers that read the same predict the same, bit for bit."""
+    probas = [classifier.fit(*data, **options).predict_proba(data[0]) for classifier in (one, other)]
+    return np.array_equal(*probas)
+
+
+@pytest.mark.parametrize("labels", [["get_red", "GetBlue"], ["red", "blue"], ["rot: red", "blau: blue"]])
+def test_names_are_the_labels_in_words(sentences, labels):
+    texts, y = COLOURS
+    y = np.where(y == "red", *labels)
+    words = dict(zip(labels, [{"get_red": "get red", "GetBlue": "Get Blue"}.get(label, label) for label in labels]))
+    by_default, by_hand = TartClassifier(sentences), TartClassifier(sentences, class_texts=words)
+    assert equal_bits(by_default, by_hand, texts, y)
+    assert equal_bits(by_default, by_hand, texts, np.where([True, False] * 2 + [True], y, None))
+    assert equal_bits(by_default, by_hand, texts, classes=labels)
+    assert equal_bits(by_default, by_hand, pd.Series(texts), pd.Series(y))
+    as_they_are = TartClassifier(sentences, class_texts={label: label for label in labels})
+    assert equal_bits(TartClassifier(sentences, class_texts="labels"), as_they_are, texts, y)
+
+
+@pytest.mark.parametrize(
+    "labels", [["LABEL_0", "LABEL_1"], ["a", "b"], ["0", "1"], [0, 1], [False, True], ["en", "de"]]
+)
+def test_labels_that_are_codes_play_no_part(sentences, labels):
+    texts, y = COLOURS
+    y = np.array(labels)[(y == "red").astype(int)]
+    assert equal_bits(TartClassifier(sentences), TartClassifier(sentences, class_texts=None), texts, y)
+
+
+def test_names_play_no_part_beside_what_is_no_text(sentences):
+    X, y = load_iris(return_X_y=True)
+    X, y = X[::5], np.array(["setosa", "versicolor", "virginica"])[y[::5]]
+    off = {"class_texts": None}
+    assert equal_bits(TartClassifier(), TartClassifier(**off), X, y)
+    for encoder in (StandardScaler(), make_pipeline(StandardScaler(), PCA(3))):
+        assert equal_bits(TartClassifier(encoder), TartClassifier(encoder, **off), X, y)
+    texts, y = COLOURS
+    quiet = FunctionTransformer(sentences.fit(texts).transform)  # no tag says that it reads texts
+    assert equal_bits(TartClassifier(quiet), TartClassifier(quiet, **off), texts, y)
+    frame = pd.DataFrame({"text": texts})
+    columns = ColumnTransformer([("text", sentences, "text")])
+    assert equal_bits(TartClassifier(columns), TartClassifier(columns, **off), frame, y)
+    knows_nothing = make_pipeline(CountVectorizer(), TruncatedSVD(3, random_state=0))
+    y = np.where(y == "red", "warm", "cold")
+    assert equal_bits(TartClassifier(knows_nothing), TartClassifier(knows_nothing, **off), texts, y)
+
+
+@pytest.mark.parametrize("wrap", [FrozenEstimator, lambda one: make_pipeline(one, StandardScaler()), make_union])
+def test_encoders_around_an_encoder_of_texts_read_names_too(sentences, wrap):
+    texts, y = COLOURS
+    encoder = wrap(sentences.fit(texts))
+    assert equal_bits(TartClassifier(encoder), TartClassifier(encoder, class_texts="labels"), texts, y)
+
+
+def test_a_reasoner_that_reads_labels_only_gets_no_names(sentences):
+    texts, y = COLOURS
+    paper = {"reasoner": "tart-paper"}
+    by_default, off = TartClassifier(sentences, **paper), TartClassifier(sentences, class_texts=None, **paper)
+    assert equal_bits(by_default, off, texts, y)
+    with pytest.raises(ValueError, match="nothing tells the classes apart"):
+        TartClassifier(sentences, **paper).fit(None, classes=["red", "blue"])
+
+
+class Choosy(SentenceEncoder):
+    """Reads no text of one word."""
+
+    def transform(self, X):
+        if not all(" " in text for text in X):
+            raise ValueError("a text of one word")
+        return super().transform(X)
+
+
+def test_an_encoder_that_refuses_names_is_reported_and_does_without(tiny_folder):
+    texts, y = COLOURS
+    encoder = Choosy(tiny_folder, device="cpu")
+    with pytest.warns(UserWarning, match="names of the classes were not used: `encoder` Choosy.*one word") as caught:
+        classifier = TartClassifier(encoder).fit(texts, y)
+    assert len(caught) == 1
+    plain = TartClassifier(encoder, class_texts=None).fit(texts, y)
+    np.testing.assert_array_equal(classifier.predict_proba(texts), plain.predict_proba(texts))
+    for class_texts, data in {"labels": (texts, y), "auto": (texts, [None] * 5), None: (texts, [None] * 5)}.items():
+        with pytest.raises(ValueError, match=r"a text of one word|nothing else tells the classes apart"):
+            TartClassifier(encoder, class_texts=class_texts).fit(*data, classes=["red", "blue"])
+
+
+def test_names_alone_make_a_start(sentences):
+    texts, y = COLOURS
+    named = TartClassifier(sentences, class_texts={"red": "red", "blue": "blue"}).fit(None)
+    start = TartClassifier(sentences).fit(None, classes=["red", "blue"])
+    np.testing.assert_array_equal(start.predict_proba(texts), named.predict_proba(texts))
+    started = start.partial_fit(texts, y)
+    assert_same(started.predict_proba(texts), TartClassifier(sentences).fit(texts, y).predict_proba(texts))
+    for parameters, labels in [({}, ["a", "b"]), ({}, [0, 1]), ({"encoder": None}, ["red", "blue"])]:
+        with pytest.raises(ValueError, match=r"nothing tells the classes apart.*reads labels that are names"):
+            TartClassifier(**parameters).fit(None, classes=labels)
+
+
+def test_a_prior_without_rows_is_asked_alone(problem, sentences):
+    X, y, Q = problem
+    prior = GaussianNB().fit(X, y)
+    start = TartClassifier(prior=prior).fit(None, classes=["red", "green", "blue"])
+    off = TartClassifier(prior=prior, class_texts=None).fit(None, classes=["red", "green", "blue"])
+    assert start.encoder_ is None
+    np.testing.assert_array_equal(start.predict_proba(Q), off.predict_proba(Q))
+
+
+def test_names_follow_the_classes_as_they_grow(sentences):
+    texts, y = COLOURS
+    more, labels = ["green grass", "C7 again"], np.array(["green_grass", "C7"])
+    grown = TartClassifier(sentences).partial_fit(texts, y)
+    whole = TartClassifier(sentences)
+    for n in (1, 2):
+        grown.partial_fit(more[n - 1 : n], labels[n - 1 : n])
+        whole.fit(texts + more[:n], np.append(y.astype(object), labels[:n]))
+        assert_same(grown.predict_proba(texts), whole.predict_proba(texts))
+        off = TartClassifier(sentences, class_texts=None).fit(texts + more[:n], np.append(y.astype(object), labels[:n]))
+        # A code among the names puts an end to them.
+        assert np.allclose(off.predict_proba(texts), grown.predict_proba(texts), atol=1e-5) == (n == 2)
+
+
+def test_names_are_embedded_once(tmp_path):
+    log = tmp_path / "log"
+    classifier = TartClassifier(CountingEncoder(str(log))).partial_fit(["red wine", "blue sea"], ["red", "blue"])
+    classifier.partial_fit(["red rose", "green grass"], ["red", "green"]).predict(["a rose"])
+    texts = ["red wine", "blue sea", "red rose", "green grass", "a rose"]
+    assert sorted(log.read_text().splitlines()) == sorted([*texts, "red", "blue", "green"])
+
+
+def test_names_get_lost_where_labels_are_renamed(sentences):
+    texts, y = COLOURS
+    vote = VotingClassifier([("one", TartClassifier(sentences))], voting="soft").fit(texts, y)
+    off = TartClassifier(sentences, class_texts=None).fit(texts, y)
+    assert_same(vote.predict_proba(texts), off.predict_proba(texts))
 
 
 def test_texts_of_classes_equal_their_vectors(tiny_folder):

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from sklearn.base import TransformerMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -9,7 +11,7 @@ from sklearn.feature_selection import SelectFromModel
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skicl._tart._encoding import (
@@ -18,9 +20,10 @@ from skicl._tart._encoding import (
     fit_encode,
     fit_on_texts,
     learns_from_labels,
+    reads_texts,
 )
 from skicl._validation._rows import Rows
-from skicl.encoders import SentenceEncoder
+from skicl.encoders import AudioEncoder, ContextualEncoder, ImageEncoder, LanguageModelEncoder, SentenceEncoder
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 5))
@@ -34,7 +37,9 @@ def test_which_encoder():
     made = choose_encoder("auto", "cpu", of_texts=True)
     assert isinstance(made, SentenceEncoder)
     assert made.device == "cpu"
-    assert choose_encoder("some/model", None, of_texts=False).model == "some/model"
+    assert made.layers == "auto"
+    named = choose_encoder("some/model", None, of_texts=False)
+    assert (named.model, named.layers) == ("some/model", "auto")
     scaler = StandardScaler().fit(X)
     chosen = choose_encoder(scaler, None, of_texts=False)
     assert chosen is not scaler
@@ -58,6 +63,55 @@ def test_which_encoder():
 )
 def test_who_learns_from_labels(encoder, expected):
     assert learns_from_labels(encoder) is expected
+
+
+class OfGraphs(SentenceEncoder):
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = False
+        return tags
+
+
+class NotQuite(TransformerMixin):
+    """A transformer without a base whose tags it could have."""
+
+
+WORDS = make_pipeline(TfidfVectorizer(), TruncatedSVD(2))
+SENTENCES = SentenceEncoder()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "expected"),
+    [
+        ("auto", True),
+        ("some/model", True),
+        (SENTENCES, True),
+        (LanguageModelEncoder("gpt2"), True),
+        (ContextualEncoder("gpt2"), True),
+        (FrozenEstimator(SENTENCES), True),
+        (WORDS, True),
+        (FrozenEstimator(WORDS), True),
+        (make_pipeline("passthrough", SENTENCES), True),
+        (make_pipeline(make_pipeline(SENTENCES, PCA()), StandardScaler()), True),
+        (make_union(SENTENCES, WORDS), True),
+        (make_pipeline(make_union(SENTENCES, WORDS), StandardScaler()), True),
+        (FeatureUnion([("one", SENTENCES), ("two", "drop")]), True),
+        (FeatureUnion([("one", SENTENCES), ("two", "passthrough")]), False),
+        (make_union(SENTENCES, ImageEncoder("vit")), False),
+        (None, False),
+        (ImageEncoder("vit"), False),
+        (AudioEncoder("whisper"), False),
+        (OfGraphs(), False),
+        (PCA(), False),
+        (FunctionTransformer(), False),
+        (make_pipeline(FunctionTransformer(), SENTENCES), False),
+        (ColumnTransformer([("text", SENTENCES, "text")]), False),
+        (NotQuite(), False),
+        (object(), False),
+    ],
+)
+def test_who_reads_texts(encoder, expected):
+    assert reads_texts(encoder) is expected
 
 
 def test_an_encoder_without_labels_is_fitted_on_all_rows():

@@ -184,7 +184,7 @@ def test_parts_equal_the_whole(monkeypatch):
     rows = [11, 3, 3]
     assert_same(classifier.context_influence(Q, rows=rows), whole[:, rows])
     monkeypatch.setattr("skicl._tart._influence.NUMBERS_AT_A_TIME", {"cpu": 1, "cuda": 1})
-    monkeypatch.setattr("skicl._tart._compiled.PAIRS_AT_A_TIME", 7)
+    monkeypatch.setattr("skicl._tart._belief.PAIRS_AT_A_TIME", 7)
     assert_same(classifier.set_params(batch_size=2).context_influence(Q), whole)
 
 

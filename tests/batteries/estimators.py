@@ -32,7 +32,12 @@ from text_battery import LABELS, TEXTS
 import skicl
 
 # Options under which a class takes a way of its own; what a class has beside these is in the slow part of the tests.
-REPRESENTATIVE = ("TartClassifier, class_texts", "TartClassifier, texts", "FineTuneClassifier, last_layer")
+REPRESENTATIVE = (
+    "TartClassifier, class_texts",
+    "TartClassifier, texts",
+    "FineTuneClassifier, last_layer",
+    "SentenceEncoder, layers",
+)
 
 KINDS = ("threads", "interrupts", "containers", "outputs", "labels", "properties", "damage", "misuse")
 
@@ -265,7 +270,7 @@ def _classifiers():
     )
     yield Subject(
         "TartClassifier, texts",
-        lambda: tart(encoder=sentences(), class_texts="labels"),
+        lambda: tart(encoder=sentences()),
         WORDS,
         OTHER_WORDS,
         OF_TART,
@@ -315,6 +320,7 @@ def _encoders():
     for name, make in {
         "SentenceEncoder": sentences,
         "SentenceEncoder, cache": lambda: sentences(cache=Path(models().name) / "cache"),
+        "SentenceEncoder, layers": lambda: sentences(layers=[0, 1]),
         "LanguageModelEncoder": lambda: of_encoders("LanguageModelEncoder"),
     }.items():
         yield Subject(name, make, WORDS, OTHER_WORDS, ("transform",), "texts", exempt=NO_LABELS)

@@ -169,6 +169,7 @@ def law_workers(encoder, items, monkeypatch):
 def law_tags(encoder, items, monkeypatch):
     tags = get_tags(encoder)
     assert tags.input_tags.one_d_array
+    assert not tags.input_tags.string, "strings among the items are paths"
     assert not tags.input_tags.sparse
     assert not tags.input_tags.allow_nan
     assert not tags.non_deterministic

@@ -342,7 +342,7 @@ def test_a_pipeline_encodes_training_rows_by_leave_one_out(folder):
 def test_as_the_encoder_of_tart_classifier(folder, embedding):
     one = encoder(folder, embedding=embedding)
     queries = ["my card", "log in", "refund it"]
-    inside = TartClassifier(one).fit(TEXTS, LABELS)
+    inside = TartClassifier(one, class_texts=None).fit(TEXTS, LABELS)
     pipeline = make_pipeline(clone(one), TartClassifier()).fit(TEXTS, LABELS)
     by_hand = TartClassifier().fit(one.fit_transform(TEXTS, LABELS), LABELS)
     expected = by_hand.predict_proba(one.transform(queries))

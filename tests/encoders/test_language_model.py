@@ -283,7 +283,7 @@ def test_live_model_is_not_copied(monkeypatch):
 
 
 def test_default_of_tart_classifier_can_be_replaced(folders):
-    classifier = TartClassifier(encoder(folders["gpt_neox"])).fit(TEXTS, LABELS)
+    classifier = TartClassifier(encoder(folders["gpt_neox"]), class_texts=None).fit(TEXTS, LABELS)
     pipeline = make_pipeline(encoder(folders["gpt_neox"]), TartClassifier()).fit(TEXTS, LABELS)
     np.testing.assert_allclose(classifier.predict_proba(TEXTS), pipeline.predict_proba(TEXTS), **CLOSE)
 

@@ -91,6 +91,8 @@ def test_what_an_encoder_may_be(tiny_folder):
         resolve_encoder([tiny_folder])
     with pytest.raises(ValueError, match="`batch_size`"):
         resolve_encoder(SentenceEncoder(tiny_folder, batch_size=0))
+    with pytest.raises(ValueError, match=r"`encoder` has layers=\[0\], and fine-tuning trains a network for its own"):
+        resolve_encoder(SentenceEncoder(tiny_folder, layers=[0]))
     with pytest.raises(ValueError, match="float16"):
         resolve_encoder(SentenceEncoder(tiny_folder, dtype="float16"))
     assert resolve_encoder(SentenceEncoder(tiny_folder, dtype="bfloat16")).dtype == "bfloat16"

@@ -65,7 +65,7 @@ def test_queries_of_a_class_without_examples_are_not_asked_for():
 
 def test_the_context_starts_with_one_row_of_every_class_in_most_tasks():
     y = torch.randint(0, 5, (400, 60), generator=torch.Generator().manual_seed(1))
-    order = context_order(draw(), y, 5)
+    order = context_order(draw(), y, Sizes(400, 30, 0, 30, 2, 5))
     assert (order.sort(1).values == torch.arange(60)).all()
     complete = [len(set(row[:5].tolist())) == 5 for row in y.gather(1, order)]
     assert 0.75 < sum(complete) / 400 < 0.95
