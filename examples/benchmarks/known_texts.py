@@ -4,7 +4,6 @@ So a ``TartClassifier`` gets texts, labels and an encoder of texts, and does wit
 the classes included, while no text goes through the network more than once.
 """
 
-from inspect import signature
 from typing import NamedTuple
 
 import numpy as np
@@ -86,20 +85,12 @@ class Material(NamedTuple):
         return dict(zip(self.texts[kind], vectors))
 
 
-def names_read():
-    """Parameters with which TartClassifier reads the names of the classes: none where it does so by default."""
-    from skicl import TartClassifier
-
-    by_default = signature(TartClassifier).parameters["class_texts"].default is not None
-    return {} if by_default else {"class_texts": "labels"}
-
-
 def texts_of_names(labels):
     """What TartClassifier embeds as the names of classes, by class; the labels themselves where it reads none."""
     from skicl import TartClassifier
 
     rows, heard = [f"a text of class {number}" for number in range(len(labels))], _Heard(len(labels))
-    TartClassifier(KnownTexts(heard, rows, np.eye(len(rows))), **names_read()).fit(rows, labels)
+    TartClassifier(KnownTexts(heard, rows, np.eye(len(rows)))).fit(rows, labels)
     return dict(zip(labels, heard.texts if len(heard.texts) == len(labels) else map(str, labels)))
 
 

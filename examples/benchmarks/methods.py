@@ -9,7 +9,7 @@ import competitors
 import numpy as np
 import side_information
 from discriminant import NamesAndGaussians
-from known_texts import LAYERS, OWN, TEXTS, names_read
+from known_texts import LAYERS, OWN, TEXTS
 from sklearn.pipeline import make_pipeline
 
 EVIDENCE, LABELS, NAMES, MISLEADING, UNLABELLED = "evidence", "labels", "names", "misleading", "unlabelled"
@@ -107,11 +107,11 @@ def _tart_on_texts(path):
 def _tart(path, material, names=TRUE):
     from skicl import TartClassifier
 
-    if names == TRUE:
-        about_names = names_read()
-    else:
-        about_names = {"class_texts": None if names is None else material.names(names, TEXTS)}
-    return TartClassifier(material.layers, reasoner=path, **about_names)
+    if names == TRUE:  # read by default
+        return TartClassifier(material.layers, reasoner=path)
+    return TartClassifier(
+        material.layers, reasoner=path, class_texts=None if names is None else material.names(names, TEXTS)
+    )
 
 
 def _tart_on_vectors(path):

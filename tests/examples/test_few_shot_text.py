@@ -2,15 +2,14 @@
 
 import gzip
 import re
-from inspect import signature
 from typing import ClassVar
 
 import numpy as np
 import pytest
 from benchmark_modules import load
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 
-from skicl import SentenceEncoder, TartClassifier
+from skicl import TartClassifier
 from skicl.evaluation import mean_differences, mean_scores
 
 WORDS = {
@@ -478,10 +477,6 @@ class TestWhatMethodsGet:
         assert len(set(words)) == len(words)
 
 
-def has_layers():
-    return "layers" in signature(SentenceEncoder).parameters
-
-
 class TestAsAUserGetsIt:
     """Vectors that were looked up give what TartClassifier gives for raw texts, names of the classes included."""
 
@@ -489,28 +484,30 @@ class TestAsAUserGetsIt:
     labels = ("weather", "weather", "weather", "food", "food", "food", "team_sport", "team_sport", None)
     queries = ("snow and wind", "a slice of cheese", "they won the race")
 
-    @pytest.mark.parametrize(
-        "make",
-        [
-            "make_encoder",
-            pytest.param("make_layers_encoder", marks=pytest.mark.skipif(not has_layers(), reason="no layers")),
-        ],
-    )
-    def test_it_is_the_default_classifier(self, make):
-        encoder = getattr(few_shot_text, make)(few_shot_text.MINI_LM).set_params(device="cpu")
-        classes = sorted(set(self.labels) - {None})
-        texts = {methods.TRUE: known_texts.texts_of_names(classes)}
+    @pytest.fixture
+    def material(self):
+        encoder = few_shot_text.make_layers_encoder(few_shot_text.MINI_LM).set_params(device="cpu")
+        texts = {methods.TRUE: known_texts.texts_of_names(sorted(set(self.labels) - {None}))}
         every = [*self.rows, *self.queries, *texts[methods.TRUE].values()]
-        known = known_texts.KnownTexts(None, every, encoder.fit_transform(every))
-        material = known_texts.Material("", None, known, 0, texts)
-        given = TartClassifier() if make == "make_layers_encoder" else TartClassifier(encoder)
-        by_key = {method.key: method for method in methods.methods()}
-        for key, parameters in (("default", known_texts.names_read()), ("layers", {"class_texts": None})):
-            y = np.array(self.labels, dtype=object)
-            found = by_key[key].make(material).fit(list(self.rows), y).predict_proba(list(self.queries))
-            raw = clone(given).set_params(**parameters).fit(list(self.rows), y)
-            np.testing.assert_allclose(found, raw.predict_proba(list(self.queries)), atol=1e-4)
-            assert raw.classes_[found.argmax(axis=1)].tolist() == ["weather", "food", "team_sport"]
+        known = known_texts.KnownTexts(encoder, every, encoder.fit_transform(every))
+        return known_texts.Material("", None, known, 0, texts)
+
+    @pytest.mark.parametrize(("key", "parameters"), [("default", {}), ("layers", {"class_texts": None})])
+    def test_it_is_the_default_classifier(self, material, key, parameters):
+        method = next(method for method in methods.methods() if method.key == key)
+        rows, y, queries = list(self.rows), np.array(self.labels, dtype=object), list(self.queries)
+        looked_up = method.make(material).fit(rows, y)
+        raw = TartClassifier(**parameters, device="cpu").fit(rows, y)
+        np.testing.assert_allclose(looked_up.predict_proba(queries), raw.predict_proba(queries), atol=1e-4)
+        assert raw.predict(queries).tolist() == ["weather", "food", "team_sport"]
+
+    def test_names_are_written_as_the_classifier_writes_them(self, material):
+        assert material.texts[methods.TRUE]["team_sport"] == "team sport"
+        assert known_texts.texts_of_names(["LABEL_0", "LABEL_1"]) == {"LABEL_0": "LABEL_0", "LABEL_1": "LABEL_1"}
+
+    def test_features_have_the_names_of_the_encoder(self, material):
+        names = material.layers.get_feature_names_out()
+        assert len(names) == material.layers.vectors.shape[1] > 384
 
 
 class TestDraws:
