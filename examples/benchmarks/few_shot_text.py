@@ -144,25 +144,41 @@ def known_material(name, train, test, options):
         EXCHANGED: dict(zip(labels, others)),
         UNRELATED: dict(zip(labels, unrelated_words(len(labels)))),
     }
-    stems = {
+    parts = {
         "train": train.X,
         "test": test.X,
         "names": list(true.values()),
         "unrelated": list(texts[UNRELATED].values()),
     }
-    own, layers = (
-        np.concatenate(
-            [embed(X, make, options.encoder, options.embeddings, f"{name}.{s}{of}") for s, X in stems.items()]
-        )
-        for make, of in ((make_encoder, ""), (make_layers_encoder, ".layers"))
-    )
-    every, encoder = [text for part in stems.values() for text in part], make_layers_encoder(options.encoder)
+    layers = embedded(name, parts, make_layers_encoder, ".layers", options)
+    own = own_vectors(name, parts, layers, options)
+    every, encoder = [text for part in parts.values() for text in part], make_layers_encoder(options.encoder)
     return Material(
         options.encoder,
         KnownTexts(encoder, every, np.hstack([own, layers])),
         KnownTexts(encoder, every, layers),
         own.shape[1],
         texts,
+    )
+
+
+def own_vectors(name, parts, layers, options):
+    """The model's own vectors: the last columns of the layers where these are the same, else embedded for themselves.
+
+    They are the same for models whose vectors have unit length; a few texts tell.
+    """
+    few = embedded(name, {"first": parts["train"][:8]}, make_encoder, "", options)
+    n_own = few.shape[1]
+    last = layers[: len(few), -n_own:]
+    if last.shape == few.shape and np.allclose(last, few, atol=1e-5):
+        return layers[:, -n_own:]
+    return embedded(name, parts, make_encoder, "", options)
+
+
+def embedded(name, parts, make, mark, options):
+    """Vectors of all parts, one behind the other, from the folder of embeddings where it has them."""
+    return np.concatenate(
+        [embed(X, make, options.encoder, options.embeddings, f"{name}.{part}{mark}") for part, X in parts.items()]
     )
 
 

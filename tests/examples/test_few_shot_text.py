@@ -43,11 +43,18 @@ class CountingEncoder:
 
 
 class CountingLayers(CountingEncoder):
-    """The letters, and behind them a block of pairs of letters."""
+    """A block of pairs of letters, and behind it the letters."""
 
     def fit_transform(self, texts):
         letters = CountingEncoder.fit_transform(self, texts)
-        return np.hstack([letters, unit_counts(texts, ["ea", "ai", "so", "un", "ow", "ce", "al", "oa"])])
+        return np.hstack([unit_counts(texts, ["ea", "ai", "so", "un", "ow", "ce", "al", "oa"]), letters])
+
+
+class LongerEncoder(CountingEncoder):
+    """Vectors that are no part of the layers, since they have another length."""
+
+    def fit_transform(self, texts):
+        return 3 * CountingEncoder.fit_transform(self, texts)
 
 
 def unit_counts(texts, parts):
@@ -290,8 +297,8 @@ class TestBenchmark:
         options = arguments(data, "--methods", "lr", "--out", tmp_path / "r.csv", "--embeddings", tmp_path / "e")
         few_shot_text.main(options)
         first, before = capsys.readouterr().out, (tmp_path / "r.csv").read_bytes()
-        once = 2 * (2 * (60 + 50) + 2 * (2 + 3))
-        assert CountingEncoder.encoded == once, "own vectors and layers, of texts, of names and of unrelated words"
+        once = 2 * (60 + 50) + 2 * (2 + 3) + 2 * 8
+        assert CountingEncoder.encoded == once, "texts, names and unrelated words, and a few texts of each set again"
         few_shot_text.main(options)
         assert capsys.readouterr().out == first
         assert (tmp_path / "r.csv").read_bytes() == before
@@ -316,7 +323,7 @@ class TestBenchmark:
         assert found["stripes"] == {"lr", "self-training+U100", "label-spreading+U100"}, "images have no names"
         nearest = {r["accuracy"] for r in records if r["estimator"] == "nearest-name" and r["repeat"] == 0}
         assert len(nearest) == 1, "the same at every size"
-        assert CountingEncoder.encoded == 2 * (2 * 60 + 2 * 2), "texts, and the names of two classes"
+        assert CountingEncoder.encoded == 2 * 60 + 2 * 2 + 8, "texts, and the names of two classes"
 
     def test_a_method_that_lacks_a_size_is_left_out_of_its_mean(self, data, monkeypatch, capsys):
         few = [m._replace(max_k=8) if m.key == "lda" else m for m in methods.methods()]
@@ -445,10 +452,12 @@ class TestWhatMethodsGet:
         few_shot_text.main(arguments(data, "--methods", "spy", sets="agnews,stripes"))
         assert {found[2] for found in Spy.seen} == ({26, 24} if reads == "own" else {width}), "images have no layers"
 
-    def test_columns_are_those_of_the_encoders(self, data):
+    @pytest.mark.parametrize("encoder", [CountingEncoder, LongerEncoder])
+    def test_columns_are_those_of_the_encoders(self, data, monkeypatch, encoder):
+        monkeypatch.setattr(few_shot_text, "make_encoder", encoder)
         material, train, _ = material_of(data)
         both = material.everything.transform(train.X)
-        own, layers = CountingEncoder("").fit_transform(train.X), CountingLayers("").fit_transform(train.X)
+        own, layers = encoder("").fit_transform(train.X), CountingLayers("").fit_transform(train.X)
         np.testing.assert_allclose(material.columns(methods.OWN).transform(both), own, rtol=1e-6)
         np.testing.assert_allclose(material.columns(methods.LAYERS).transform(both), layers, rtol=1e-6)
         np.testing.assert_array_equal(material.layers.transform(train.X), both[:, 26:])
