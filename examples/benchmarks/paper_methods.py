@@ -10,6 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 VECTORS, TEXTS = "vectors", "texts"
+LANGUAGE_MODEL = "lm:"  # before the name of an --encoder that is a causal language model
+# TartClassifier as a user gets it on texts: names of the classes, layers of the encoder.
+ON_TEXTS = ("default", "default+unlabelled")
 # FineTuneClassifier's methods, and what the tables call them.
 FINE_TUNING = {
     "full": "Full fine-tuning",
@@ -28,12 +31,21 @@ class Method(NamedTuple):
     build: Callable
     reads: str = VECTORS
     max_pairs: float = np.inf  # most rows times classes of a context
+    n_unlabelled: int = 0
 
 
 def all_methods(options):
     """Every method by key, in the order of the tables."""
     found = [
         Method("tart", "TartClassifier", tart),
+        Method("default", "TartClassifier() on texts", partial(tart_on_texts, options), TEXTS),
+        Method(
+            "default+unlabelled",
+            "TartClassifier() on texts + 200 unlabelled",
+            partial(tart_on_texts, options),
+            TEXTS,
+            n_unlabelled=200,
+        ),
         # One forward pass per class and context row of a causal network of 258 positions.
         Method(PAPER, "TartClassifier, reasoner of the paper", partial(tart, reasoner=PAPER), max_pairs=5000),
         Method("tuned-lr", "Tuned LR", competitors.build_tuned_logistic_regression),
@@ -53,6 +65,13 @@ def tart(reasoner=None):
     from skicl import TartClassifier
 
     return TartClassifier(reasoner=reasoner)
+
+
+def tart_on_texts(options):
+    """The vectors of the texts are looked up."""
+    from skicl import TartClassifier
+
+    return TartClassifier(options.layers)
 
 
 def standardised_logistic_regression():
@@ -75,6 +94,8 @@ def fine_tuning(options, method):
 
 def missing(key, options):
     """Why a method cannot run here; None if it can."""
+    if key in ON_TEXTS and options.encoder.startswith(LANGUAGE_MODEL):
+        return "the encoder is a language model"
     if key.startswith("icl") and options.language_model is None:
         return "no --language-model was given"
     if key == PAPER:

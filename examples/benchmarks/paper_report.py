@@ -9,7 +9,12 @@ from tables import markdown_table, table_of_means, with_seconds
 
 from skicl.evaluation import compare, mean_differences, mean_ranks
 
-REASONERS = ("of the paper", PAPER), ("default", "tart")
+REASONERS = (
+    ("of the paper", PAPER),
+    ("default", "tart"),
+    ("default, layers and names", "default"),
+    ("default, layers, names, 200 unlabelled rows", "default+unlabelled"),
+)
 RECORDED = ("accuracy", "macro_f1", "log_loss", "brier", "ece")
 SHOWN = {
     "accuracy": "Accuracy (%)",

@@ -18,11 +18,13 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 from data_sets import PIXELS, SOUND, TEXT, Part, embed, find_sets, read_items, read_set
-from few_shot_text import MINI_LM, ignore_warnings_of_few_rows, make_encoder
-from paper_methods import TEXTS, VECTORS, all_methods, missing
+from few_shot_text import MINI_LM, ignore_warnings_of_few_rows, make_encoder, make_layers_encoder
+from known_texts import KnownTexts
+from paper_methods import LANGUAGE_MODEL, ON_TEXTS, TEXTS, VECTORS, all_methods, missing
 from paper_report import RECORDED, report
-from paper_tasks import KnownVectors, tasks_of
+from paper_tasks import tasks_of
 
 from skicl.evaluation import FewShotCurve, few_shot_curve
 
@@ -35,7 +37,6 @@ QUICK = {
     "slow_k": "18,64",
     "slow_seeds": 1,
 }
-LANGUAGE_MODEL = "lm:"  # before the name of an --encoder that is a causal language model
 
 
 def main(arguments=None):
@@ -74,9 +75,9 @@ def run_task(task, encoder, options):
         else:
             ks, repeats = tuple(k for k in sizes if k in options.slow_ks), min(options.slow_seeds, options.seeds)
         if ks and (method.reads == VECTORS or (slow and encoder is not None)):
-            plan.setdefault((ks, repeats, method.reads), []).append(method)
+            plan.setdefault((ks, repeats, method.reads, method.n_unlabelled), []).append(method)
     curve = FewShotCurve([])
-    for (ks, repeats, reads), methods in plan.items():
+    for (ks, repeats, reads, n_unlabelled), methods in plan.items():
         with warnings.catch_warnings():
             ignore_warnings_of_few_rows()
             curve += few_shot_curve(
@@ -90,6 +91,7 @@ def run_task(task, encoder, options):
                 encoder=encoder,
                 raw=[method.key for method in methods if reads == TEXTS],
                 n_queries=options.queries,
+                n_unlabelled=n_unlabelled,
                 results_file=options.out,
                 dataset=task.name,
                 verbose=options.verbose,
@@ -98,14 +100,19 @@ def run_task(task, encoder, options):
 
 
 def known_vectors(name, options):
-    """The vectors of all texts of a set."""
+    """The vectors of all texts of a set; those of their layers too, if a method reads them."""
     if name not in options.known:
-        table = {}
-        for half, part in zip(("train", "test"), read_set(options.data, name)):
-            X = embed(part.X, make_text_encoder, options.encoder, options.embeddings, f"{name}.{half}")
-            table |= dict(zip(part.X, X))
-        options.known = {name: KnownVectors(options.encoder, table)}  # one set at a time
+        options.known = {name: _looked_up(name, make_text_encoder, "", options)}  # one set at a time
+        if any(method.key in ON_TEXTS for method in options.methods):
+            options.layers = _looked_up(name, make_layers_encoder, ".layers", options)
     return options.known[name]
+
+
+def _looked_up(name, make, mark, options):
+    parts = {f"{name}.{half}{mark}": part.X for half, part in zip(("train", "test"), read_set(options.data, name))}
+    vectors = [embed(X, make, options.encoder, options.embeddings, stem) for stem, X in parts.items()]
+    texts = [text for part in parts.values() for text in part]
+    return KnownTexts(make(options.encoder), texts, np.concatenate(vectors))
 
 
 def make_text_encoder(name):
@@ -178,7 +185,7 @@ def checked(parser, options):
             parser.error(f"the folder of {str(path)!r} does not exist")
     options.encoders = {PIXELS: options.image_encoder, SOUND: options.audio_encoder}
     options.methods = chosen_methods(parser, options)
-    options.known, options.groups = {}, {}
+    options.known, options.layers, options.groups = {}, None, {}
     return options
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from data_sets import PIXELS, TEXT, Part
-from sklearn.base import BaseEstimator, TransformerMixin
 
 BINARY, WHOLE = "binary", "whole"
 AGAINST_REST = {
@@ -74,20 +73,3 @@ def equally_many(y):
 def _take(part, rows):
     X = [part.X[row] for row in rows] if isinstance(part.X, list) else part.X[rows]
     return Part(X, part.y[rows])
-
-
-class KnownVectors(TransformerMixin, BaseEstimator):
-    """Looks up the vectors of texts that were encoded before."""
-
-    def __init__(self, name, vectors):
-        self.name = name
-        self.vectors = vectors
-
-    def __sklearn_clone__(self):
-        return self  # it learns nothing, and the table would be copied
-
-    def fit(self, X, y=None):
-        return self
-
-    def transform(self, X):
-        return np.stack([self.vectors[text] for text in X])

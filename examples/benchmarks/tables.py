@@ -3,10 +3,11 @@
 import csv
 
 from data_sets import HALVES, TEXT, half_of
+from draws import TITLES, by_draw, with_draw
+from margins import REFERENCE, margins
+from markdown_tables import interval, markdown_table
 
 from skicl.evaluation import mean_differences, mean_ranks, mean_scores
-
-REFERENCE = "tuned-lr"
 
 # Score: title, factor and form of a cell, and which value is the best.
 SCORES = {
@@ -28,7 +29,8 @@ def read_records(path):
     for row in rows:
         row.pop("checksum", None)
     return [
-        {name: v if name in text else int(v) if name in whole else float(v) for name, v in row.items()} for row in rows
+        with_draw({name: v if name in text else int(v) if name in whole else float(v) for name, v in row.items()})
+        for row in rows
     ]
 
 
@@ -39,14 +41,19 @@ def setting(records, options):
     return (
         f"Encoder of texts: {options.encoder}. {options.seeds} repeats, at most {options.queries} queries each, the "
         f"same contexts and queries for all methods. Sets (classes): {names}. A set is run at k examples if it has at "
-        "most k / 2 classes. Calibration errors are means over sets and repeats. Each is too large by chance, for "
-        "every method: even perfect probabilities get about 0.03 from 1000 queries and 0.05 from 300."
+        "most k / 2 classes, and in balanced draws if its rarest class has enough rows. Calibration errors are means "
+        "over sets and repeats. Each is too large by chance, for every method: even perfect probabilities get about "
+        "0.03 from 1000 queries and 0.05 from 300."
     )
 
 
 def set_section(records, labels, name):
-    """Markdown table of one set."""
+    """Markdown tables of one set, one for each draw."""
     records = with_seconds(record for record in records if record["dataset"] == name)
+    return "\n\n".join(_set_table(chosen, labels, name, TITLES[draw]) for draw, chosen in by_draw(records).items())
+
+
+def _set_table(records, labels, name, draws):
     scores = ("accuracy", "log_loss", "ece", "seconds")
     found = {score: _by_place(mean_scores(records, score, n_bootstrap=1)) for score in scores}
     sizes = sorted({record["k"] for record in records})
@@ -58,26 +65,28 @@ def set_section(records, labels, name):
             for place in places
         ]
         rows.append([labels[key], *cells])
-    title = f"### {name} ({records[0]['n_classes']} classes, {half_of(name)})\n\n"
+    title = f"### {name} ({records[0]['n_classes']} classes, {half_of(name)}), {draws}\n\n"
     note = "Accuracy in % / log-loss / expected calibration error / seconds for fit and predict.\n\n"
     return title + note + markdown_table(["method", *(f"k = {k}" for k in sizes)], rows)
 
 
-def mean_sections(records, labels, kinds):
-    """Markdown: means, ranks and differences, separately for text sets and for the others.
+def mean_sections(records, methods, kinds):
+    """Markdown: margins, means, ranks and differences, separately by draw, and for text sets and the others.
 
-    `labels` names the methods by key, in the order of the rows, and `kinds` holds the kind of each set.
+    `methods` are those of the rows, in their order, and `kinds` holds the kind of each set.
     """
-    parts = []
-    for title, wanted in (("text sets", True), ("image and audio sets", False)):
-        chosen = with_seconds(record for record in records if (kinds[record["dataset"]] == TEXT) == wanted)
-        if chosen:
-            parts.append(f"## Mean over the {title}\n\n" + _mean_section(chosen, labels))
-            parts.extend(_half_sections(chosen, labels, title))
+    parts, labels = [], {method.key: method.label for method in methods}
+    for draw, drawn in by_draw(with_seconds(records)).items():
+        for sets, wanted in (("text sets", True), ("image and audio sets", False)):
+            chosen = [record for record in drawn if (kinds[record["dataset"]] == TEXT) == wanted]
+            if chosen:
+                title = f"{sets}, {TITLES[draw]}"
+                parts.append(f"## Mean over the {title}\n\n" + _mean_section(chosen, methods, labels))
+                parts.extend(_half_sections(chosen, labels, title))
     return "\n\n".join(parts)
 
 
-def _mean_section(records, labels):
+def _mean_section(records, methods, labels):
     n_sets = {row["k"]: row["n_datasets"] for row in mean_scores(records, n_bootstrap=1)}
     counts = ", ".join(f"{n_sets[k]} at {k}" for k in sorted(filter(None, n_sets)))
     n_repeats = len({record["repeat"] for record in records})
@@ -85,6 +94,7 @@ def _mean_section(records, labels):
         f"Sets: {counts}. {n_repeats} repeats. The last column is the mean of the others. Intervals: 95 % bootstrap "
         "over sets and repeats. A method that does not run on all sets of a size has no mean there."
     ]
+    parts += [f"### {title}\n\n{text}" for title, text in margins(records, methods).items()]
     for score, (title, *_) in SCORES.items():
         parts.append(f"### {title}\n\n" + table_of_means(records, labels, score))
     for score in ("accuracy", "log_loss"):
@@ -134,13 +144,8 @@ def table_of_intervals(summary, labels, form, factor=1):
     rows = []
     for key in _present(summary, labels):
         cells = [found.get((key, k)) for k in columns]
-        rows.append([labels[key], *("-" if row is None else _interval(row, form, factor) for row in cells)])
+        rows.append([labels[key], *(interval(row, form, factor) for row in cells)])
     return markdown_table(["method", *_titles(columns)], rows)
-
-
-def _interval(row, form, factor):
-    mid, low, high = (form.format(factor * row[name]) for name in ("mean", "low", "high"))
-    return f"{mid} ({low} to {high})"
 
 
 def _cell(row, score):
@@ -168,13 +173,3 @@ def _titles(columns):
 def _present(records, labels):
     found = {record["estimator"] for record in records}
     return [key for key in labels if key in found]
-
-
-def markdown_table(header, rows):
-    """A markdown table that is also legible as plain text."""
-    widths = [max(len(str(row[column])) for row in [header, *rows]) for column in range(len(header))]
-    lines = [
-        "| " + " | ".join(str(cell).ljust(width) for cell, width in zip(row, widths)) + " |"
-        for row in [header, ["-" * width for width in widths], *rows]
-    ]
-    return "\n".join(lines)

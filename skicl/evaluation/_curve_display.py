@@ -235,8 +235,8 @@ class FewShotCurveDisplay:
     ) -> Self:
         """Draw the curves over a logarithmic axis of the number of labelled rows.
 
-        The axis of a loss ends above the better half of the lines, so that a few very large losses do not flatten the
-        others. Lines that leave it are named in the picture.
+        The axis of a loss ends above the better half of the lines and the `reference`, so that a few very large losses
+        do not flatten the others. Lines that leave it are named in the picture.
 
         Parameters
         ----------
@@ -296,7 +296,7 @@ class FewShotCurveDisplay:
 
     def _label_axes(self, ax, score, lines):
         """Scale, ticks, title and limits of the axes of one score."""
-        from matplotlib.ticker import NullLocator, PercentFormatter
+        from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
         n_sets = {k: n for line in lines.values() for k, n in zip(line["k"].tolist(), line["n_datasets"].tolist())}
         sizes = _spread_out(sorted(n_sets))
@@ -311,12 +311,13 @@ class FewShotCurveDisplay:
         ax.set_title(f"{_TITLES.get(plain, plain.replace('_', ' '))}, {better}", loc="left", fontsize=10)
         ax.set_xlabel("labelled examples")
         if plain in ("accuracy", "balanced_accuracy"):
+            ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))  # 82.5 would be written as 82
             ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=None))
         ax.grid(axis="y", color="0.9", linewidth=0.8)
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
         if loss:
-            _limit_loss_axis(ax, lines)
+            _limit_loss_axis(ax, lines, self.reference)
 
 
 def _spread_out(sizes):
@@ -364,10 +365,10 @@ def _by_estimator(summary):
     return rows
 
 
-def _limit_loss_axis(ax, lines):
-    """End the axis of a loss above the better half of the lines, and name those that leave it."""
+def _limit_loss_axis(ax, lines, reference):
+    """End the axis of a loss above the better half of the lines and the reference, and name those that leave it."""
     highest = {key: line["mean"].max() for key, line in lines.items()}
-    top = 1.15 * float(np.median(list(highest.values())))
+    top = max(1.15 * float(np.median(list(highest.values()))), 1.05 * highest.get(reference, 0.0))
     leaving = [key for key, value in highest.items() if value > top]
     if not leaving or not top:  # an axis that ends at zero would show nothing
         return

@@ -14,7 +14,7 @@ from skicl._progress import progress_bar
 from skicl._validation._labels import read_all_labels
 from skicl._validation._rows import count_rows, take_rows
 from skicl._validation._scalars import check_integer, check_share, is_integer
-from skicl.evaluation._contexts import drawn_queries, nested_contexts, orders_of_rows
+from skicl.evaluation._contexts import check_stratify, drawn_queries, is_balanced, nested_contexts, orders_of_rows
 from skicl.evaluation._curve import FewShotCurve
 from skicl.evaluation._results import ResultsFile
 from skicl.evaluation._rows import EncodedRows, check_encoder, describe_encoder, fingerprint
@@ -36,7 +36,7 @@ def few_shot_curve(
     scoring: Sequence[str] | Mapping[str, str | Callable] = ("accuracy", "neg_log_loss", "ece"),
     encoder: Any = None,
     raw: Sequence[str] = (),
-    stratify: bool = True,
+    stratify: bool | str = True,
     min_per_class: int = 1,
     n_queries: int | None = None,
     n_unlabelled: int = 0,
@@ -88,9 +88,10 @@ def few_shot_curve(
     raw : sequence of str, default=()
         Names of the estimators that get the rows as they are even with an `encoder`, because they read texts
         themselves, such as :class:`~skicl.ICLClassifier`.
-    stratify : bool, default=True
+    stratify : bool or "balanced", default=True
         Whether a context holds the classes in the proportions of `y`. False: beyond the first row of each class, rows
-        are drawn at random.
+        are drawn at random. "balanced": equally many rows of each class, ``k // n_classes``, recorded under the k that
+        was asked for. Queries and rows without a label are drawn as with False, so they have the classes as `y` has.
     min_per_class : int, default=1
         Smallest mean number of rows per class in a context.
     n_queries : int, default=None
@@ -200,7 +201,7 @@ class _Design:
     n_repeats: int
     test_size: float
     min_per_class: int
-    stratify: bool
+    stratify: bool | str
     n_queries: int | None
     n_unlabelled: int
     random_state: int
@@ -236,13 +237,15 @@ class _Plan:
                 "`X_test`."
             )
         options = {"min_per_class": design.min_per_class, "stratify": design.stratify}
-        self.contexts = nested_contexts(y, sizes, design.n_repeats, seed, **options)
+        contexts = nested_contexts(y, sizes, design.n_repeats, seed, **options)
+        self.contexts = self._outside_of_queries(contexts) if is_balanced(design.stratify) else contexts
         if queries_of_x:
             self.queries = [np.sort(order[self.limit :][: design.n_queries]) for order in self.orders]
         else:
             self.queries = drawn_queries(len(data.y_test), design.n_queries, design.n_repeats, seed)
         # Part of the fingerprint of a task in results files: neither the words nor their order may change.
-        self.marks = ["stratified"] if design.stratify else []
+        of_draw = "balanced" if is_balanced(design.stratify) else "stratified"
+        self.marks = [of_draw] if design.stratify else []
         self.marks += [f"test_size={design.test_size}"] if queries_of_x else []
 
     @property
@@ -253,9 +256,22 @@ class _Plan:
     def __iter__(self):
         for k in self.contexts[0]:
             for repeat, queries in enumerate(self.queries):
+                context, order = self.contexts[repeat][k], self.orders[repeat][: self.limit]
                 # From the end of the order: the same rows at every size, until the context reaches them.
-                unlabelled = self.orders[repeat][k : self.limit][::-1][: self.design.n_unlabelled]
-                yield _Split(k, repeat, self.contexts[repeat][k], unlabelled, queries)
+                unlabelled = order[~np.isin(order, context)][::-1][: self.design.n_unlabelled]
+                yield _Split(k, repeat, context, unlabelled, queries)
+
+    def _outside_of_queries(self, contexts):
+        """The contexts of those sizes that need none of the rows kept for queries, in any repeat."""
+        kept = [order[self.limit :] for order in self.orders]
+        fits = [k for k in contexts[0] if not any(np.isin(own[k], rows).any() for own, rows in zip(contexts, kept))]
+        if not fits:
+            raise ValueError(
+                f"`k`: no size fits, the rarest class has too few rows beside the share of {self.design.test_size} "
+                f"kept for queries, got {self.design.k!r}. Pass smaller sizes, a smaller `test_size`, or queries as "
+                "`X_test`."
+            )
+        return [{k: own[k] for k in fits} for own in contexts]
 
 
 class _Source:
@@ -379,6 +395,7 @@ def _check_estimators(estimators, raw):
 
 def _check_design(design, data):
     """Refuse what does not depend on the sizes; _Plan checks the rest."""
+    check_stratify(design.stratify)
     check_integer(design.n_unlabelled, "n_unlabelled", least=0)
     check_integer(design.n_queries, "n_queries", optional=True)
     check_share(design.test_size, "test_size")

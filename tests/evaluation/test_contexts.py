@@ -80,6 +80,12 @@ class TestNestedContexts:
         assert list(nested_contexts(self.y, [2, 3, 5, 6, 71])[0]) == [3, 5, 6]
         assert list(nested_contexts(self.y, [2, 3, 5, 6, 71], min_per_class=2)[0]) == [6]
 
+    def test_the_orders_of_earlier_versions(self):
+        """What was recorded stays comparable: the draws of a seed never change."""
+        natural, stratified = (nested_contexts(self.y, 8, 2, 5, stratify=kind)[1][8] for kind in (False, True))
+        assert natural.tolist() == [68, 44, 60, 40, 46, 43, 24, 63]
+        assert stratified.tolist() == [44, 60, 68, 5, 0, 41, 28, 14]
+
     def test_no_size_left_is_an_error(self):
         with pytest.raises(ValueError, match=r"No size in `k` can be drawn.*from 6 .* to 70, got"):
             nested_contexts(self.y, [2, 100], min_per_class=2)
@@ -94,12 +100,52 @@ class TestNestedContexts:
             ("n_repeats", 0),
             ("n_repeats", 2.0),
             ("min_per_class", True),
+            ("stratify", "equal"),
+            ("stratify", None),
         ],
     )
     def test_wrong_parameters_are_named(self, name, value):
         parameters = {"k": [8], "n_repeats": 2, "min_per_class": 1, name: value}
         with pytest.raises(ValueError, match=f"`{name}` must be"):
             nested_contexts(self.y, **parameters)
+
+
+class TestBalancedContexts:
+    y = np.random.default_rng(1).permutation(["a"] * 50 + ["b"] * 9 + ["c"] * 6)
+
+    def balanced(self, k, n_repeats=5, **options):
+        return nested_contexts(self.y, k, n_repeats, stratify="balanced", **options)
+
+    def test_equally_many_rows_of_each_class_and_all_of_the_smaller_contexts(self):
+        for context in self.balanced(range(1, 66), 20):
+            assert list(context) == list(range(3, 21)), "the rarest class has 6 rows, enough for up to 20"
+            before = np.array([], dtype=int)
+            for k, rows in context.items():
+                assert len(set(rows.tolist())) == len(rows) == k // 3 * 3
+                counts = np.unique(self.y[rows], return_counts=True)[1]
+                assert counts.tolist() == [k // 3] * 3
+                np.testing.assert_array_equal(rows[: len(before)], before)
+                before = rows
+
+    def test_rows_of_a_class_are_drawn_evenly(self):
+        rows = np.concatenate([context[9] for context in self.balanced([9], 4000)])
+        counts = np.bincount(rows, minlength=65)
+        for name in "abc":
+            of_class = counts[self.y == name]
+            assert np.abs(of_class - of_class.mean()).max() < 5 * np.sqrt(of_class.mean())
+
+    def test_they_are_the_first_rows_of_each_class_in_the_natural_order(self):
+        for order, context in zip(orders_of_rows(self.y, 3, 7, False), self.balanced([12], 3, random_state=7)):
+            for name in "abc":
+                of_class = [row for row in context[12] if self.y[row] == name]
+                assert of_class == order[self.y[order] == name][:4].tolist()
+
+    def test_min_per_class_counts_rows_of_each_class(self):
+        assert list(self.balanced([3, 5, 6, 8], min_per_class=2)[0]) == [6, 8]
+
+    def test_a_class_with_too_few_rows_is_named(self):
+        with pytest.raises(ValueError, match="to 65, and equally many of each class at most 6, all rows of 'c', got"):
+            self.balanced([21, 30])
 
 
 class TestOrdersAndQueries:

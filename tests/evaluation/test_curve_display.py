@@ -97,6 +97,24 @@ def test_a_huge_loss_does_not_flatten_the_others():
     assert not calm.axes_[0].texts
 
 
+def test_the_line_to_compare_with_is_always_seen_whole():
+    records = [r | {"log_loss": r["log_loss"] + 9 * (r["estimator"] == "lr")} for r in made()]
+    for reference, is_seen in ((None, False), ("lr", True)):
+        display = FewShotCurveDisplay.from_results(records, score="log_loss", reference=reference)
+        assert (display.axes_[0].get_ylim()[1] > display.scores["log_loss"]["lr"]["mean"].max()) == is_seen
+
+
+def test_ticks_are_the_numbers_that_are_written():
+    low, high = 0.69, 0.897
+    records = [
+        {"dataset": "", "estimator": "a", "k": k, "repeat": 0, "accuracy": value} for k, value in ((4, low), (8, high))
+    ]
+    axes = FewShotCurveDisplay.from_results(records, score="accuracy").axes_[0]
+    axes.figure.canvas.draw()
+    written = [float(tick.get_text()) for tick in axes.get_yticklabels()]
+    np.testing.assert_allclose(written, 100 * axes.get_yticks())
+
+
 def test_axes_may_be_given_and_bands_left_out():
     figure, axes = plt.subplots(1, 2)
     display = FewShotCurveDisplay.from_results(made(), ax=axes)

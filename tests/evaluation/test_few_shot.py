@@ -204,6 +204,7 @@ class TestFewShotCurve:
             ("n_repeats", 0, "`n_repeats` must be an integer of at least 1"),
             ("n_unlabelled", -1, "`n_unlabelled` must be an integer of at least 0"),
             ("n_unlabelled", 2.0, "`n_unlabelled` must be an integer of at least 0"),
+            ("stratify", "equal", "`stratify` must be True, False or 'balanced', got 'equal'"),
         ],
     )
     def test_wrong_parameters_are_named(self, parts, estimators, name, value, message):
@@ -331,6 +332,74 @@ class TestUnlabelledRows:
         scores({"nb": GaussianNB()}, X_train, y_train, X_test, y_test, k=[8], n_repeats=1)
 
 
+class TestBalancedDraws:
+    """Labels are drawn equally; queries and rows without a label come from the population."""
+
+    @pytest.fixture
+    def skewed(self):
+        y = np.random.default_rng(2).permutation(["a"] * 240 + ["b"] * 40 + ["c"] * 20)
+        return np.arange(600.0).reshape(300, 2), y
+
+    def fits(self, X, y, **options):
+        """For every fit: labels, row numbers of the context, those without a label, and those of the queries."""
+        notes = Notes()
+        few_shot_curve({"a": Recorder(notes)}, X, y, stratify="balanced", **options)
+        found = []
+        for (rows, labels), asked in zip(notes.seen, notes.asked):
+            numbers = [int(row[0]) // 2 for row in rows]
+            known = [label for label in labels if label is not None]
+            queries = [int(row[0]) // 2 for row in asked]
+            found.append((known, numbers[: len(known)], numbers[len(known) :], queries))
+        return found
+
+    def test_contexts_are_those_of_nested_contexts_under_the_size_asked_for(self, skewed):
+        X, y = skewed
+        options = {"k": [8, 16], "n_repeats": 3, "X_test": X[:50], "y_test": y[:50]}
+        records = few_shot_curve({"nb": GaussianNB()}, X, y, stratify="balanced", **options).records
+        assert [record["k"] for record in records] == [8] * 3 + [16] * 3
+        contexts = nested_contexts(y, [8, 16], 3, stratify="balanced")
+        expected = [context[k] for k in (8, 16) for context in contexts]
+        for (labels, rows, *_), context in zip(self.fits(X, y, **options), expected, strict=True):
+            assert rows == context.tolist()
+            assert np.unique(labels, return_counts=True)[1].tolist() == [len(context) // 3] * 3
+
+    @pytest.mark.parametrize("queries_of_x", [True, False])
+    def test_other_rows_have_the_classes_of_the_population(self, skewed, queries_of_x):
+        X, y = skewed
+        parts = {} if queries_of_x else {"X_test": X, "y_test": y}
+        found = self.fits(X, y, k=[8, 16], n_repeats=20, n_unlabelled=60, test_size=0.3, **parts)
+        for labels, context, unlabelled, queries in found:
+            assert np.unique(labels, return_counts=True)[1].tolist() == [len(labels) // 3] * 3
+            assert not set(context) & set(unlabelled)
+            assert len(set(unlabelled)) == 60
+            if queries_of_x:
+                assert not set(queries) & {*context, *unlabelled}
+        for part in (2, 3):
+            of_a = np.mean([np.mean(y[fit[part]] == "a") for fit in found])
+            assert of_a == pytest.approx(0.8, abs=0.03)
+        for small, large in zip(found[:20], found[20:]):
+            assert len(set(small[2]) & set(large[2])) >= 60 - 15, "the same, but for those that are in the context"
+
+    def test_sizes_that_need_rows_kept_for_queries_are_left_out(self, skewed):
+        X, y = skewed
+        found = self.fits(X, y, k=[12, 58], n_repeats=3)
+        assert [len(labels) for labels, *_ in found] == [12] * 3
+        with pytest.raises(ValueError, match="no size fits, the rarest class has too few rows beside the share"):
+            self.fits(X, y, k=58)
+        with pytest.raises(ValueError, match="equally many of each class at most 20, all rows of 'c', got"):
+            self.fits(X, y, k=100)
+
+    def test_other_draws_have_the_fingerprints_of_earlier_versions(self):
+        y = np.array(["a"] * 60 + ["b"] * 8 + ["c"] * 2)
+        X = np.arange(140.0).reshape(70, 2) % 7
+        found = [
+            few_shot_curve({"nb": GaussianNB()}, X, y, k=8, n_repeats=1, stratify=stratify, **parts).records[0]["task"]
+            for stratify in (False, True)
+            for parts in ({}, {"X_test": X, "y_test": y})
+        ]
+        assert found == ["13059a70ad302c7c", "698d786c26c3cd15", "0095b4b6935df5a3", "87f5478207005bb1"]
+
+
 class Killed(BaseException):
     """What a kill looks like from inside."""
 
@@ -350,21 +419,23 @@ class KilledAfter(GaussianNB):
 class TestResuming:
     options: ClassVar = {"k": [6, 20], "n_repeats": 2, "n_queries": 40, "dataset": "demo"}
 
+    @pytest.mark.parametrize("stratify", [True, "balanced"])
     @pytest.mark.parametrize("n_fits", [0, 1, 3])
-    def test_resumed_is_uninterrupted(self, parts, tmp_path, n_fits):
+    def test_resumed_is_uninterrupted(self, parts, tmp_path, n_fits, stratify):
         estimators = {"lr": LogisticRegression(max_iter=1000), "nb": KilledAfter(var_smoothing=0.1)}
+        options = {**self.options, "stratify": stratify}
         KilledAfter.left = 1000
-        expected = scores(estimators, *parts, **self.options)
+        expected = scores(estimators, *parts, **options)
         KilledAfter.left = n_fits
         with pytest.raises(Killed):
-            scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
+            scores(estimators, *parts, **options, results_file=tmp_path / "r.csv")
         lines = (tmp_path / "r.csv").read_text(encoding="utf-8").splitlines()
         assert len(lines) == 1 + 2 * n_fits + 1, "header, full rounds, and the estimator before the one that died"
         KilledAfter.left = 4 - n_fits
-        found = scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
+        found = scores(estimators, *parts, **options, results_file=tmp_path / "r.csv")
         assert KilledAfter.left == 0, "nothing was computed twice"
         assert without_seconds(found) == without_seconds(expected)
-        again = scores(estimators, *parts, **self.options, results_file=tmp_path / "r.csv")
+        again = scores(estimators, *parts, **options, results_file=tmp_path / "r.csv")
         assert again == found, "seconds too come from the file"
 
     def test_sizes_repeats_estimators_and_sets_can_be_added(self, parts, estimators, tmp_path):
@@ -379,7 +450,7 @@ class TestResuming:
         scores(lr, parts[0] + 1, *parts[1:], k=[20], n_repeats=1, results_file=path, dataset="two")
         assert len(path.read_text(encoding="utf-8").splitlines()) == 1 + 8 + 1
 
-    @pytest.mark.parametrize("change", ["data", "labels", "queries", "seed"])
+    @pytest.mark.parametrize("change", ["data", "labels", "queries", "seed", "natural", "balanced"])
     def test_records_of_another_task_are_not_mixed_in(self, parts, estimators, tmp_path, change):
         X_train, y_train, X_test, y_test = parts
         options = {**self.options, "results_file": tmp_path / "r.csv"}
@@ -391,6 +462,8 @@ class TestResuming:
             y_train = y_train[::-1]
         elif change == "queries":
             options["n_queries"] = 41
+        elif change in ("natural", "balanced"):
+            options["stratify"] = change == "balanced" and change
         else:
             options["random_state"] = 1
         with pytest.raises(ValueError, match="holds records of the data set 'demo' made from other data"):

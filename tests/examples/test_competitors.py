@@ -10,9 +10,11 @@ from sklearn.svm import SVC
 
 from skicl._command_line._baseline import choose, dealt_folds
 
-competitors, methods, side_information, tuning = map(load, ("competitors", "methods", "side_information", "tuning"))
+competitors, discriminant, methods, side_information, tuning = map(
+    load, ("competitors", "discriminant", "methods", "side_information", "tuning")
+)
 EVERY_METHOD = [
-    method for method in methods.methods() if method.group == "default" and not method.key.startswith("tart")
+    method for method in methods.methods() if methods.LABELS in method.groups and not methods.is_ours(method.key)
 ]
 
 
@@ -150,6 +152,56 @@ class TestNames:
         rows = np.concatenate([X[:40], [names[label] for label in sorted(names)]])
         plain = LogisticRegression(**fitted.best_params_, max_iter=1000).fit(rows, [*y[:40], *sorted(names)])
         np.testing.assert_allclose(fitted.predict_proba(X), plain.predict_proba(X))
+
+
+class TestGaussiansAndNames:
+    @pytest.mark.parametrize("n_rows", [30, 200])
+    def test_the_scores_are_those_of_the_paper(self, n_rows):
+        X, y, _ = blobs(seed=2)
+        assert len(set(y[:n_rows])) == 4
+        X, codes = X[:n_rows], np.unique(y[:n_rows], return_inverse=True)[1]
+        found = discriminant.Gaussians.fit(X, codes).scores(X)
+        means = np.stack([X[codes == code].mean(axis=0) for code in range(4)])
+        covariance = np.cov((X - means[codes]).T)
+        shrunk = (n_rows - 1) * covariance + np.trace(covariance) * np.eye(8)
+        precision = 8 * np.linalg.inv(shrunk)
+        expected = X @ precision @ means.T - np.diag(means @ precision @ means.T) / 2
+        np.testing.assert_allclose(found, expected)
+
+    def test_the_parts_are_mixed_as_suits_held_out_rows(self):
+        X, y, names = blobs(seed=3)
+        X = X + np.random.default_rng(0).normal(size=X.shape) * 6
+        fitted = discriminant.NamesAndGaussians(names).fit(X[:60], y[:60])
+        losses = {}
+        for mixing in (fitted.mixing_, discriminant.Mixing(), discriminant.Mixing(0, 10.0), discriminant.Mixing(5, 0)):
+            fitted.mixing_ = mixing
+            losses[mixing] = log_loss(y[60:], fitted.predict_proba(X[60:]))
+        chosen, *others = losses.values()
+        assert chosen < 1.05 * min(others), "on other rows than those that it was chosen by"
+        assert chosen < 0.8 * max(others)
+
+    def test_names_of_other_classes_are_not_believed(self):
+        X, y, names = blobs(seed=3)
+        lies = dict(zip(names, np.roll(list(names.values()), 1, axis=0)))
+        found = {
+            key: (discriminant.NamesAndGaussians(given).fit(X[:60], y[:60]).predict(X[60:]) == y[60:]).mean()
+            for key, given in (("true", names), ("lies", lies))
+        }
+        plain = (competitors.build_tuned_logistic_regression().fit(X[:60], y[:60]).predict(X[60:]) == y[60:]).mean()
+        assert found["true"] > plain - 0.02
+        assert found["lies"] > plain - 0.05
+
+    @pytest.mark.parametrize("counts", [(7, 1), (2, 1, 1), (1, 1), (5, 5, 5)])
+    def test_contexts_of_any_balance(self, counts):
+        rng = np.random.default_rng(0)
+        y = np.repeat(np.array(["a", "b", "c"])[: len(counts)], counts)
+        X, names = rng.normal(size=(len(y), 20)), {label: rng.normal(size=20) for label in "abc"}
+        fitted = discriminant.NamesAndGaussians(names).fit(X, y)
+        prob = fitted.predict_proba(rng.normal(size=(9, 20)))
+        np.testing.assert_allclose(prob.sum(axis=1), 1)
+        assert np.isfinite(prob).all()
+        assert fitted.classes_.tolist() == sorted(set(y))
+        assert (fitted.mixing_ == discriminant.Mixing()) == (max(counts) == 1), "nothing can be held out"
 
 
 class TestUnlabelledRows:

@@ -76,6 +76,7 @@ def data(tmp_path, monkeypatch):
     digit = np.arange(20) % 10
     np.savez(folder / "fsdd.npz", **sound, y_train=digit, y_test=digit, sample_rate=np.array(8000))
     monkeypatch.setattr(paper_table, "make_text_encoder", Letters)
+    monkeypatch.setattr(paper_table, "make_layers_encoder", Letters)
     return folder
 
 
@@ -162,6 +163,21 @@ class TestRun:
         mean = {key: np.mean([r["accuracy"] for r in common if r["estimator"] == key]) for key in ("tart", "full")}
         assert f"| {100 * (mean['tart'] - mean['full']):+.1f} (" in claim
 
+    def test_the_default_classifier_reads_texts_and_names(self, data, tmp_path, capsys):
+        grid = ["--k", "8", "--slow-k", "8", "--slow-seeds", "2", "--out", tmp_path / "r.csv"]
+        keys = "tuned-lr,default,default+unlabelled"
+        paper_table.main(options_for(data, "--methods", keys, "--tasks", "agnews.sports", *grid))
+        by_key = {
+            key: [r["accuracy"] for r in records_of(tmp_path / "r.csv") if r["estimator"] == key]
+            for key in keys.split(",")
+        }
+        assert [len(found) for found in by_key.values()] == [5, 2, 2]
+        text = capsys.readouterr().out
+        assert "| TART minus a tuned probe, texts" not in text, "8 is none of the sizes of this claim"
+        assert "| TartClassifier() on texts + 200 unlabelled |" in text
+        options = paper_table.parse(options_for(data, "--encoder", "lm:some"))
+        assert options.left_out["TartClassifier() on texts"] == "the encoder is a language model"
+
     def test_claims_are_differences_on_common_contexts(self):
         rng = np.random.default_rng(0)
         records = [
@@ -202,7 +218,8 @@ class TestRun:
         monkeypatch.setattr("skicl.reasoning.bundled_reasoners", lambda: ["tart-equivariant"])
         options = paper_table.parse(options_for(data))
         keys = {method.key for method in options.methods}
-        assert keys == {"tart", "tuned-lr", "tuned-lr-std", "lda", "centroid", "knn", "svm"}
+        vectors = {"tart", "tuned-lr", "tuned-lr-std", "lda", "centroid", "knn", "svm"}
+        assert keys == vectors | {"default", "default+unlabelled"}
         said = capsys.readouterr().err
         assert "left out: Prompt ICL (icl): no --language-model was given" in said
         assert "this installation of skicl holds no weights called tart-paper" in said
@@ -212,7 +229,7 @@ class TestRun:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["--methods", "lr,magic"], "'lr' is not one of tart, tart-paper"),
+            (["--methods", "lr,magic"], "'lr' is not one of tart, default"),
             (["--methods", "icl"], "none of them can run here"),
             (["--tasks", "spam,four"], "'four' is made of no set in the folder"),
             (["--k", "many"], "must be numbers"),
