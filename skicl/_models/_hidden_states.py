@@ -192,7 +192,9 @@ def _noted(module: torch.nn.Module, name: str, note: Callable[[Place, Any], None
     calls = Counter[bool]()
 
     def note_first(is_input: bool, values: Iterable[Any]) -> None:
-        note(Place(name, calls[is_input], is_input), next(filter(torch.is_tensor, values), None))
+        first = next(filter(torch.is_tensor, values), None)
+        if first is not None:
+            note(Place(name, calls[is_input], is_input), first)
         calls[is_input] += 1
 
     def enter(args: tuple, options: dict) -> None:
