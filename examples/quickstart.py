@@ -4,8 +4,9 @@ Run it from a checkout::
 
     python examples/quickstart.py
 
-Both classifiers see the same vectors of the same messages. Logistic regression is tuned: seven values of its penalty,
-cross-validated. TartClassifier has nothing to tune.
+Logistic regression gets the vectors that the encoder gives, and is tuned: seven values of its penalty,
+cross-validated. TartClassifier gets the messages; it also reads inner layers of the same encoder and the names of the
+intents, and has nothing to tune.
 """
 
 import time
@@ -52,15 +53,22 @@ def show_messages(messages, y):
         print(f"  {classifier.classes_[best]:<{width}}  {row[best]:4.0%}  {text}{verdict}")
 
 
-def compare(vectors, y):
+def compare(messages, y):
     """Scores of both classifiers over random choices of the labelled examples: {name: rows of scores}."""
-    scores = {"TartClassifier": [], "tuned logistic regression": []}
+    # Every message is encoded once, before the clock runs.
+    encoder = SentenceEncoder(layers="auto", cache=True).fit(messages)
+    encoder.transform(messages)
+    contenders = {
+        "TartClassifier": (TartClassifier(encoder), np.array(messages, dtype=object)),
+        "tuned logistic regression": (tuned_logistic_regression(), SentenceEncoder().fit_transform(messages)),
+    }
+    scores = {name: [] for name in contenders}
     for seed in range(REPEATS):
         labelled, rest = draw_labelled(y, seed)
-        for name, classifier in zip(scores, (TartClassifier(), tuned_logistic_regression())):
+        for name, (classifier, X) in contenders.items():
             start = time.perf_counter()
-            classifier.fit(vectors[labelled], y[labelled])
-            probabilities = classifier.predict_proba(vectors[rest])
+            classifier.fit(X[labelled], y[labelled])
+            probabilities = classifier.predict_proba(X[rest])
             seconds = time.perf_counter() - start
             predicted = classifier.classes_[probabilities.argmax(axis=1)]
             scores[name].append((accuracy_score(y[rest], predicted), log_loss(y[rest], probabilities), seconds))
@@ -68,7 +76,7 @@ def compare(vectors, y):
 
 
 def main():
-    """Show predictions on raw messages, then compare two classifiers on the same vectors."""
+    """Show predictions on raw messages, then compare two classifiers on the same messages."""
     # The smallest penalties separate a few dozen rows perfectly; that the solver then stops early is no news.
     warnings.simplefilter("ignore", ConvergenceWarning)
     warnings.simplefilter("ignore", FutureWarning)
@@ -78,14 +86,14 @@ def main():
     print(f"{len(messages)} customer messages in {n_classes} intents: {', '.join(data.target_names)}\n")
     show_messages(messages, y)
 
-    scores = compare(SentenceEncoder().fit_transform(messages), y)
+    scores = compare(messages, y)
     n_labelled = LABELLED_PER_CLASS * n_classes
     print(f"\n{n_labelled} labelled messages, scores on the other {len(y) - n_labelled}, mean of {REPEATS} draws:\n")
     print(f"  {'':<28}{'accuracy':>10}{'log-loss':>10}{'seconds':>10}")
     for name, rows in scores.items():
         accuracy, loss, seconds = np.mean(rows, axis=0)
         print(f"  {name:<28}{accuracy:>10.1%}{loss:>10.3f}{seconds:>10.2f}")
-    print("\nLog-loss is in nats, smaller is better. Both classifiers got the same sentence embeddings.")
+    print("\nLog-loss is in nats, smaller is better. Encoding is not in the seconds.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Encoding texts: SentenceEncoder against SentenceTransformer.encode on the same texts, caches, precision, memory.
+"""Encoding texts: SentenceEncoder against SentenceTransformer.encode, its layers, caches, precision and memory.
 
     python examples/benchmarks/encoder_speed.py --data FOLDER [--device cuda] [--markdown FILE]
 
@@ -125,6 +125,31 @@ def cosines(first, second):
     return (first.astype(np.float64) * second).sum(axis=1) / lengths
 
 
+# -- layers ----------------------------------------------------------------------------------------
+
+LAYER_SETS = {"None": None, '"auto"': "auto", "all": [0.0, *(number / 6 for number in range(1, 6)), 1.0]}
+LAYER_HEADER = ["set", "texts", *(f"`layers={name}`" for name in LAYER_SETS), '"auto", time more', "all, time more"]
+
+
+def layer_section(options):
+    encoders = [encoder(options, layers=layers) for layers in LAYER_SETS.values()]
+    rows = [layer_row(name, texts_of(name, options), encoders, options) for name in options.sets]
+    seconds = np.array([row[2:5] for row in rows])
+    more = [f"{100 * share:+.1f} %" for share in seconds[:, 1:].sum(0) / seconds[:, 0].sum() - 1]
+    shown = [[*row[:2], *(f"{value:.2f}" for value in row[2:5]), *row[5:]] for row in rows]
+    shown.append(["all", sum(row[1] for row in rows), *(f"{value:.2f}" for value in seconds.sum(0)), *more])
+    return "### Layers, seconds\n\n" + markdown_table(LAYER_HEADER, shown)
+
+
+def layer_row(name, texts, encoders, options):
+    """One line: seconds without layers, with those of "auto" and with all, in turns; how much more the latter take."""
+    for one in encoders:
+        one.transform(texts[:50])
+    runs = [[timed(lambda one=one: one.transform(texts), options) for one in encoders] for _ in range(options.repeats)]
+    best = np.min(runs, axis=0)
+    return [name, len(texts), *best, *(f"{100 * (seconds / best[0] - 1):+.1f} %" for seconds in best[1:])]
+
+
 # -- caches and formats ----------------------------------------------------------------------------
 
 CACHE_HEADER = ["cache", "texts a second, first time", "again", "again, one text, ms", "disk or memory"]
@@ -206,7 +231,13 @@ def memory_row(where, device, sizes=(SHORT, LONG)):
     return [where, *(f"{number / MB:.0f} MB" for number in (*peaks, held[1], growth))]
 
 
-PARTS = {"speed": speed_section, "caches": cache_section, "formats": format_section, "memory": memory_section}
+PARTS = {
+    "speed": speed_section,
+    "layers": layer_section,
+    "caches": cache_section,
+    "formats": format_section,
+    "memory": memory_section,
+}
 
 
 def parse(arguments):

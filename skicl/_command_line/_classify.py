@@ -1,8 +1,7 @@
-"""What ``python -m skicl classify`` does: read, check, encode, predict, evaluate, report.
+"""What ``python -m skicl classify`` does: read, check, encode, predict, report.
 
-Everything the user can get wrong is found before the encoder is loaded. Texts are encoded once; the
-classifiers that are compared get the same vectors. Results go to the standard output, notes and
-progress to the standard error.
+Everything the user can get wrong is found before the encoder is loaded. Texts are encoded once, with the names of the
+classes. Results go to the standard output, notes and progress to the standard error.
 """
 
 import sys
@@ -11,7 +10,8 @@ import warnings
 from collections import Counter
 from textwrap import shorten
 
-import skicl
+from skicl._command_line._evaluate import evaluate, explain, show_scores
+from skicl._command_line._evidence import Evidence, names_to_embed
 from skicl._command_line._tables import (
     TableError,
     check_encoding,
@@ -27,7 +27,6 @@ from skicl._progress import progress_bar
 
 _SHOWN_CLASSES = 20
 _SHOWN_WIDTH = 50
-_SCORES = ("accuracy", "log-loss", "ECE", "seconds")
 
 
 def classify(arguments):
@@ -39,14 +38,15 @@ def classify(arguments):
     # An empty text says nothing: its row is kept, its predictions stay empty.
     new_texts = new.column(arguments.text_column, "--text-column") if new else []
     filled = [i for i, text in enumerate(new_texts) if text.strip()]
+    names = _names_to_embed(labels, arguments)
 
     device = _resolve_device(arguments.device)
-    vectors = _encode(texts + [new_texts[i] for i in filled], arguments)
-    labelled, unlabelled = vectors[: len(texts)], vectors[len(texts) :]
+    vectors = _encode(texts + [new_texts[i] for i in filled], names, arguments)
+    evidence = Evidence.of_vectors(vectors, labels, names, device=device, use_unlabelled=arguments.use_unlabelled)
     if new:
-        _predict(labelled, labels, unlabelled, filled, new, arguments, device)
+        _predict(evidence, filled, new, arguments)
     if arguments.evaluate:
-        _evaluate(labelled, labels, splits, arguments, device)
+        _evaluate(evidence, splits, arguments)
 
 
 def _check_options(arguments):
@@ -203,6 +203,16 @@ def _plan_folds(texts, labels, arguments):
     return stratified_splits(labels, folds, arguments.seed)
 
 
+def _names_to_embed(labels, arguments):
+    """Names of the classes, a dict from labels; empty where they play no part, with a note if they are codes."""
+    if arguments.class_names == "none":
+        return {}
+    names = names_to_embed(sorted(set(labels)))
+    if not names:
+        _say(arguments, f"the labels in {arguments.label_column!r} are codes, not names: they say nothing of the texts")
+    return names
+
+
 def _resolve_device(name):
     """The device of this name; errors name the option."""
     from skicl._validation._environment import resolve_device
@@ -213,8 +223,8 @@ def _resolve_device(name):
         raise TableError(f"--device {name}: {error}") from None
 
 
-def _encode(texts, arguments):
-    """Vectors (n_texts, n_features) of all texts, encoded once."""
+def _encode(texts, names, arguments):
+    """Vectors (n_texts + n_names, n_features) of all texts and of the names of the classes, encoded once."""
     import numpy as np
     import torch
 
@@ -234,6 +244,8 @@ def _encode(texts, arguments):
             for first in range(0, len(texts), chunk):
                 vectors.append(encoder.transform(texts[first : first + chunk]))
                 bar.update(len(vectors[-1]))
+            if names:
+                vectors.append(encoder.transform(list(names.values())))
     except (OSError, ValueError, ImportError) as error:
         raise TableError(f"--encoder {arguments.encoder}: {error}") from None
     except torch.cuda.OutOfMemoryError:
@@ -247,18 +259,16 @@ def _encode(texts, arguments):
     vectors = np.concatenate(vectors)
     _say(
         arguments,
-        f"encoded {len(texts)} texts with {arguments.encoder}: {vectors.shape[1]} features, "
-        f"{time.perf_counter() - begin:.1f} s",
+        f"encoded {len(texts)} texts{f' and {len(names)} class names' if names else ''} with {arguments.encoder}: "
+        f"{vectors.shape[1]} features, {time.perf_counter() - begin:.1f} s",
     )
     return vectors
 
 
-def _predict(labelled, labels, unlabelled, filled, new, arguments, device):
-    """Classify vectors (rows `filled` of the table `new`), write the table and say what was predicted."""
-    import numpy as np
-
-    classifier = skicl.TartClassifier(device=device).fit(labelled, np.asarray(labels))
-    probabilities = classifier.predict_proba(unlabelled)
+def _predict(evidence, filled, new, arguments):
+    """Classify the new rows (rows `filled` of the table `new`), write the table and say what was predicted."""
+    classifier = evidence.fit(slice(None))
+    probabilities = classifier.predict_proba(evidence.new)
     classes = [str(name) for name in classifier.classes_]
     columns = _new_columns(arguments.label_column, classes)
     added = [[""] * len(columns) for _ in new.rows]
@@ -279,64 +289,17 @@ def _predict(labelled, labels, unlabelled, filled, new, arguments, device):
     _say(arguments, f"\n{arguments.out}: {len(new.rows)} rows written, with {len(columns)} new columns")
     _say(arguments, _show_counts(predicted, columns[0]))
     _say(arguments, f"  mean confidence {probabilities.max(axis=1).mean():.3f}")
+    _say(arguments, f"Learnt from {evidence.in_words(arguments.predict)}.")
 
 
-def _evaluate(X, labels, splits, arguments, device):
-    """Cross-validate both classifiers on vectors (n_texts, n_features) and print their scores."""
-    import numpy as np
-
-    from skicl._command_line._baseline import tuned_logistic_regression
-
-    y = np.asarray(labels)
-    fits = {
-        "TartClassifier": skicl.TartClassifier(device=device).fit,
-        "tuned LogisticRegression": tuned_logistic_regression().fit,
-    }
-    scores = {name: [] for name in fits}
+def _evaluate(evidence, splits, arguments):
+    """Cross-validate the classifiers, and print their scores and what they learnt from."""
     with _progress(len(splits), "evaluating", "fold", arguments) as bar:
-        for train, test in splits:
-            for name, fit in fits.items():
-                scores[name].append(_score(fit, X, y, train, test))
-            bar.update()
+        scores = evaluate(evidence, splits, bar.update)
     rows = sum(len(test) for _, test in splits)
     title = f"\nscores on {rows} rows of {arguments.train}, {len(splits)} stratified folds (mean +- sd)"
-    print(title, file=_where_to_report(arguments))
-    shown = _show_scores({name: np.asarray(values) for name, values in scores.items()})
-    print(shown, file=_where_to_report(arguments))
-
-
-def _score(fit, X, y, train, test):
-    """Accuracy, log-loss, ECE and wall seconds of fitting and predicting on one fold."""
-    from sklearn.metrics import accuracy_score, log_loss
-
-    from skicl.evaluation import expected_calibration_error
-
-    begin = time.perf_counter()
-    classifier = fit(X[train], y[train])
-    probabilities = classifier.predict_proba(X[test])
-    seconds = time.perf_counter() - begin
-    classes = classifier.classes_
-    return (
-        accuracy_score(y[test], classes[probabilities.argmax(axis=1)]),
-        log_loss(y[test], probabilities, labels=classes),
-        expected_calibration_error(y[test], probabilities, labels=classes),
-        seconds,
-    )
-
-
-def _show_scores(scores):
-    """Table of the scores (n_folds, 4) of each classifier, and of their differences fold by fold."""
-    ours, theirs = scores.values()
-    lines = {**scores, "difference": (ours - theirs)[:, :-1]}
-    width = max(map(len, lines))
-    shown = [" " * (width + 4) + "".join(f"{name:<20}" for name in _SCORES)]
-    for name, values in lines.items():
-        sign = "+" if name == "difference" else ""
-        cells = (f"{m:{sign}.3f} +- {s:.3f}" for m, s in zip(values.mean(axis=0), values.std(axis=0, ddof=1)))
-        shown.append(f"  {name:<{width}}  " + "".join(f"{cell:<20}" for cell in cells))
-    shown.append("Accuracy: higher is better. Log-loss and ECE (expected calibration error): lower is better.")
-    shown.append("Seconds: fit and predict, per fold, without the encoding of the texts.")
-    return "\n".join(line.rstrip() for line in shown)
+    for text in (title, show_scores(scores), explain(evidence, arguments.predict)):
+        print(text, file=_where_to_report(arguments))
 
 
 def _show_counts(counts, title):

@@ -138,6 +138,19 @@ def _add_task_options(parser):
         action="store_true",
         help="cross-validated scores on --train, against logistic regression",
     )
+    task.add_argument(
+        "--class-names",
+        choices=("auto", "none"),
+        default="auto",
+        help="whether the names of the classes say what their texts are about: auto, if they are names and not codes, "
+        "or none (default: auto)",
+    )
+    task.add_argument(
+        "--use-unlabelled",
+        action="store_true",
+        help="learn from the texts to classify too, without labels; the prediction for a text then depends on which "
+        "others are in its table",
+    )
     task.add_argument("--folds", metavar="N", type=_integer(2), default=5, help="folds of --evaluate (default: 5)")
     task.add_argument(
         "--seed",

@@ -50,7 +50,9 @@ class HiddenLayers(NamedTuple):
 
 
 def hidden_layers(loaded: LoadedModel) -> HiddenLayers:
-    """The layers of a SentenceTransformer, found by a trial and kept in `loaded` until its modules are others."""
+    """The layers of a SentenceTransformer, found by a trial and kept; of a live one until its modules are others."""
+    if loaded.layers is not None and not loaded.live:
+        return loaded.layers[2]
     network = loaded.model
     with loaded.lock:
         modules = list(network.modules())
@@ -118,7 +120,7 @@ def watched(network: Any, layers: HiddenLayers, numbers: Sequence[int]) -> Itera
     the numbers of features of these layers after the pass.
     """
     wanted = {layers.places[number]: number for number in numbers if number < layers.n_layers}
-    inner = dict(network.transformers_model.named_modules())
+    inner = network.transformers_model
     *_, last = network.children()
     states: dict[int, Any] = {}
     widths: list[int] = []
@@ -136,7 +138,7 @@ def watched(network: Any, layers: HiddenLayers, numbers: Sequence[int]) -> Itera
     pipeline = _Pipeline()
     with ExitStack() as hooks:
         for name in {place.module for place in wanted}:
-            hooks.enter_context(_noted(inner[name], name, note))
+            hooks.enter_context(_noted(inner.get_submodule(name), name, note))
         for part in network.children():
             hooks.enter_context(pipeline.seen(part, finish if part is last else None))
         yield widths

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp
 
 from skicl._tart._coordinates import Coordinates
 from skicl._tart._hypotheses import (
@@ -25,6 +25,7 @@ from skicl._tart._hypotheses import (
 from skicl._tart._influence import stack, stack_evidence
 from skicl._tart._population import class_frequencies, evening_weights, looks_balanced
 from skicl._tart._reading import ReadRows
+from skicl._tart._sharpness import fit_sharpness
 from skicl.reasoning import Reasoner
 
 # Rows of the context are processed so many (row, class) pairs at a time, to bound memory.
@@ -70,6 +71,7 @@ class Belief:
     weights: np.ndarray  # (H, B): of the readings
     frequencies: np.ndarray  # (B, C): log-probabilities
     weight_of_frequencies: np.ndarray  # (B,)
+    sharpness: np.ndarray  # (B,): factors of the mixed log-probabilities
     shift: np.ndarray  # (B, C): logarithms of class frequencies over those of the labelled rows
 
     def share(self, name):
@@ -83,21 +85,25 @@ class Belief:
             self._mixed(X[batch], None if prior_scores is None else prior_scores[batch])
             for batch in batches(len(X), batch_size)
         ]
-        shifted = torch.cat(found, 1) + torch.from_numpy(self.shift)[:, None]
-        return normalise(shifted).transpose(0, 1).numpy()
+        factor, shift = torch.from_numpy(self.sharpness)[:, None, None], torch.from_numpy(self.shift)[:, None]
+        return normalise((factor * torch.cat(found, 1)).log_softmax(-1) + shift).transpose(0, 1).numpy()
 
     def of_context_rows(self, b, rows, numbers):
-        """Log-probabilities (n_numbers, C) of some unlabelled rows of context number b, by all other rows."""
+        """Log-probabilities (n_numbers, C) of some rows of context number b, by all other rows, before any shift."""
         scores = None if rows.prior_scores is None else rows.prior_scores[numbers]
-        parts = [
-            reading.left_out[b][numbers]
-            if reading.hypothesis.unlabelled and reading.left_out is not None
-            else reading.log_proba(self.network, rows.X[numbers], scores)[b].numpy()
-            for reading in self.readings
-        ]
+        labelled = np.cumsum(rows.codes >= 0) - 1  # the place of a labelled row among those
+        parts = []
+        for reading in self.readings:
+            if reading.left_out is not None and reading.hypothesis.unlabelled:
+                parts.append(reading.left_out[b][numbers])
+            elif reading.left_out is not None and (rows.codes[numbers] >= 0).all():
+                parts.append(reading.left_out[b][labelled[numbers]])
+            else:
+                parts.append(reading.log_proba(self.network, rows.X[numbers], scores)[b].numpy())
         parts.append(np.broadcast_to(self.frequencies[b], parts[0].shape))
         weights = np.append(self.weights[:, b], self.weight_of_frequencies[b])
-        return logsumexp(np.stack(parts), axis=0, b=weights[:, None, None])
+        mixed = logsumexp(np.stack(parts), axis=0, b=weights[:, None, None])
+        return log_softmax(self.sharpness[b] * mixed, axis=1)
 
     def _mixed(self, X, prior_scores):
         """Log-probabilities (B, Q, C) before any shift."""
@@ -150,8 +156,10 @@ def _weighed(readings, parts, everything, scales, network, population):
         weights[kept],
         np.stack([frequencies(rows.mass) for rows in parts]),
         weights[-1],
+        np.ones(len(parts)),
         np.zeros((len(parts), len(parts[0].classes))),
     )
+    belief = replace(belief, sharpness=np.array([_sharpness(belief, rows, b) for b, rows in enumerate(parts)]))
     return replace(belief, shift=np.stack([_shift(belief, rows, b, population) for b, rows in enumerate(parts)]))
 
 
@@ -183,6 +191,15 @@ def _log_weights(readings, rows, b, everything, scales):
     nothing = np.log(SHARE_OF_FREQUENCIES) + weight @ frequencies_of_others(mass, codes, weight)
     something = np.log1p(-SHARE_OF_FREQUENCIES) + one_scale(hypotheses, log_weights, mass.sum())
     return np.append(something, nothing if may_be_nothing else -np.inf)
+
+
+def _sharpness(belief, rows, b):
+    """The factor of log-probabilities that suits the labelled rows of context number b, each left out."""
+    labelled = np.flatnonzero(rows.codes >= 0)
+    if belief.readings[0].left_out is None or rows.mass.sum() == 0:
+        return 1.0
+    log_proba = belief.of_context_rows(b, rows, labelled)
+    return fit_sharpness(log_proba, rows.codes[labelled], rows.total_weight[labelled])
 
 
 def _shift(belief, rows, b, population):

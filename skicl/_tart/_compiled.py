@@ -39,7 +39,7 @@ class CompiledContext:
 
     @property
     def evidence(self):
-        """How far each source of evidence that was in question is believed, from 0 to 1."""
+        """How far each source of evidence that was in question is believed, from 0 to 1, and the sharpness."""
         belief, rows = self.belief, self.rows
         in_question = {
             "names": rows.names is not None,
@@ -49,7 +49,8 @@ class CompiledContext:
         }
         found = {"labels": 1.0 - float(belief.weight_of_frequencies[0])}
         found |= {name: belief.share(name) for name, asked in in_question.items() if asked}
-        return found | {"population": float(belief.shift.any())} if in_question["unlabelled"] else found
+        found |= {"population": float(belief.shift.any())} if in_question["unlabelled"] else {}
+        return found | {"sharpness": float(belief.sharpness[0])}
 
     @property
     def standardized(self):

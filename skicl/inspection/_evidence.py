@@ -26,7 +26,7 @@ class EvidenceDisplay:
     Parameters
     ----------
     evidence : dict from str to float
-        Belief in each source, from 0 to 1.
+        Belief in each source, from 0 to 1; other entries are not drawn.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class EvidenceDisplay:
     >>> classifier = TartClassifier(class_texts=X[[0, 50, 100]]).fit(X[::10], y[::10])
     >>> display = EvidenceDisplay.from_estimator(classifier)
     >>> list(display.evidence)
-    ['labels', 'names']
+    ['labels', 'names', 'sharpness']
     """
 
     def __init__(self, evidence: dict[str, float]) -> None:
@@ -79,8 +79,8 @@ class EvidenceDisplay:
         check_is_fitted(classifier)
         if not hasattr(classifier, "evidence_"):
             raise TypeError(
-                f"`classifier` {type(classifier).__name__} has no `evidence_`. Pass a TartClassifier that was fitted on "
-                "at least one row; of a pipeline, pass its last step."
+                f"`classifier` {type(classifier).__name__} has no `evidence_`. Pass a TartClassifier that was "
+                "fitted on at least one row; of a pipeline, pass its last step."
             )
         return cls(dict(classifier.evidence_)).plot(ax=ax)
 

@@ -115,12 +115,11 @@ def test_predictions_are_those_of_the_classifier(run, tiny_folder):
 
     encoder = skicl.SentenceEncoder(tiny_folder, layers="auto", device="cpu")
     texts, labels = zip(*labelled_rows()[1:])
-    classifier = skicl.TartClassifier(device="cpu").fit(encoder.fit_transform(list(texts)), np.array(labels))
-    vectors = encoder.transform(NEW)
-    expected = classifier.predict_proba(vectors)
+    classifier = skicl.TartClassifier(encoder, device="cpu").fit(list(texts), np.array(labels))
+    expected = classifier.predict_proba(NEW)
     assert list(classifier.classes_) == CLASSES
     np.testing.assert_allclose([[float(cell) for cell in row[4:]] for row in table.rows], expected, atol=2e-5)
-    assert [row[2] for row in table.rows] == list(classifier.predict(vectors))
+    assert [row[2] for row in table.rows] == list(classifier.predict(NEW))
     for row in table.rows:
         assert row[3] == row[ADDED.index(f"probability_{row[2]}") + 2]
         assert float(row[3]) == max(float(cell) for cell in row[4:])
@@ -128,7 +127,8 @@ def test_predictions_are_those_of_the_classifier(run, tiny_folder):
     assert "labelled.csv: 15 labelled texts, 3 classes" in out
     assert re.search(r"^  account, login +5$", out, re.MULTILINE)
     assert "new.csv: 4 rows to classify" in out
-    assert "encoded 19 texts" in out
+    assert "encoded 19 texts and 3 class names with" in out
+    assert "Learnt from 15 labelled texts and the names of 3 classes." in out
     assert "out.csv: 4 rows written, with 5 new columns" in out
 
 
@@ -267,7 +267,7 @@ def scores_of(out):
     lines = out[out.index("scores on") :].splitlines()
     names = lines[1].split()
     found = {}
-    for line in lines[2:5]:
+    for line in lines[2 : lines.index(next(line for line in lines if line.startswith("Accuracy: ")))]:
         name = re.match(r"  (.*?)  ", line).group(1)
         found[name] = dict(zip(names, (float(mean) for mean in re.findall(r"(\S+) \+-", line))))
     return found
@@ -281,16 +281,17 @@ def test_evaluation_scores_are_those_of_scikit_learn(run, tiny_folder):
     assert (code, err) == (0, "")
     assert not os.path.exists("out.csv")
     scores = scores_of(out)
-    assert list(scores) == ["TartClassifier", "tuned LogisticRegression", "difference"]
+    assert list(scores) == ["TartClassifier", "tuned LogisticRegression", "the same + class names", "difference"]
+    assert re.search(r"^  TartClassifier +labelled texts, class names$", out, re.MULTILINE)
     assert list(scores["TartClassifier"]) == ["accuracy", "log-loss", "ECE", "seconds"]
 
     texts, labels = (np.array(column) for column in zip(*labelled_rows()[1:]))
-    X = skicl.SentenceEncoder(tiny_folder, layers="auto", device="cpu").fit_transform(list(texts))
+    encoder = skicl.SentenceEncoder(tiny_folder, layers="auto", device="cpu")
     accuracy, loss = [], []
-    for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(X, labels):
-        classifier = skicl.TartClassifier(device="cpu").fit(X[train], labels[train])
-        accuracy.append(classifier.score(X[test], labels[test]))
-        loss.append(log_loss(labels[test], classifier.predict_proba(X[test]), labels=CLASSES))
+    for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(texts, labels):
+        classifier = skicl.TartClassifier(encoder, device="cpu").fit(texts[train], labels[train])
+        accuracy.append(classifier.score(texts[test], labels[test]))
+        loss.append(log_loss(labels[test], classifier.predict_proba(texts[test]), labels=CLASSES))
     assert scores["TartClassifier"]["accuracy"] == pytest.approx(np.mean(accuracy), abs=6e-4)
     assert scores["TartClassifier"]["log-loss"] == pytest.approx(np.mean(loss), abs=6e-4)
     for name in ("accuracy", "log-loss", "ECE"):
@@ -312,7 +313,71 @@ def test_texts_are_encoded_once(run, monkeypatch):
     assert code == 0
     assert os.path.exists("out.csv")
     assert "scores on 15 rows" in out
-    assert seen == [text for text, _ in labelled_rows()[1:]] + NEW
+    assert seen == [text for text, _ in labelled_rows()[1:]] + NEW + CLASSES
+
+
+def probabilities(table="out.csv"):
+    return np.array([[float(cell) for cell in row[-3:]] for row in read_table(table).rows])
+
+
+def test_names_of_classes_can_be_left_out(run, tiny_folder):
+    code, out, _ = run("--class-names", "none", evaluate=True)
+    assert code == 0
+    assert "names" not in out
+    assert re.search(r"^  TartClassifier +labelled texts$", out, re.MULTILINE)
+    assert list(scores_of(out)) == ["TartClassifier", "tuned LogisticRegression", "difference"]
+    assert "Learnt from 15 labelled texts." in out
+    texts, labels = zip(*labelled_rows()[1:])
+    encoder = skicl.SentenceEncoder(tiny_folder, layers="auto", device="cpu")
+    classifier = skicl.TartClassifier(encoder, class_texts=None, device="cpu").fit(list(texts), labels)
+    np.testing.assert_allclose(probabilities(), classifier.predict_proba(NEW), atol=2e-6)
+
+
+def test_codes_are_no_names(run):
+    header, *rows = labelled_rows()
+    save("labelled.csv", [header, *([text, f"class {len(name)}"] for text, name in rows)])
+    code, out, _ = run()
+    assert code == 0
+    assert "the labels in 'intent' are codes, not names: they say nothing of the texts" in out
+    assert "Learnt from 15 labelled texts." in out
+    coded = probabilities()
+    assert "codes" not in run("--class-names", "none")[1]
+    np.testing.assert_array_equal(probabilities(), coded)
+
+
+def test_texts_to_classify_are_learnt_from_when_asked_for(run, tiny_folder):
+    code, out, err = run("--use-unlabelled")
+    assert (code, err) == (0, "")
+    assert "Learnt from 15 labelled texts, the names of 3 classes and the 4 texts of new.csv without labels." in out
+    texts, labels = zip(*labelled_rows()[1:])
+    encoder = skicl.SentenceEncoder(tiny_folder, layers="auto", device="cpu")
+    classifier = skicl.TartClassifier(encoder, device="cpu").fit([*texts, *NEW], [*labels, *[None] * 4])
+    together = probabilities()
+    np.testing.assert_allclose(together, classifier.predict_proba(NEW), atol=2e-6)
+
+    # What else is in the table matters now, and does not without the option; empty texts do not count.
+    save("new.csv", [["message"], [NEW[0]], [""]])
+    assert run("--use-unlabelled")[0] == 0
+    alone = [float(cell) for cell in read_table("out.csv").rows[0][-3:]]
+    assert np.abs(alone - together[0]).max() > 1e-4
+    assert run()[0] == 0
+    first = [float(cell) for cell in read_table("out.csv").rows[0][-3:]]
+    save("new.csv", [["message"], *([text] for text in NEW)])
+    assert run()[0] == 0
+    np.testing.assert_allclose(first, probabilities()[0], atol=2e-6)
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_the_evaluation_learns_from_texts_without_labels_too(run, write):
+    code, out, _ = run("--use-unlabelled", write=write, evaluate=True)
+    assert code == 0
+    table = " and new.csv" if write else ""
+    assert f"  labelled texts, class names, texts of each test fold{table} without labels\n" in out
+    plain = scores_of(run(write=write, evaluate=True)[1])
+    found = scores_of(out)
+    assert found["TartClassifier"]["log-loss"] != plain["TartClassifier"]["log-loss"]
+    for name in ("tuned LogisticRegression", "the same + class names"):
+        assert found[name]["log-loss"] == plain[name]["log-loss"]
 
 
 def test_truncated_texts_are_noted(run):

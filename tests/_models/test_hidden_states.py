@@ -189,6 +189,9 @@ def test_the_trial_is_made_once_for_the_modules_of_a_model(tmp_path, monkeypatch
     for _ in range(3):
         assert hidden_layers(loaded).widths == (FEATURES,) * 3
     assert len(trials) == 1
+    loaded.live = True  # others may put modules in
+    hidden_layers(loaded)
+    assert len(trials) == 1
     loaded.model[1] = modules().Pooling(FEATURES, "cls")
     hidden_layers(loaded)
     assert len(trials) == 2

@@ -14,6 +14,7 @@ from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from skicl import TartClassifier
 from skicl._tart._encoding import (
     check_encoded,
     choose_encoder,
@@ -162,3 +163,19 @@ def test_errors_blame_the_encoder():
 def test_almost_auto_is_not_looked_up():
     with pytest.raises(ValueError, match=r"`encoder`='atuo' would be looked up .* Did you mean 'auto'"):
         choose_encoder("atuo", None, of_texts=True)
+
+
+def test_a_model_by_name_gives_layers_of_rows_and_of_names(tiny_folder):
+    """As by an encoder with ``layers="auto"``, and not as by one without."""
+    texts, y = (
+        ["my card is lost", "card stolen", "refund please", "no refund yet"],
+        ["card", "card", "refund", "refund"],
+    )
+    named = TartClassifier(tiny_folder, class_texts="labels", device="cpu").fit(texts, y)
+    encoder = SentenceEncoder(tiny_folder, layers="auto", device="cpu").fit(texts)
+    names = dict(zip(["card", "refund"], encoder.transform(["card", "refund"])))
+    by_hand = TartClassifier(class_texts=names, device="cpu").fit(encoder.transform(texts), y)
+    new = ["where is my card", "money back"]
+    np.testing.assert_allclose(named.predict_proba(new), by_hand.predict_proba(encoder.transform(new)), atol=1e-5)
+    alone = TartClassifier(SentenceEncoder(tiny_folder, device="cpu"), class_texts="labels", device="cpu").fit(texts, y)
+    assert not np.allclose(named.predict_proba(new), alone.predict_proba(new), atol=1e-3)

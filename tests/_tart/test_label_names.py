@@ -15,7 +15,7 @@ NAMES = [
     ["on", "off"],
     ["yes", "no", "maybe"],
     ["abbreviation", "description", "entity", "human", "location", "number"],
-    ["ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"],
+    ["ABBR", "DESC", "HUM", "LOC", "NUM"],
     ["HUM:ind", "HUM:gr", "ABBR:exp", "LOC:other"],
     ["World", "Sports", "Business", "Sci/Tech"],
     ["business", "sci_tech", "sports", "world"],

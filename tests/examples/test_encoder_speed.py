@@ -32,6 +32,17 @@ def test_row_of_the_speed_table(tiny_folder, tiny_model):
     assert float(cosine) == 1.0
 
 
+def test_row_of_the_layer_table(tiny_folder):
+    encoders = [
+        SentenceEncoder(tiny_folder, layers=layers, device="cpu").fit(TEXTS) for layers in (None, "auto", [0, 1])
+    ]
+    row = benchmark.layer_row("some", TEXTS, encoders, SimpleNamespace(repeats=1, device="cpu"))
+    assert len(row) == len(benchmark.LAYER_HEADER)
+    assert row[:2] == ["some", 5]
+    assert min(row[2:5]) > 0
+    assert all(cell.endswith(" %") for cell in row[5:])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
