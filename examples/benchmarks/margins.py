@@ -42,8 +42,8 @@ def _ahead_of_reference(records, methods):
             header += [f"points, {_sizes(inside)}", f"log-loss ratio, {_sizes(inside)}"]
             columns += [(gain, 100, "{:+.1f}"), (ratio, 1, "{:.2f}")]
     largest = {}
-    for row in mean_scores([record for record in records if record["k"] >= CALIBRATED_FROM] or records, "ece"):
-        if row["k"] is not None:
+    for row in mean_scores(records, "ece", n_bootstrap=1):
+        if row["k"] is not None and row["k"] >= CALIBRATED_FROM:
             largest[row["estimator"]] = max(row["mean"], largest.get(row["estimator"], 0))
     rows = [
         [

@@ -33,7 +33,7 @@ def evaluation(path, estimator):
         names = sorted({record["estimator"] for record in records})
         raise SystemExit(f"{path} has no results of {estimator!r}; it has {names}.")
     report = {
-        "sets": sorted({key[1] for key in cells}),
+        "sets": sorted({key[1].partition("/")[0] for key in cells}),
         "k": sorted({key[2] for key in cells}),
         "repeats": len({record["repeat"] for record in records}),
     }
