@@ -214,17 +214,15 @@ def _shift(belief, rows, b, population):
 
 
 def place_of(network):
-    """Device and precision in which rows are prepared for a reasoner.
+    """Device and precision in which rows are prepared for a reasoner: its own where decompositions exist in them.
 
-    Its own; but decompositions are better left to the CPU where the device is mps.
+    The CPU stands in for mps, and float32 for half precision.
     """
     parameter = next(network.parameters(), None)
     if parameter is None:
         return {"device": torch.device("cpu"), "dtype": torch.float64}
-    return {
-        "device": torch.device("cpu") if parameter.device.type == "mps" else parameter.device,
-        "dtype": parameter.dtype,
-    }
+    device = torch.device("cpu") if parameter.device.type == "mps" else parameter.device
+    return {"device": device, "dtype": parameter.dtype if parameter.dtype == torch.float64 else torch.float32}
 
 
 def normalise(logits):
