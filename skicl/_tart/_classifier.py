@@ -32,8 +32,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     ----------
     encoder : "auto", None, str or transformer, default="auto"
         What turns ``X`` into numbers. "auto" uses a numeric ``X`` as it is and sends a collection of
-        strings through the default :class:`~skicl.SentenceEncoder`. None takes numbers only. A str
-        is the name or path of a sentence-transformers model. A scikit-learn transformer is cloned
+        strings through the default :class:`~skicl.SentenceEncoder` with ``layers="auto"``. None takes numbers only. A
+        str is the name or path of a sentence-transformers model, used likewise. A scikit-learn transformer is cloned
         and fitted; it may take anything.
     reasoner : None, str, path or Reasoner, default=None
         The pretrained reasoner: a bundled name, the path of a ``.safetensors`` file, or a
