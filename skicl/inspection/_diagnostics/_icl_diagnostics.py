@@ -338,7 +338,10 @@ class _Probe:
         model = _fitted_without_rows(self.estimator, self.classes)
         if model is None:
             return ["context: gain over no context not measured; the estimator cannot be fitted without rows."]
-        proba = self.probabilities(model, self.X_query)
+        try:
+            proba = self.probabilities(model, self.X_query)
+        except (TypeError, ValueError):  # names of the classes may be all it has, and those say nothing of such rows
+            return ["context: gain over no context not measured; without rows the estimator does not read the queries."]
         hits, hits_without = ((p.argmax(axis=1) == self.codes_query).astype(float) for p in (self.base, proba))
         gains = hits - hits_without
         chance = signs_by_chance(gains, self.n_bootstrap, self.random)

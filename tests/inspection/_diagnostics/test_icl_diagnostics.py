@@ -137,6 +137,13 @@ def test_gain_over_no_context():
     assert "cannot be fitted without rows" in other.notes[-1]
 
 
+def test_names_of_classes_say_nothing_of_rows_of_numbers():
+    """Without rows the classifier knows names, which go with texts."""
+    flowers = np.array(["setosa", "versicolor", "virginica"])[np.unique(Y, return_inverse=True)[1]]
+    report = icl_diagnostics(TartClassifier(), X, flowers, n_context=24, n_repeats=2)
+    assert any("without rows the estimator does not read the queries" in note for note in report.notes)
+
+
 def test_templates():
     same = icl_diagnostics(Known(), X, Y, n_context=30, n_repeats=2, templates=[1.0, 1.0])
     assert same["template: divergence"].value == 0
