@@ -40,11 +40,14 @@ class Reading(NamedTuple):
     hypothesis: Hypothesis
     read: list[ReadRows]  # one a context
     context: Any
-    left_out: np.ndarray | None  # (B, n, C): log-probabilities that the rows have of the others
+    of_rows: np.ndarray  # (B, n, C): log-probabilities that rows have of the others; NaN where nobody asks for them
 
     @classmethod
-    def of(cls, hypothesis, parts, network, scaled):
-        """Read contexts: a list of ContextRows; ``scaled`` keeps their scaled rows for the next hypothesis."""
+    def of(cls, hypothesis, parts, network, scaled, shift_wanted):
+        """Read contexts: a list of ContextRows; ``scaled`` keeps their scaled rows for the next hypothesis.
+
+        Where a shift of the class frequencies is wanted, rows without a label are scored even if they are not read.
+        """
         place, believed = place_of(network), [rows.believing(hypothesis) for rows in parts]
         key = (hypothesis.unlabelled, hypothesis.standardized)
         if key not in scaled:
@@ -53,8 +56,17 @@ class Reading(NamedTuple):
         evidence = stack_evidence([each.evidence for each in read])
         chunk_rows = max(1, PAIRS_AT_A_TIME // (len(parts) * evidence.n_classes))
         context, logits = network.encode_leaving_out(evidence, chunk_rows=chunk_rows)
-        left_out = None if logits is None else normalise(logits[:, : read[0].n_rows].cpu()).numpy()
-        return cls(hypothesis, read, context, left_out)
+        rows, labelled = parts[0], parts[0].codes >= 0
+        of_rows = np.full((len(parts), len(labelled), evidence.n_classes), np.nan)
+        heard = np.zeros_like(labelled) if logits is None else labelled | hypothesis.unlabelled
+        if logits is not None:
+            of_rows[:, heard] = normalise(logits[:, : read[0].n_rows].cpu()).numpy()
+        reading, queries = cls(hypothesis, read, context, of_rows), np.flatnonzero(~labelled & ~heard & shift_wanted)
+        for batch in batches(len(queries), chunk_rows):
+            numbers = queries[batch]
+            scores = None if rows.prior_scores is None else rows.prior_scores[numbers]
+            of_rows[:, numbers] = reading.log_proba(network, rows.X[numbers], scores).numpy()
+        return reading
 
     def log_proba(self, network, X, prior_scores):
         """Log-probabilities (B, Q, C) of queries (Q, D)."""
@@ -88,18 +100,9 @@ class Belief:
         factor, shift = torch.from_numpy(self.sharpness)[:, None, None], torch.from_numpy(self.shift)[:, None]
         return normalise((factor * torch.cat(found, 1)).log_softmax(-1) + shift).transpose(0, 1).numpy()
 
-    def of_context_rows(self, b, rows, numbers):
+    def of_context_rows(self, b, numbers):
         """Log-probabilities (n_numbers, C) of some rows of context number b, by all other rows, before any shift."""
-        scores = None if rows.prior_scores is None else rows.prior_scores[numbers]
-        labelled = np.cumsum(rows.codes >= 0) - 1  # the place of a labelled row among those
-        parts = []
-        for reading in self.readings:
-            if reading.left_out is not None and reading.hypothesis.unlabelled:
-                parts.append(reading.left_out[b][numbers])
-            elif reading.left_out is not None and (rows.codes[numbers] >= 0).all():
-                parts.append(reading.left_out[b][labelled[numbers]])
-            else:
-                parts.append(reading.log_proba(self.network, rows.X[numbers], scores)[b].numpy())
+        parts = [reading.of_rows[b, numbers] for reading in self.readings]
         parts.append(np.broadcast_to(self.frequencies[b], parts[0].shape))
         weights = np.append(self.weights[:, b], self.weight_of_frequencies[b])
         mixed = logsumexp(np.stack(parts), axis=0, b=weights[:, None, None])
@@ -125,9 +128,10 @@ def believe(parts, network, standardize, population):
     """
     scales, scaled = [scales_of(rows, standardize) for rows in parts], {}
     hypotheses = hypotheses_of(parts[0], sorted(set().union(*scales), reverse=True))
+    shift_wanted = any(_shift_wanted(rows, population) for rows in parts)
 
     def read(chosen, of):
-        return [Reading.of(hypothesis, of, network, scaled) for hypothesis in chosen]
+        return [Reading.of(hypothesis, of, network, scaled, shift_wanted) for hypothesis in chosen]
 
     def weighed(readings, everything):
         return _weighed(readings, parts, everything, scales, network, population)
@@ -145,7 +149,7 @@ def believe(parts, network, standardize, population):
 
 def _weighed(readings, parts, everything, scales, network, population):
     """The belief in readings of contexts, a list of ContextRows."""
-    log_weights = [_log_weights(readings, rows, b, everything, scales[b]) for b, rows in enumerate(parts)]
+    log_weights = [_log_weights(readings, rows, b, everything, scales[b], network) for b, rows in enumerate(parts)]
     weights = posterior(np.stack(log_weights, 1))  # (H + 1, B)
     kept = np.flatnonzero(weights[:-1].any(axis=1))
     if not len(kept):  # nothing can be learned; one reading tells the sizes
@@ -168,24 +172,23 @@ def _evened(belief, rows, b):
     if not belief.shift[b].any():
         return rows
     numbers, weight = rows.unlabelled, rows.weight.copy()
-    reference = np.exp(frequencies(rows.mass))
-    shifted = belief.of_context_rows(b, rows, numbers)
+    reference = np.exp(belief.frequencies[b])
+    shifted = belief.of_context_rows(b, numbers)
     weight[numbers] *= evening_weights(shifted, reference * np.exp(belief.shift[b]), reference)
     return replace(rows, weight=weight)
 
 
-def _log_weights(readings, rows, b, everything, scales):
+def _log_weights(readings, rows, b, everything, scales, network):
     """Logarithms (H + 1,) of the weights of the hypotheses, then that of the frequencies, in context number b."""
     labelled = np.flatnonzero(rows.codes >= 0)
     codes, weight, mass = rows.codes[labelled], rows.total_weight[labelled], rows.mass
     hypotheses = [reading.hypothesis for reading in readings]
     log_weights = np.array([log_prior(hypothesis, rows, everything, scales) for hypothesis in hypotheses])
     log_weights = log_weights - logsumexp(log_weights)
-    if readings[0].left_out is None or mass.sum() == 0:
+    if not network.leaves_out or mass.sum() == 0:
         return np.append(one_scale(hypotheses, log_weights, mass.sum()), -np.inf)
     for number, reading in enumerate(readings):
-        left_out = reading.left_out[b][labelled] if reading.hypothesis.unlabelled else reading.left_out[b]
-        log_weights[number] += weight @ left_out[np.arange(len(codes)), codes]
+        log_weights[number] += weight @ reading.of_rows[b, labelled, codes]
     # What is known of a class without rows cannot be weighed against frequencies.
     may_be_nothing = (mass > 0).all() or not (everything.names or everything.prior)
     nothing = np.log(SHARE_OF_FREQUENCIES) + weight @ frequencies_of_others(mass, codes, weight)
@@ -196,21 +199,26 @@ def _log_weights(readings, rows, b, everything, scales):
 def _sharpness(belief, rows, b):
     """The factor of log-probabilities that suits the labelled rows of context number b, each left out."""
     labelled = np.flatnonzero(rows.codes >= 0)
-    if belief.readings[0].left_out is None or rows.mass.sum() == 0:
+    if not belief.network.leaves_out or rows.mass.sum() == 0:
         return 1.0
-    log_proba = belief.of_context_rows(b, rows, labelled)
+    log_proba = belief.of_context_rows(b, labelled)
     return fit_sharpness(log_proba, rows.codes[labelled], rows.total_weight[labelled])
 
 
 def _shift(belief, rows, b, population):
     """What the frequencies of the classes among unlabelled rows add to log-probabilities, (C,), in context number b."""
-    numbers, mass = rows.unlabelled, rows.mass
-    wanted = population == "unlabelled" or (population == "auto" and looks_balanced(mass))
-    if not wanted or not len(numbers) or mass.sum() == 0:
+    if not _shift_wanted(rows, population):
         return np.zeros(len(rows.classes))
-    reference = np.exp(frequencies(mass))
-    log_proba = belief.of_context_rows(b, rows, numbers)
+    numbers, reference = rows.unlabelled, np.exp(belief.frequencies[b])
+    log_proba = belief.of_context_rows(b, numbers)
     return np.log(class_frequencies(log_proba, rows.weight[numbers], reference) / reference)
+
+
+def _shift_wanted(rows, population):
+    """Whether the frequencies of the classes are those among the unlabelled rows, and these can be told."""
+    if population == "labelled" or not len(rows.unlabelled) or rows.mass.sum() == 0:
+        return False
+    return population == "unlabelled" or looks_balanced(rows.mass)
 
 
 def place_of(network):

@@ -18,7 +18,7 @@ from skicl._tart._coordinates import has_mixed_units
 # public sets (lab notes).
 ODDS = {"names": 4.0, "prior": 4.0, "unlabelled": 1.0}
 # Share of the hypothesis that nothing but the frequencies of the classes can be learned.
-SHARE_OF_FREQUENCIES = 0.05
+SHARE_OF_FREQUENCIES = 0.2
 # Columns of unlike ranges stay on one scale unless the rows then predict each other better by so many nats, times the
 # root of their number.
 CLEARLY_BETTER = 1.0

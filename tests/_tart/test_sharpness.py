@@ -1,4 +1,4 @@
-"""Sharpness: found where rows are many, near one where they are few."""
+"""Sharpness: found where rows are many, near one where they are few, never more than one."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def too_sure(n, factor, seed=0):
     return np.log(proba) / factor, y
 
 
-@pytest.mark.parametrize("factor", [0.6, 1.0, 1.4])
+@pytest.mark.parametrize("factor", [0.4, 0.6, 0.9])
 def test_the_right_factor_is_found(factor):
     log_proba, y = too_sure(20_000, factor)
     assert fit_sharpness(log_proba, y, np.ones(20_000)) == pytest.approx(factor, rel=0.08)
@@ -38,4 +38,4 @@ def test_a_row_of_weight_two_is_two_and_weight_zero_none():
 def test_it_stays_within_bounds():
     log_proba, y = too_sure(100_000, 1.0)
     assert fit_sharpness(20 * log_proba, y, np.full(100_000, 10.0)) == SMALLEST
-    assert fit_sharpness(log_proba / 20, y, np.full(100_000, 10.0)) == LARGEST
+    assert fit_sharpness(log_proba / 20, y, np.full(100_000, 10.0)) == LARGEST == 1.0
