@@ -56,12 +56,13 @@ class Reading(NamedTuple):
         evidence = stack_evidence([each.evidence for each in read])
         chunk_rows = max(1, PAIRS_AT_A_TIME // (len(parts) * evidence.n_classes))
         context, logits = network.encode_leaving_out(evidence, chunk_rows=chunk_rows)
-        rows, labelled = parts[0], parts[0].codes >= 0
-        of_rows = np.full((len(parts), len(labelled), evidence.n_classes), np.nan)
-        heard = np.zeros_like(labelled) if logits is None else labelled | hypothesis.unlabelled
+        rows, of_rows = parts[0], np.full((len(parts), len(parts[0].codes), evidence.n_classes), np.nan)
+        asked = (rows.codes < 0) & shift_wanted
         if logits is not None:
+            heard = rows.heard(hypothesis)
             of_rows[:, heard] = normalise(logits[:, : read[0].n_rows].cpu()).numpy()
-        reading, queries = cls(hypothesis, read, context, of_rows), np.flatnonzero(~labelled & ~heard & shift_wanted)
+            asked = asked & ~heard
+        reading, queries = cls(hypothesis, read, context, of_rows), np.flatnonzero(asked)
         for batch in batches(len(queries), chunk_rows):
             numbers = queries[batch]
             scores = None if rows.prior_scores is None else rows.prior_scores[numbers]

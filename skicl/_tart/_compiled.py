@@ -34,6 +34,7 @@ class CompiledContext:
     @classmethod
     def compile(cls, rows, network, standardize, population="auto"):
         """Read a context. "auto" asks the rows whether to standardise columns of unlike ranges."""
+        rows = rows.thinned()
         with torch.inference_mode():
             return cls(rows, network, standardize, population, believe([rows], network, standardize, population))
 

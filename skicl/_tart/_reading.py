@@ -11,6 +11,7 @@ import torch
 
 from skicl._tart._coordinates import Coordinates
 from skicl._tart._side_scores import SideScorer, fit_side_scorer
+from skicl._tart._thinning import shares_read
 from skicl._validation._labels import class_weights, row_weights
 from skicl.reasoning import Evidence
 
@@ -29,6 +30,7 @@ class ContextRows:
     class_weight: Any  # dict, "balanced" or None
     names: np.ndarray | None  # (C, D): vectors of the classes
     prior_scores: np.ndarray | None  # (n, C): centred log-probabilities of another model
+    share_read: np.ndarray | None = None  # (n,): shares of the weights with which rows are read; None means all
 
     @property
     def total_weight(self):
@@ -49,6 +51,16 @@ class ContextRows:
         """Numbers of the rows without a label that have a weight."""
         return np.flatnonzero((self.codes < 0) & (self.weight > 0))
 
+    def thinned(self):
+        """The same rows, of which those without a label are read as far as the labels can make sense of them."""
+        return replace(self, share_read=shares_read(self.X, self.codes, self.weight))
+
+    def heard(self, hypothesis):
+        """Which rows are read under a hypothesis: (n,), bool."""
+        if not hypothesis.unlabelled:
+            return self.codes >= 0
+        return np.ones(len(self.codes), dtype=bool) if self.share_read is None else self.share_read > 0
+
     def without(self, row):
         """The same rows, one of which has weight zero. The prior's scores of the others stay."""
         weight = self.weight.copy()
@@ -59,18 +71,13 @@ class ContextRows:
         """The rows and what else is evidence under a hypothesis."""
         names = self.names if hypothesis.names else None
         scores = self.prior_scores if hypothesis.prior else None
-        if hypothesis.unlabelled or (self.codes >= 0).all():
-            return replace(self, names=names, prior_scores=scores)
-        kept = self.codes >= 0
+        weight = self.weight if self.share_read is None else self.weight * self.share_read
+        kept = self.heard(hypothesis)
+        if kept.all():
+            return replace(self, weight=weight, names=names, prior_scores=scores)
         scores = None if scores is None else scores[kept]
-        return replace(
-            self,
-            X=self.X[kept],
-            codes=self.codes[kept],
-            weight=self.weight[kept],
-            names=names,
-            prior_scores=scores,
-        )
+        X, codes, weight = self.X[kept], self.codes[kept], weight[kept]
+        return replace(self, X=X, codes=codes, weight=weight, names=names, prior_scores=scores, share_read=None)
 
 
 class ReadRows(NamedTuple):
