@@ -391,7 +391,7 @@ class EquivariantReasoner(Reasoner):
             side = side / scale
         flag = weight.new_tensor(float(has_side))
         share = (present / n_present[:, None])[:, None]
-        penalty = ABSENT * (present == 0).to(present.dtype)[:, None, :, None]
+        penalty = None if bool(present.all()) else ABSENT * (present == 0).to(present.dtype)[:, None, :, None]
         return Classes(present, share, penalty, frequency, LOG_SCALE * counts.log1p(), task, flag, scale), side
 
     def _start(self, rows: Rows, labels: Labels | None, classes: Classes) -> torch.Tensor:

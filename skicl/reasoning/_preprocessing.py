@@ -8,6 +8,7 @@ Shapes: B tasks, N context rows, Q query rows, D features, r directions kept, m 
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 # Rows that differ from their mean by so many roundings of a number count as equal.
@@ -85,36 +86,20 @@ def choose_landmarks(
     """
     n_tasks, n_rows, _ = rows.shape
     m = min(n_landmarks, n_rows)
-    norms = rows.square().sum(-1)
     # Few rows: all kernel values in one product cost less than one column at a time.
-    kernel = radial_kernel(rows, rows).flatten(0, 1) if n_rows <= 4 * m else None
-    first = n_rows * torch.arange(n_tasks, device=rows.device)
-    unexplained = (weight > 0).to(rows.dtype)
-    # All rows start equally unexplained: start from the middle, a choice without an order.
-    preference = unexplained / (1.0 + norms)
-    features = rows.new_zeros(n_tasks, m, n_rows)
-    pivots, lefts = [], []
-    for j in range(m):
-        pivot = (preference if j == 0 else unexplained).argmax(1, keepdim=True)  # (B, 1)
-        left = unexplained.gather(1, pivot)
-        if kernel is not None:
-            column = kernel.index_select(0, first + pivot[:, 0])  # (B, N)
-        else:
-            column = _kernel_column(rows, norms, pivot, first + pivot[:, 0])
-        if j > 0:
-            so_far = features[:, :j]
-            own = so_far.gather(2, pivot[:, None].expand(-1, j, -1))  # (B, j, 1)
-            column = torch.baddbmm(column[:, None], own.mT, so_far, alpha=-1)[:, 0]
-        # A pivot that is explained already adds a column of zeros, and nothing after it is better.
-        column = column * ((left > tolerance) * left.clamp_min(tolerance).rsqrt())
-        features[:, j] = column
-        unexplained = torch.addcmul(unexplained, column, column, value=-1)
-        pivots.append(pivot)
-        lefts.append(left)
-    chosen, used = torch.cat(pivots, 1), (torch.cat(lefts, 1) > tolerance).to(rows.dtype)
+    kernel = radial_kernel(rows, rows) if n_rows <= 4 * m else None
+    features = rows.new_empty(n_tasks, m, n_rows)
+    task = torch.arange(n_tasks, device=rows.device)
+    tensors = rows, (weight > 0).to(rows.dtype), kernel, task, features
+    if rows.device.type == "cpu":  # NumPy takes the same small steps, in the same memory, in half of the time
+        arrays = [None if tensor is None else tensor.numpy() for tensor in tensors]
+        chosen, left = map(torch.from_numpy, _pivoted_cholesky(np, *arrays, tolerance))
+    else:
+        chosen, left = _pivoted_cholesky(torch, *tensors, tolerance)
+    used = (left > tolerance).to(rows.dtype)
     count = max(1, int(used.sum(1).max()))
     chosen, used, features = chosen[:, :count], used[:, :count], features[:, :count].mT  # (B, N, m)
-    task = torch.arange(n_tasks, device=rows.device)[:, None]
+    task = task[:, None]
     # A landmark that explains nothing gets a row and a column of the identity: it stays silent.
     factor = features[task, chosen].tril() * used[:, :, None] + torch.diag_embed(1.0 - used)
     identity = torch.eye(count, dtype=rows.dtype, device=rows.device).expand_as(factor)
@@ -122,11 +107,35 @@ def choose_landmarks(
     return Landmarks(rows[task, chosen], inverse.mT * used[:, :, None], used), features
 
 
-def _kernel_column(rows: torch.Tensor, norms: Any, pivot: Any, index: torch.Tensor) -> Any:
-    """Kernel between all rows and one row of each task, (B, N)."""
-    chosen = rows.flatten(0, 1).index_select(0, index)[:, :, None]  # (B, r, 1)
-    squared = norms + norms.gather(1, pivot) - 2 * (rows @ chosen)[..., 0]
-    return torch.exp(-squared.clamp_min(0.0))
+def _pivoted_cholesky(
+    library: Any, rows: Any, unexplained: Any, kernel: Any, task: Any, features: Any, tolerance: float
+) -> tuple:
+    """Fill in the features (B, m, N); returns the pivots and what was left to explain of each, (B, m).
+
+    All arrays are of one library, NumPy or PyTorch, and written so that both understand it.
+    """
+    norms = (rows * rows).sum(2)
+    # All rows start equally unexplained: start from the middle, a choice without an order.
+    preference = unexplained / (1.0 + norms)
+    pivots, lefts = [], []
+    for j in range(features.shape[1]):
+        pivot = (unexplained if j else preference).argmax(1)  # (B,)
+        left = unexplained[task, pivot][:, None]
+        if kernel is not None:
+            column = kernel[task, pivot]  # (B, N)
+        else:
+            products = (rows @ rows[task, pivot][:, :, None])[:, :, 0]
+            squared = norms + norms[task, pivot][:, None] - 2 * products
+            column = library.exp(-squared.clip(0.0))
+        own = features[task, :j, pivot][:, None]  # (B, 1, j)
+        column = column - (own @ features[:, :j])[:, 0]
+        # A pivot that is explained already adds a column of zeros, and nothing after it is better.
+        column = column * ((left > tolerance) / left.clip(tolerance) ** 0.5)
+        features[:, j] = column
+        unexplained = unexplained - column * column
+        pivots.append(pivot)
+        lefts.append(left[:, 0])
+    return library.stack(pivots, 1), library.stack(lefts, 1)
 
 
 def expand(landmarks: Any, rows: torch.Tensor) -> Any:
