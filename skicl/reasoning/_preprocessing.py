@@ -13,6 +13,8 @@ import torch
 
 # Rows that differ from their mean by so many roundings of a number count as equal.
 ROUNDINGS = 64
+# Symmetric products are computed for so many columns at a time, up to the diagonal.
+BLOCK = 96
 
 
 class Axes(NamedTuple):
@@ -33,29 +35,43 @@ class Landmarks(NamedTuple):
     used: torch.Tensor  # (B, m): 1 where a landmark carries information, 0 where the kernel was already exhausted
 
 
-def principal_axes(X: torch.Tensor, weight: torch.Tensor, *, tolerance: float) -> Axes:
-    """Centre, scale and rotate a weighted context.
+def principal_axes(X: torch.Tensor, weight: torch.Tensor, *, tolerance: float) -> tuple[Axes, torch.Tensor]:
+    """Centre, scale and rotate a weighted context: its axes, and the coordinates of its rows on them (B, N, r).
 
     Shapes: X (B, N, D), weight (B, N).
     """
     total = weight.sum(1)[:, None, None]  # (B, 1, 1)
     mean = (weight[:, :, None] * X).sum(1, keepdim=True) / total
     centred = X - mean
-    variance = (weight[:, :, None] * centred.square()).sum((1, 2), keepdim=True) / total
+    variance = (weight * centred.square().sum(2)).sum(1)[:, None, None] / total
     # Rows that differ only by the rounding of their mean are equal rows.
     rounding = (ROUNDINGS * torch.finfo(X.dtype).eps) ** 2 * mean.square().sum(2, keepdim=True)
     scale = torch.where(variance > rounding, variance, 1.0).sqrt()
-    rows = weight[:, :, None].sqrt() * centred / (scale * total.sqrt())  # rows' rows = covariance
-    if X.shape[1] < X.shape[2]:
-        spectrum, left = torch.linalg.eigh(rows @ rows.mT)
+    share = (weight[:, :, None] / total).sqrt()
+    rows = centred * (share / scale)  # rows' rows = covariance
+    fewer_rows = X.shape[1] < X.shape[2]
+    if fewer_rows:
+        spectrum, left = torch.linalg.eigh(_gram(rows.mT))
         directions = rows.mT @ (left / spectrum.clamp_min(1e-30).sqrt()[:, None])
     else:
-        spectrum, directions = torch.linalg.eigh(rows.mT @ rows)
+        spectrum, directions = torch.linalg.eigh(_gram(rows))
     spectrum, directions = spectrum.flip(-1), directions.flip(-1)
     kept = (spectrum > tolerance * spectrum[:, :1]) & (variance > rounding)[:, 0]
     rank = max(1, int(kept.sum(1).max()))
     kept, spectrum, directions = kept[:, :rank], spectrum[:, :rank], directions[..., :rank]
-    return Axes(mean, scale, directions * kept[:, None], spectrum * kept)
+    axes = Axes(mean, scale, directions * kept[:, None], spectrum * kept)
+    if fewer_rows and bool((weight > 0).all()):
+        return axes, left.flip(-1)[..., :rank] * axes.spectrum[:, None].sqrt() / share
+    return axes, (centred / scale) @ axes.directions
+
+
+def _gram(rows: torch.Tensor) -> torch.Tensor:
+    """Inner products of the columns, (B, N, D) -> (B, D, D); ``eigh`` reads the lower triangle, the rest is missing."""
+    n_columns = rows.shape[2]
+    gram = rows.new_zeros(len(rows), n_columns, n_columns)
+    for i in range(0, n_columns, BLOCK):
+        gram[:, i : i + BLOCK, : i + BLOCK] = rows[..., i : i + BLOCK].mT @ rows[..., : i + BLOCK]
+    return gram
 
 
 def project(axes: Any, X: torch.Tensor) -> tuple:
@@ -87,12 +103,12 @@ def choose_landmarks(
     n_tasks, n_rows, _ = rows.shape
     m = min(n_landmarks, n_rows)
     # Few rows: all kernel values in one product cost less than one column at a time.
-    kernel = radial_kernel(rows, rows) if n_rows <= 4 * m else None
+    kernel = radial_kernel(rows, rows) if n_rows <= 3 * m else None
     features = rows.new_empty(n_tasks, m, n_rows)
     task = torch.arange(n_tasks, device=rows.device)
     tensors = rows, (weight > 0).to(rows.dtype), kernel, task, features
     if rows.device.type == "cpu":  # NumPy takes the same small steps, in the same memory, in half of the time
-        arrays = [None if tensor is None else tensor.numpy() for tensor in tensors]
+        arrays: Any = [None if tensor is None else tensor.numpy() for tensor in tensors]
         chosen, left = map(torch.from_numpy, _pivoted_cholesky(np, *arrays, tolerance))
     else:
         chosen, left = _pivoted_cholesky(torch, *tensors, tolerance)
