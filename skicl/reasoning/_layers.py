@@ -4,6 +4,7 @@ Shapes: B tasks, N context rows, n rows of either kind, D features, C classes, r
 H state channels, K value channels a view, A channels of the constant view, R logit channels, F fit channels.
 """
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -160,36 +161,30 @@ class EquivariantLayer(nn.Module):
         normed = rms_norm(state)
         return normed, classes.normalised(torch.softmax, self.logits(normed))
 
-    def send(
-        self, normed: torch.Tensor, beliefs: torch.Tensor, labels: Labels, classes: Classes
-    ) -> tuple[torch.Tensor, ...]:
-        """Values that the context rows send: (B, N, C, K) in every view and (B, N, C, A) in the constant one."""
+    def send(self, normed: torch.Tensor, beliefs: torch.Tensor, labels: Labels, classes: Classes) -> torch.Tensor:
+        """Values that the context rows send in every view and, last, in the constant one: (B, N, C, V * K + A)."""
         residual = (labels.one_hot[..., None] - beliefs) * labels.labelled[:, :, None, None]
         evidence = torch.cat([normed, residual, beliefs - classes.share[..., None]], -1)
-        return (self.values(evidence) * self.amplification(classes)).split(self.sizes, -1)
+        return self.values(evidence) * self.amplification(classes)
 
     def amplification(self, classes: Classes) -> torch.Tensor:
         """Frequency of the class to a learned negative power: (B, 1, C, V * K + A)."""
         return torch.exp(-self.rarity * classes.frequency[:, None, :, None]) * classes.present[:, None, :, None]
 
     def learn(
-        self,
-        filters: list[torch.Tensor],
-        parts: list[Rows],
-        values: list[tuple[torch.Tensor, ...]],
-        labels: list[Labels],
+        self, filters: list[torch.Tensor], parts: list[Rows], values: list[torch.Tensor], labels: list[Labels]
     ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
         """Messages of the values, summed over chunks of rows: filtered moments of every view, and means."""
-        weighted = [[v * own.weight[..., None, None] for v in value] for value, own in zip(values, labels)]
+        weighted = [
+            (value * own.weight[..., None, None]).split(self.sizes, -1) for value, own in zip(values, labels)
+        ]  # (B, n, C, K or A) a view
         learned = []
         for number, g in enumerate(filters):  # (B, r, K)
-            moment: Any = sum(
-                part.coordinates[number].mT @ value[number].flatten(2) for part, value in zip(parts, weighted)
-            )  # (B, r, C * K)
-            moment = moment.view(*g.shape[:2], -1, g.shape[2]) * g[:, :, None]
-            learned.append(moment.flatten(2))
-        total: Any = sum(own.weight.sum(1) for own in labels)
-        constant: Any = sum(value[-1].sum(1) for value in weighted)  # (B, C, A)
+            moments = (part.coordinates[number].mT @ value[number].flatten(2) for part, value in zip(parts, weighted))
+            moment = reduce(torch.add, moments).view(*g.shape[:2], -1, g.shape[2])  # (B, r, C, K)
+            learned.append((moment * g[:, :, None]).flatten(2))
+        total = reduce(torch.add, [own.weight.sum(1) for own in labels])
+        constant = reduce(torch.add, [value[-1].sum(1) for value in weighted])  # (B, C, A)
         return tuple(learned), constant / total[:, None, None]
 
     def hear(
@@ -206,22 +201,16 @@ class EquivariantLayer(nn.Module):
         and the total weight. It is None for queries. Leverages (B, n, V * K) are those of this layer.
         """
         n_tasks, n_rows, _ = rows.features.shape
-        heard = [
+        parts = [
             (z @ message).view(n_tasks, n_rows, constant.shape[1], -1) for z, message in zip(rows.coordinates, messages)
         ]
-        mean = constant[:, None]
+        heard = torch.cat([*parts, constant[:, None].expand(-1, n_rows, -1, -1)], -1)
         if own is None:
-            return torch.cat([*heard, mean.expand(-1, n_rows, -1, -1)], -1)
+            return heard
         values, unit, total = own
-        shares = (leverage * unit[..., None])[:, :, None].chunk(N_VIEWS, -1)
-        shares = [*shares, (unit / total)[:, :, None, None]]
-        return torch.cat(
-            [
-                torch.addcmul(message, share, value, value=-1)
-                for message, share, value in zip([*heard, mean], shares, values)
-            ],
-            -1,
-        )
+        share = (unit / total)[..., None].expand(-1, -1, constant.shape[2])
+        shares = torch.cat([leverage * unit[..., None], share], -1)  # (B, n, V * K + A)
+        return torch.addcmul(heard, shares[:, :, None], values, value=-1)
 
     def measure_fit(self, heard: torch.Tensor, rows: Rows, labels: Labels, classes: Classes) -> torch.Tensor:
         """Log-probability above chance that what a row heard gives to its label: (B, n, F), 0 without a label."""
