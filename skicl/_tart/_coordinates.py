@@ -40,19 +40,22 @@ class Coordinates(NamedTuple):
         """The coordinates of a context of rows (n, D) and weights (n,), and the rows in them."""
         X = X.astype(np.float64, copy=False)
         shift, factor, standardized = column_scaling(X, weight, standardize)
-        coordinates = cls(shift, factor, standardized, Ball(shift, np.inf))
-        scaled = coordinates.scaled(X)
+        scaled = _scaled(X, shift, factor)
         ball = fit_ball(scaled, weight)
-        return coordinates._replace(ball=ball), _within(scaled, ball)
+        return cls(shift, factor, standardized, ball), _within(scaled, ball)
 
     def scaled(self, X):
         """Vectors (n, D) on the scale of the context, in float64."""
-        scaled = X - self.shift  # the shift is float64
-        return np.divide(scaled, self.factor, out=scaled)
+        return _scaled(X, self.shift, self.factor)
 
     def apply(self, X):
         """Rows (n, D) on the scale and within the ball of the context."""
         return _within(self.scaled(X), self.ball)
+
+
+def _scaled(X, shift, factor):
+    scaled = X - shift  # in float64, as the shift is
+    return np.divide(scaled, factor, out=scaled)
 
 
 def _within(scaled, ball):
@@ -103,8 +106,9 @@ def _counted(X, weight):
 
 def _ranges(X):
     """Ranges (D,) of the columns, and which are constant: up to rounding, or in numbers too small to divide by."""
-    ranges, precision = X.max(axis=0) - X.min(axis=0), np.finfo(X.dtype)
-    return ranges, ranges <= np.maximum(16 * precision.eps * np.abs(X).max(axis=0), precision.tiny)
+    highest, lowest, precision = X.max(axis=0), X.min(axis=0), np.finfo(X.dtype)
+    ranges, largest = highest - lowest, np.maximum(np.abs(highest), np.abs(lowest))
+    return ranges, ranges <= np.maximum(16 * precision.eps * largest, precision.tiny)
 
 
 def fit_ball(X, weight):

@@ -84,7 +84,7 @@ def project(axes: Any, X: torch.Tensor) -> tuple:
 
 def radial_kernel(a: Any, b: Any) -> Any:
     """``exp(-|a - b|^2)`` between rows whose mean squared norm is one: (B, n, r), (B, m, r) -> (B, n, m)."""
-    squared = a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None] - 2 * a @ b.mT
+    squared = a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None] - 2 * (a @ b.mT)
     return torch.exp(-squared.clamp_min(0.0))
 
 
@@ -109,22 +109,21 @@ def choose_landmarks(
     tensors = rows, (weight > 0).to(rows.dtype), kernel, task, features
     if rows.device.type == "cpu":  # NumPy takes the same small steps, in the same memory, in half of the time
         arrays: Any = [None if tensor is None else tensor.numpy() for tensor in tensors]
-        chosen, left = map(torch.from_numpy, _pivoted_cholesky(np, *arrays, tolerance))
+        chosen, left = map(torch.from_numpy, _pivoted_cholesky(np, *arrays, tolerance=tolerance))
     else:
-        chosen, left = _pivoted_cholesky(torch, *tensors, tolerance)
+        chosen, left = _pivoted_cholesky(torch, *tensors, tolerance=tolerance)
     used = (left > tolerance).to(rows.dtype)
     count = max(1, int(used.sum(1).max()))
     chosen, used, features = chosen[:, :count], used[:, :count], features[:, :count].mT  # (B, N, m)
-    task = task[:, None]
     # A landmark that explains nothing gets a row and a column of the identity: it stays silent.
-    factor = features[task, chosen].tril() * used[:, :, None] + torch.diag_embed(1.0 - used)
+    factor = features[task[:, None], chosen].tril() * used[:, :, None] + torch.diag_embed(1.0 - used)
     identity = torch.eye(count, dtype=rows.dtype, device=rows.device).expand_as(factor)
     inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
-    return Landmarks(rows[task, chosen], inverse.mT * used[:, :, None], used), features
+    return Landmarks(rows[task[:, None], chosen], inverse.mT * used[:, :, None], used), features
 
 
 def _pivoted_cholesky(
-    library: Any, rows: Any, unexplained: Any, kernel: Any, task: Any, features: Any, tolerance: float
+    library: Any, rows: Any, unexplained: Any, kernel: Any, task: Any, features: Any, *, tolerance: float
 ) -> tuple:
     """Fill in the features (B, m, N); returns the pivots and what was left to explain of each, (B, m).
 

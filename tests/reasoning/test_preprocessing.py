@@ -76,9 +76,9 @@ def test_landmarks_are_the_same_in_both_libraries(n_rows, n_landmarks, monkeypat
     in_numpy, features = choose_landmarks(z, weight, n_landmarks, tolerance=1e-4)
     pivots = _preprocessing._pivoted_cholesky
 
-    def in_torch(library, *arrays):
-        tensors = [torch.from_numpy(part) if isinstance(part, np.ndarray) else part for part in arrays]
-        return tuple(part.numpy() for part in pivots(torch, *tensors))
+    def in_torch(library, *arrays, tolerance):
+        tensors = [None if part is None else torch.from_numpy(part) for part in arrays]
+        return tuple(part.numpy() for part in pivots(torch, *tensors, tolerance=tolerance))
 
     monkeypatch.setattr(_preprocessing, "_pivoted_cholesky", in_torch)
     of_torch, others = choose_landmarks(z, weight, n_landmarks, tolerance=1e-4)
