@@ -29,7 +29,6 @@ from skicl.reasoning._layers import (
     leverages,
     participation,
     rms_norm,
-    side_by_side,
 )
 from skicl.reasoning._preprocessing import (
     Axes,
@@ -295,7 +294,7 @@ class EquivariantReasoner(Reasoner):
             one_hot = F.one_hot(y.clamp_min(0), evidence.n_classes).to(like) * labelled[..., None]
         n_layers, total = len(self.layers), weight.sum(1)[:, None, None]
         filters = tuple(
-            side_by_side([layer.filters[number] for layer in self.layers], view.axes, classes.task) / total
+            torch.cat([layer.filters[number](view.axes, classes.task) for layer in self.layers], -1) / total
             for number, view in enumerate(views)
         )
         labels, size = Labels(one_hot, labelled, weight), chunk_rows or X.shape[1]

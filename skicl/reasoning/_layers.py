@@ -112,21 +112,13 @@ class SpectralFilter(nn.Module):
         self.out = nn.Linear(32, n_values)
 
     def forward(self, axes: Axes, task: torch.Tensor) -> torch.Tensor:
-        return side_by_side([self], axes, task)  # (B, r, K)
-
-
-def side_by_side(filters: list[Any], axes: Axes, task: torch.Tensor) -> torch.Tensor:
-    """Spectral filters of L layers in one go: (B, r, L * K)."""
-    power, ridge = (torch.cat([getattr(one, name) for one in filters]) for name in ("power", "ridge"))
-    weight, bias = (torch.cat([getattr(one.hidden, name) for one in filters]) for name in ("weight", "bias"))
-    hidden = F.silu(F.linear(describe_spectrum(axes, task), weight, bias)).chunk(len(filters), -1)
-    learned = torch.cat([one.out(own) for one, own in zip(filters, hidden)], -1)
-    learned = 6.0 * torch.tanh(learned / 6.0)
-    relative = (axes.spectrum / axes.spectrum[:, :1].clamp_min(1e-12))[..., None]  # (B, r, 1)
-    base = -power * torch.log(relative + ridge.exp())
-    # Directions at the edge of the numerical rank fade out instead of breaking off.
-    edge = relative / (relative + 1e-5)
-    return torch.exp(learned + base) * edge
+        relative = (axes.spectrum / axes.spectrum[:, :1].clamp_min(1e-12))[..., None]  # (B, r, 1)
+        learned = self.out(F.silu(self.hidden(describe_spectrum(axes, task))))
+        learned = 6.0 * torch.tanh(learned / 6.0)
+        base = -self.power * torch.log(relative + self.ridge.exp())
+        # Directions at the edge of the numerical rank fade out instead of breaking off.
+        edge = relative / (relative + 1e-5)
+        return torch.exp(learned + base) * edge  # (B, r, K)
 
 
 class EquivariantLayer(nn.Module):

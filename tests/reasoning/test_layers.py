@@ -49,6 +49,14 @@ def test_absent_classes_send_nothing_and_do_not_count(layer, labels, classes, ge
     assert (values[1, :, 1] == 0).all()
 
 
+def test_no_penalty_says_what_a_penalty_of_zero_says(layer, classes, generator):
+    state = torch.randn(B, N, C, CONFIG.n_channels, generator=generator, dtype=torch.float64)
+    all_present = classes._replace(penalty=None)
+    torch.testing.assert_close(layer.beliefs(state, all_present), layer.beliefs(state, classes))
+    torch.testing.assert_close(all_present.mean(state), classes.mean(state))
+    torch.testing.assert_close(layer.beliefs(state, all_present)[1], layer.logits(rms_norm(state)).softmax(2))
+
+
 def test_filters_are_positive_and_fade_at_the_edge_of_the_rank(generator):
     spectrum = torch.tensor([[1.0, 1e-3, 0.0]])
     out = SpectralFilter(5)(Axes(None, None, None, spectrum), torch.zeros(1, N_TASK_FEATURES))
