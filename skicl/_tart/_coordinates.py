@@ -40,21 +40,28 @@ class Coordinates(NamedTuple):
         """The coordinates of a context of rows (n, D) and weights (n,), and the rows in them."""
         X = X.astype(np.float64, copy=False)
         shift, factor, standardized = column_scaling(X, weight, standardize)
-        scaled = (X - shift) / factor
+        scaled = _scaled(X, shift, factor)
         ball = fit_ball(scaled, weight)
         return cls(shift, factor, standardized, ball), _within(scaled, ball)
 
     def scaled(self, X):
         """Vectors (n, D) on the scale of the context, in float64."""
-        return (X.astype(np.float64, copy=False) - self.shift) / self.factor
+        return _scaled(X, self.shift, self.factor)
 
     def apply(self, X):
         """Rows (n, D) on the scale and within the ball of the context."""
         return _within(self.scaled(X), self.ball)
 
 
+def _scaled(X, shift, factor):
+    scaled = X - shift  # in float64, as the shift is
+    return np.divide(scaled, factor, out=scaled)
+
+
 def _within(scaled, ball):
-    return np.clip(clip_to_ball(scaled, ball), -FARTHEST, FARTHEST)
+    """Rows (n, D) that nobody else holds, within the ball and a finite distance."""
+    inside = clip_to_ball(scaled, ball)
+    return np.clip(inside, -FARTHEST, FARTHEST, out=inside)
 
 
 def column_scaling(X, weight, standardize):
@@ -64,15 +71,15 @@ def column_scaling(X, weight, standardize):
     Otherwise the factor is one for all, the largest absolute deviation, against overflow. "auto" standardises where
     :func:`has_mixed_units`. Rows of weight zero do not count.
     """
-    rows = X[weight > 0]
-    shift = np.average(rows, axis=0, weights=weight[weight > 0])
+    rows, weight = _counted(X, weight)
+    shift = weight @ rows / weight.sum()
     if standardize is False or (standardize == "auto" and not has_mixed_units(rows)):
-        largest = np.abs(rows - shift).max()
+        largest = max((rows.max(axis=0) - shift).max(), (shift - rows.min(axis=0)).max())
         return shift, np.full(X.shape[1], largest if largest > np.finfo(X.dtype).tiny else 1.0), False
     # Deviations over the range first: their squares neither overflow nor vanish.
     ranges, constant = _ranges(rows)
     ranges = np.where(constant, 1.0, ranges)
-    deviation = np.sqrt(np.average(((rows - shift) / ranges) ** 2, axis=0, weights=weight[weight > 0])) * ranges
+    deviation = np.sqrt(np.average(((rows - shift) / ranges) ** 2, axis=0, weights=weight)) * ranges
     return shift, np.where(constant, 1.0, deviation), True
 
 
@@ -91,10 +98,17 @@ def has_mixed_units(X):
     return bool(high > DISPARITY * middle or middle > DISPARITY * low)
 
 
+def _counted(X, weight):
+    """Rows (n, D) and weights (n,), without those of weight zero."""
+    counted = weight > 0
+    return (X, weight) if counted.all() else (X[counted], weight[counted])
+
+
 def _ranges(X):
     """Ranges (D,) of the columns, and which are constant: up to rounding, or in numbers too small to divide by."""
-    ranges, precision = X.max(axis=0) - X.min(axis=0), np.finfo(X.dtype)
-    return ranges, ranges <= np.maximum(16 * precision.eps * np.abs(X).max(axis=0), precision.tiny)
+    highest, lowest, precision = X.max(axis=0), X.min(axis=0), np.finfo(X.dtype)
+    ranges, largest = highest - lowest, np.maximum(np.abs(highest), np.abs(lowest))
+    return ranges, ranges <= np.maximum(16 * precision.eps * largest, precision.tiny)
 
 
 def fit_ball(X, weight):
@@ -102,27 +116,32 @@ def fit_ball(X, weight):
 
     Equivariant to rotations and shifts, indifferent to the order of the rows, and a row of weight two counts as two.
     """
-    counted = weight > 0
-    rows, weight = X[counted], weight[counted]
-    centre, radius = np.average(rows, axis=0, weights=weight), np.inf
+    rows, weight = _counted(X, weight)
+    centre, radius = weight @ rows / weight.sum(), np.inf
     for _ in range(N_ROUNDS):
-        distance = np.sqrt(np.square(rows - centre).sum(axis=1))
+        distance = _distance(rows, centre)
         radius = RADIUS * weighted_median(distance, weight)
         if radius == 0 or distance.max() <= radius:
             break
-        centre = np.average(clip_to_ball(rows, Ball(centre, radius)), axis=0, weights=weight)
+        centre = weight @ clip_to_ball(rows, Ball(centre, radius)) / weight.sum()
     return Ball(centre, radius if radius > 0 else np.inf)
 
 
 def clip_to_ball(X, ball):
     """Rows (n, D) of which those outside the ball are moved straight towards its centre, onto the surface."""
-    direction, length = unit_rows(X - ball.centre)
-    outside = (length > ball.radius)[:, 0]
+    outside = _distance(X, ball.centre) > ball.radius
     if not outside.any():
         return X
     clipped = X.copy()
-    clipped[outside] = ball.centre + direction[outside] * ball.radius
+    clipped[outside] = ball.centre + unit_rows(X[outside] - ball.centre)[0] * ball.radius
     return clipped
+
+
+def _distance(X, centre):
+    """Distances (n,) of rows to a point; infinite where the squares overflow."""
+    offset = X - centre
+    with np.errstate(over="ignore"):
+        return np.sqrt(np.einsum("nd,nd->n", offset, offset))
 
 
 def unit_rows(X):

@@ -59,7 +59,7 @@ def apply_whitening(whitening: Any, X: torch.Tensor, n_features: int, *, new: bo
 
 
 def _whiten_plainly(X: torch.Tensor, weight: torch.Tensor, n_features: int) -> Any:
-    mean, scale, directions, spectrum = principal_axes(X, weight, tolerance=TOLERANCE)
+    (mean, scale, directions, spectrum), _ = principal_axes(X, weight, tolerance=TOLERANCE)
     directions, spectrum = directions[..., :n_features], spectrum[:, :n_features]
     factor = torch.where(spectrum > 0, spectrum.clamp_min(1e-30).rsqrt(), 0.0)[:, None]
     return Whitening(Axes(mean, scale, directions, spectrum), factor, torch.ones_like(factor))

@@ -3,6 +3,7 @@
 Shapes: B tasks, n rows of a chunk, C classes, H state channels, F fit channels, V views of K value channels.
 """
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -37,7 +38,7 @@ def run_layer(
     ]
     labels = [chunk.labels for chunk in chunks]
     messages, constant = layer.learn(filters, [chunk.rows for chunk in chunks], values, labels)
-    total: Any = sum(own.weight.sum(1) for own in labels)
+    total = reduce(torch.add, [own.weight.sum(1) for own in labels])
     after, measured = [], []
     for i, chunk in enumerate(chunks):
         leverage, own = chunk.leverages[number], (values[i], chunk.labels.weight.clamp_max(1.0), total[:, None])
@@ -54,9 +55,8 @@ def run_layer(
             state = layer.read(chunk.state, *believed, heard, leverage, chunk.rows, offset, classes)
             chunk = chunk._replace(state=state)
         after.append(chunk)
-    mass: Any = sum((own.weight * own.labelled).sum(1) for own in labels)  # (B,)
-    mass = mass[:, None]
-    summed: Any = sum((fit * own.weight[..., None]).sum(1) for fit, own in zip(measured, labels))  # (B, F)
+    mass = reduce(torch.add, [(own.weight * own.labelled).sum(1, keepdim=True) for own in labels])  # (B, 1)
+    summed = reduce(torch.add, [(fit * own.weight[..., None]).sum(1) for fit, own in zip(measured, labels)])  # (B, F)
     memory = Memory(messages, constant, summed / mass.clamp_min(1e-6), None)
     fits = [_fit_of_others(fit, own, summed, mass) for fit, own in zip(measured, labels)]
     return memory, [chunk._replace(fit=fit) for chunk, fit in zip(after, fits)]

@@ -346,11 +346,9 @@ class EquivariantReasoner(Reasoner):
         self, X: torch.Tensor, weight: torch.Tensor, n_landmarks: int
     ) -> tuple[tuple[View, View], tuple[torch.Tensor, torch.Tensor]]:
         """Both views of the context, in the precision of ``X``: the views and the coordinates."""
-        axes = principal_axes(X, weight, tolerance=RANK_TOLERANCE[X.dtype])
-        z, _ = project(axes, X)
+        axes, z = principal_axes(X, weight, tolerance=RANK_TOLERANCE[X.dtype])
         landmarks, kernel_features = choose_landmarks(z, weight, n_landmarks, tolerance=LANDMARK_TOLERANCE)
-        kernel_axes = principal_axes(kernel_features, weight, tolerance=RANK_TOLERANCE[X.dtype])
-        kernel_z, _ = project(kernel_axes, kernel_features)
+        kernel_axes, kernel_z = principal_axes(kernel_features, weight, tolerance=RANK_TOLERANCE[X.dtype])
         return (View(axes, None), View(kernel_axes, landmarks)), (z, kernel_z)
 
     def _query_rows(self, views: tuple[View, ...], X: torch.Tensor, side: torch.Tensor | None) -> Rows:
@@ -391,7 +389,7 @@ class EquivariantReasoner(Reasoner):
             side = side / scale
         flag = weight.new_tensor(float(has_side))
         share = (present / n_present[:, None])[:, None]
-        penalty = ABSENT * (present == 0).to(present.dtype)[:, None, :, None]
+        penalty = None if bool(present.all()) else ABSENT * (present == 0).to(present.dtype)[:, None, :, None]
         return Classes(present, share, penalty, frequency, LOG_SCALE * counts.log1p(), task, flag, scale), side
 
     def _start(self, rows: Rows, labels: Labels | None, classes: Classes) -> torch.Tensor:

@@ -8,10 +8,13 @@ Shapes: B tasks, N context rows, Q query rows, D features, r directions kept, m 
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 # Rows that differ from their mean by so many roundings of a number count as equal.
 ROUNDINGS = 64
+# Symmetric products are computed for so many columns at a time, up to the diagonal.
+BLOCK = 96
 
 
 class Axes(NamedTuple):
@@ -32,29 +35,43 @@ class Landmarks(NamedTuple):
     used: torch.Tensor  # (B, m): 1 where a landmark carries information, 0 where the kernel was already exhausted
 
 
-def principal_axes(X: torch.Tensor, weight: torch.Tensor, *, tolerance: float) -> Axes:
-    """Centre, scale and rotate a weighted context.
+def principal_axes(X: torch.Tensor, weight: torch.Tensor, *, tolerance: float) -> tuple[Axes, torch.Tensor]:
+    """Centre, scale and rotate a weighted context: its axes, and the coordinates of its rows on them (B, N, r).
 
     Shapes: X (B, N, D), weight (B, N).
     """
     total = weight.sum(1)[:, None, None]  # (B, 1, 1)
     mean = (weight[:, :, None] * X).sum(1, keepdim=True) / total
     centred = X - mean
-    variance = (weight[:, :, None] * centred.square()).sum((1, 2), keepdim=True) / total
+    variance = (weight * centred.square().sum(2)).sum(1)[:, None, None] / total
     # Rows that differ only by the rounding of their mean are equal rows.
     rounding = (ROUNDINGS * torch.finfo(X.dtype).eps) ** 2 * mean.square().sum(2, keepdim=True)
     scale = torch.where(variance > rounding, variance, 1.0).sqrt()
-    rows = weight[:, :, None].sqrt() * centred / (scale * total.sqrt())  # rows' rows = covariance
-    if X.shape[1] < X.shape[2]:
-        spectrum, left = torch.linalg.eigh(rows @ rows.mT)
+    share = (weight[:, :, None] / total).sqrt()
+    rows = centred * (share / scale)  # rows' rows = covariance
+    fewer_rows = X.shape[1] < X.shape[2]
+    if fewer_rows:
+        spectrum, left = torch.linalg.eigh(_gram(rows.mT))
         directions = rows.mT @ (left / spectrum.clamp_min(1e-30).sqrt()[:, None])
     else:
-        spectrum, directions = torch.linalg.eigh(rows.mT @ rows)
+        spectrum, directions = torch.linalg.eigh(_gram(rows))
     spectrum, directions = spectrum.flip(-1), directions.flip(-1)
     kept = (spectrum > tolerance * spectrum[:, :1]) & (variance > rounding)[:, 0]
     rank = max(1, int(kept.sum(1).max()))
     kept, spectrum, directions = kept[:, :rank], spectrum[:, :rank], directions[..., :rank]
-    return Axes(mean, scale, directions * kept[:, None], spectrum * kept)
+    axes = Axes(mean, scale, directions * kept[:, None], spectrum * kept)
+    if fewer_rows and bool((weight > 0).all()):
+        return axes, left.flip(-1)[..., :rank] * axes.spectrum[:, None].sqrt() / share
+    return axes, (centred / scale) @ axes.directions
+
+
+def _gram(rows: torch.Tensor) -> torch.Tensor:
+    """Inner products of the columns, (B, N, D) -> (B, D, D); ``eigh`` reads the lower triangle, the rest is missing."""
+    n_columns = rows.shape[2]
+    gram = rows.new_zeros(len(rows), n_columns, n_columns)
+    for i in range(0, n_columns, BLOCK):
+        gram[:, i : i + BLOCK, : i + BLOCK] = rows[..., i : i + BLOCK].mT @ rows[..., : i + BLOCK]
+    return gram
 
 
 def project(axes: Any, X: torch.Tensor) -> tuple:
@@ -67,7 +84,7 @@ def project(axes: Any, X: torch.Tensor) -> tuple:
 
 def radial_kernel(a: Any, b: Any) -> Any:
     """``exp(-|a - b|^2)`` between rows whose mean squared norm is one: (B, n, r), (B, m, r) -> (B, n, m)."""
-    squared = a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None] - 2 * a @ b.mT
+    squared = a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None] - 2 * (a @ b.mT)
     return torch.exp(-squared.clamp_min(0.0))
 
 
@@ -85,48 +102,55 @@ def choose_landmarks(
     """
     n_tasks, n_rows, _ = rows.shape
     m = min(n_landmarks, n_rows)
-    norms = rows.square().sum(-1)
     # Few rows: all kernel values in one product cost less than one column at a time.
-    kernel = radial_kernel(rows, rows).flatten(0, 1) if n_rows <= 4 * m else None
-    first = n_rows * torch.arange(n_tasks, device=rows.device)
-    unexplained = (weight > 0).to(rows.dtype)
-    # All rows start equally unexplained: start from the middle, a choice without an order.
-    preference = unexplained / (1.0 + norms)
-    features = rows.new_zeros(n_tasks, m, n_rows)
-    pivots, lefts = [], []
-    for j in range(m):
-        pivot = (preference if j == 0 else unexplained).argmax(1, keepdim=True)  # (B, 1)
-        left = unexplained.gather(1, pivot)
-        if kernel is not None:
-            column = kernel.index_select(0, first + pivot[:, 0])  # (B, N)
-        else:
-            column = _kernel_column(rows, norms, pivot, first + pivot[:, 0])
-        if j > 0:
-            so_far = features[:, :j]
-            own = so_far.gather(2, pivot[:, None].expand(-1, j, -1))  # (B, j, 1)
-            column = torch.baddbmm(column[:, None], own.mT, so_far, alpha=-1)[:, 0]
-        # A pivot that is explained already adds a column of zeros, and nothing after it is better.
-        column = column * ((left > tolerance) * left.clamp_min(tolerance).rsqrt())
-        features[:, j] = column
-        unexplained = torch.addcmul(unexplained, column, column, value=-1)
-        pivots.append(pivot)
-        lefts.append(left)
-    chosen, used = torch.cat(pivots, 1), (torch.cat(lefts, 1) > tolerance).to(rows.dtype)
+    kernel = radial_kernel(rows, rows) if n_rows <= 3 * m else None
+    features = rows.new_empty(n_tasks, m, n_rows)
+    task = torch.arange(n_tasks, device=rows.device)
+    tensors = rows, (weight > 0).to(rows.dtype), kernel, task, features
+    if rows.device.type == "cpu":  # NumPy takes the same small steps, in the same memory, in half of the time
+        arrays: Any = [None if tensor is None else tensor.numpy() for tensor in tensors]
+        chosen, left = map(torch.from_numpy, _pivoted_cholesky(np, *arrays, tolerance=tolerance))
+    else:
+        chosen, left = _pivoted_cholesky(torch, *tensors, tolerance=tolerance)
+    used = (left > tolerance).to(rows.dtype)
     count = max(1, int(used.sum(1).max()))
     chosen, used, features = chosen[:, :count], used[:, :count], features[:, :count].mT  # (B, N, m)
-    task = torch.arange(n_tasks, device=rows.device)[:, None]
     # A landmark that explains nothing gets a row and a column of the identity: it stays silent.
-    factor = features[task, chosen].tril() * used[:, :, None] + torch.diag_embed(1.0 - used)
+    factor = features[task[:, None], chosen].tril() * used[:, :, None] + torch.diag_embed(1.0 - used)
     identity = torch.eye(count, dtype=rows.dtype, device=rows.device).expand_as(factor)
     inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
-    return Landmarks(rows[task, chosen], inverse.mT * used[:, :, None], used), features
+    return Landmarks(rows[task[:, None], chosen], inverse.mT * used[:, :, None], used), features
 
 
-def _kernel_column(rows: torch.Tensor, norms: Any, pivot: Any, index: torch.Tensor) -> Any:
-    """Kernel between all rows and one row of each task, (B, N)."""
-    chosen = rows.flatten(0, 1).index_select(0, index)[:, :, None]  # (B, r, 1)
-    squared = norms + norms.gather(1, pivot) - 2 * (rows @ chosen)[..., 0]
-    return torch.exp(-squared.clamp_min(0.0))
+def _pivoted_cholesky(
+    library: Any, rows: Any, unexplained: Any, kernel: Any, task: Any, features: Any, *, tolerance: float
+) -> tuple:
+    """Fill in the features (B, m, N); returns the pivots and what was left to explain of each, (B, m).
+
+    All arrays are of one library, NumPy or PyTorch, and written so that both understand it.
+    """
+    norms = (rows * rows).sum(2)
+    # All rows start equally unexplained: start from the middle, a choice without an order.
+    preference = unexplained / (1.0 + norms)
+    pivots, lefts = [], []
+    for j in range(features.shape[1]):
+        pivot = (unexplained if j else preference).argmax(1)  # (B,)
+        left = unexplained[task, pivot][:, None]
+        if kernel is not None:
+            column = kernel[task, pivot]  # (B, N)
+        else:
+            products = (rows @ rows[task, pivot][:, :, None])[:, :, 0]
+            squared = norms + norms[task, pivot][:, None] - 2 * products
+            column = library.exp(-squared.clip(0.0))
+        own = features[task, :j, pivot][:, None]  # (B, 1, j)
+        column = column - (own @ features[:, :j])[:, 0]
+        # A pivot that is explained already adds a column of zeros, and nothing after it is better.
+        column = column * ((left > tolerance) / left.clip(tolerance) ** 0.5)
+        features[:, j] = column
+        unexplained = unexplained - column * column
+        pivots.append(pivot)
+        lefts.append(left[:, 0])
+    return library.stack(pivots, 1), library.stack(lefts, 1)
 
 
 def expand(landmarks: Any, rows: torch.Tensor) -> Any:

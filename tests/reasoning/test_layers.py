@@ -12,8 +12,7 @@ def total(labels):
 
 
 def random_values(generator):
-    sizes = [CONFIG.n_values, CONFIG.n_values, CONFIG.n_constants]
-    return tuple(torch.randn(B, N, C, size, generator=generator, dtype=torch.float64) for size in sizes)
+    return torch.randn(B, N, C, 2 * CONFIG.n_values + CONFIG.n_constants, generator=generator, dtype=torch.float64)
 
 
 def test_a_row_does_not_hear_itself(layer, filters, rows, labels, generator):
@@ -21,9 +20,8 @@ def test_a_row_does_not_hear_itself(layer, filters, rows, labels, generator):
     learned = layer.learn(filters, [rows], [values], [labels])
     heard = layer.hear(rows, leverage, *learned, (values, labels.weight, total(labels)))
     for row in range(N):
-        silent = tuple(value.clone() for value in values)
-        for value in silent:
-            value[:, row] = 0.0
+        silent = values.clone()
+        silent[:, row] = 0.0
         without = layer.learn(filters, [rows], [silent], [labels])
         expected = layer.hear(rows, leverage, *without, None)
         torch.testing.assert_close(heard[:, row], expected[:, row])
@@ -46,9 +44,17 @@ def test_absent_classes_send_nothing_and_do_not_count(layer, labels, classes, ge
     state = torch.randn(B, N, C, CONFIG.n_channels, generator=generator, dtype=torch.float64)
     normed, beliefs = layer.beliefs(state, absent)
     assert (beliefs[0, :, 2] == 0).all()
-    for values in layer.send(normed, beliefs, labels, absent):
-        assert (values[0, :, 2] == 0).all()
-        assert (values[1, :, 1] == 0).all()
+    values = layer.send(normed, beliefs, labels, absent)
+    assert (values[0, :, 2] == 0).all()
+    assert (values[1, :, 1] == 0).all()
+
+
+def test_no_penalty_says_what_a_penalty_of_zero_says(layer, classes, generator):
+    state = torch.randn(B, N, C, CONFIG.n_channels, generator=generator, dtype=torch.float64)
+    all_present = classes._replace(penalty=None)
+    torch.testing.assert_close(layer.beliefs(state, all_present), layer.beliefs(state, classes))
+    torch.testing.assert_close(all_present.mean(state), classes.mean(state))
+    torch.testing.assert_close(layer.beliefs(state, all_present)[1], layer.logits(rms_norm(state)).softmax(2))
 
 
 def test_filters_are_positive_and_fade_at_the_edge_of_the_rank(generator):
