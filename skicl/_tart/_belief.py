@@ -11,6 +11,7 @@ import torch
 from scipy.special import log_softmax, logsumexp
 
 from skicl._tart._coordinates import Coordinates
+from skicl._tart._gaussians import Gaussians
 from skicl._tart._hypotheses import (
     SHARE_OF_FREQUENCIES,
     Hypothesis,
@@ -84,6 +85,7 @@ class Belief:
     weights: np.ndarray  # (H, B): of the readings
     frequencies: np.ndarray  # (B, C): log-probabilities
     weight_of_frequencies: np.ndarray  # (B,)
+    gaussians: list[Gaussians | None]  # one a context: what is mixed with the log-probabilities of all these
     sharpness: np.ndarray  # (B,): factors of the mixed log-probabilities
     shift: np.ndarray  # (B, C): logarithms of class frequencies over those of the labelled rows
 
@@ -106,7 +108,9 @@ class Belief:
         parts = [reading.of_rows[b, numbers] for reading in self.readings]
         parts.append(np.broadcast_to(self.frequencies[b], parts[0].shape))
         weights = np.append(self.weights[:, b], self.weight_of_frequencies[b])
-        mixed = logsumexp(np.stack(parts), axis=0, b=weights[:, None, None])
+        mixed, gaussians = logsumexp(np.stack(parts), axis=0, b=weights[:, None, None]), self.gaussians[b]
+        if gaussians is not None:
+            mixed = gaussians.beside(mixed, gaussians.of_rows[numbers])
         return log_softmax(self.sharpness[b] * mixed, axis=1)
 
     def _mixed(self, X, prior_scores):
@@ -116,9 +120,11 @@ class Belief:
         if self.weight_of_frequencies.any():
             parts.append(torch.from_numpy(self.frequencies)[:, None].expand_as(parts[0]))
             weights = torch.cat([weights, torch.from_numpy(self.weight_of_frequencies)[None]])
-        if len(parts) == 1:
-            return parts[0]
-        return (torch.stack(parts) + weights.log()[:, :, None, None]).logsumexp(0)
+        mixed = (torch.stack(parts) + weights.log()[:, :, None, None]).logsumexp(0) if len(parts) > 1 else parts[0]
+        for number, gaussians in enumerate(self.gaussians):
+            if gaussians is not None:
+                mixed[number] = torch.from_numpy(gaussians.beside(mixed[number].numpy(), gaussians.log_proba(X)))
+        return mixed
 
 
 def believe(parts, network, standardize, population):
@@ -161,9 +167,11 @@ def _weighed(readings, parts, everything, scales, network, population):
         weights[kept],
         np.stack([frequencies(rows.mass) for rows in parts]),
         weights[-1],
+        [None] * len(parts),
         np.ones(len(parts)),
         np.zeros((len(parts), len(parts[0].classes))),
     )
+    belief = replace(belief, gaussians=[_gaussians(belief, rows, b) for b, rows in enumerate(parts)])
     belief = replace(belief, sharpness=np.array([_sharpness(belief, rows, b) for b, rows in enumerate(parts)]))
     return replace(belief, shift=np.stack([_shift(belief, rows, b, population) for b, rows in enumerate(parts)]))
 
@@ -197,11 +205,19 @@ def _log_weights(readings, rows, b, everything, scales, network):
     return np.append(something, nothing if may_be_nothing else -np.inf)
 
 
+def _gaussians(belief, rows, b):
+    """Gaussians over the rows of context number b, as the most probable hypothesis reads them; None if of no use."""
+    if not belief.network.leaves_out or rows.mass.sum() == 0:
+        return None
+    read = belief.readings[belief.weights[:, b].argmax()].read[b]
+    return Gaussians.fit(rows, read, belief.of_context_rows(b, np.flatnonzero(rows.codes >= 0)))
+
+
 def _sharpness(belief, rows, b):
     """The factor of log-probabilities that suits the labelled rows of context number b, each left out."""
-    labelled = np.flatnonzero(rows.codes >= 0)
     if not belief.network.leaves_out or rows.mass.sum() == 0:
         return 1.0
+    labelled = np.flatnonzero(rows.codes >= 0)
     log_proba = belief.of_context_rows(b, labelled)
     return fit_sharpness(log_proba, rows.codes[labelled], rows.total_weight[labelled])
 

@@ -96,8 +96,9 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         How far each source of evidence is believed, from 0 to 1: the labelled rows said so, each left out in turn.
         "labels" counts against the mere frequencies of the classes; "names", "prior", "unlabelled" and
         "standardized" (columns of unlike ranges on one scale) are listed where they were in question; "population"
-        is 1 where class frequencies were estimated from unlabelled rows. "sharpness", the last entry, is the factor of
-        the log-probabilities that suits these rows. Only defined once there is a row.
+        is 1 where class frequencies were estimated from unlabelled rows. "gaussians" is the share of a discriminant in
+        closed form beside the reasoner; "sharpness", the last entry, is the factor of the log-probabilities that suits
+        these rows. Only defined once there is a row.
 
     See Also
     --------

@@ -51,6 +51,8 @@ class CompiledContext:
         found = {"labels": 1.0 - float(belief.weight_of_frequencies[0])}
         found |= {name: belief.share(name) for name, asked in in_question.items() if asked}
         found |= {"population": float(belief.shift.any())} if in_question["unlabelled"] else {}
+        gaussians = belief.gaussians[0]
+        found["gaussians"] = 0.0 if gaussians is None else gaussians.share
         return found | {"sharpness": float(belief.sharpness[0])}
 
     @property

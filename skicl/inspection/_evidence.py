@@ -50,7 +50,7 @@ class EvidenceDisplay:
     >>> classifier = TartClassifier(class_texts=X[[0, 50, 100]]).fit(X[::10], y[::10])
     >>> display = EvidenceDisplay.from_estimator(classifier)
     >>> list(display.evidence)
-    ['labels', 'names', 'sharpness']
+    ['labels', 'names', 'gaussians', 'sharpness']
     """
 
     def __init__(self, evidence: dict[str, float]) -> None:

@@ -27,7 +27,7 @@ def test_bars_are_the_beliefs_of_the_classifier():
     classifier = TartClassifier(class_texts=np.eye(3)[:2], missing_label=-1).fit(X, labels)
     display = EvidenceDisplay.from_estimator(classifier)
     assert display.evidence == classifier.evidence_
-    assert list(display.evidence) == ["labels", "names", "unlabelled", "population", "sharpness"]
+    assert list(display.evidence) == ["labels", "names", "unlabelled", "population", "gaussians", "sharpness"]
     drawn = [bar.get_width() for bar in display.bars_]
     np.testing.assert_allclose(drawn, list(classifier.evidence_.values())[:-1])  # the sharpness is no belief
     assert [text.get_text() for text in display.ax_.get_yticklabels()][1] == "class names"
