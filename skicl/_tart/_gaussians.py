@@ -22,6 +22,8 @@ TYPICAL_FACTOR, SPREAD_OF_FACTOR = 0.1, 1.0
 # So many nats better must the labelled rows be predicted for a share of one. Chosen, like the factor, on the
 # development half of the public sets (lab notes).
 COST_OF_SHARE = 10.0
+# Rows vary within their classes at least by this share of how they vary at all.
+LEAST_WITHIN = 1e-6
 # Rows are left out so many numbers at a time, to bound memory.
 NUMBERS_AT_A_TIME = 10_000_000
 
@@ -43,7 +45,7 @@ class Gaussians(NamedTuple):
 
         ``rows`` are ContextRows, ``read`` the same as ReadRows; names that were read are rows as well.
         """
-        X, codes, weight = (part[0] for part in read.evidence[:2] + read.evidence[3:4])
+        X, codes, weight = read.evidence.X[0], read.evidence.y[0], read.evidence.weight[0]
         kept = codes >= 0
         labelled, n = np.flatnonzero(rows.codes >= 0), int(kept[: read.n_rows].sum())
         if (torch.bincount(codes[kept], weight[kept], len(rows.classes)) <= 0).any():
@@ -79,7 +81,8 @@ def discriminant(X, codes, weight, n_classes, n_left_out):
     mass, centre = weight @ one_hot, weight @ X / total
     X = X - centre
     means = (one_hot * weight[:, None]).T @ X / mass[:, None]
-    covariance = ShrunkCovariance.of((X - means[codes]) * weight.sqrt()[:, None], total)
+    scatter = weight @ X.square().sum(1)
+    covariance = ShrunkCovariance.of((X - means[codes]) * weight.sqrt()[:, None], total, LEAST_WITHIN * scatter / total)
     weights = covariance.solve(means.T)
     between = means @ weights  # (C, C): products of the means
     offsets = -0.5 * between.diagonal()
@@ -100,11 +103,11 @@ class ShrunkCovariance(NamedTuple):
     total: torch.Tensor  # weight of all rows
 
     @classmethod
-    def of(cls, within, total):
+    def of(cls, within, total, least):
         """From deviations (n, D) from class means, times the roots of the weights of the rows."""
         few = len(within) < within.shape[1]
         shrinkage = within.square().sum() / (total - 1.0).clamp_min(1.0)
-        shrinkage = shrinkage.clamp_min(torch.finfo(within.dtype).tiny ** 0.5)
+        shrinkage = shrinkage.maximum(least).clamp_min(torch.finfo(within.dtype).tiny ** 0.5)
         products = within @ within.T if few else within.T @ within
         products.diagonal().add_(shrinkage)
         return cls(torch.linalg.cholesky(products), within if few else None, shrinkage, total)

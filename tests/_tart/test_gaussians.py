@@ -76,6 +76,16 @@ def test_the_only_row_of_a_class_looks_like_no_other_of_it():
     assert torch.isfinite(left_out).all()
 
 
+@pytest.mark.parametrize("n_features", [2, 40])
+def test_classes_without_any_spread_have_finite_scores(n_features):
+    X = torch.zeros(20, n_features)
+    codes = torch.arange(20) % 2
+    for level in (0.0, 1.0):  # all rows equal, then one point for each class
+        X[codes == 1] = level
+        assert all(torch.isfinite(part).all() for part in discriminant(X, codes, torch.ones(20), 2, 20))
+        assert np.isfinite(TartClassifier().fit(X.numpy(), codes.numpy()).predict_log_proba(X.numpy())).all()
+
+
 def many_classes(n_classes, n_a_class, seed, n_features=48):
     """Classes in all directions, rows along some of them."""
     means = 0.35 * np.random.default_rng(7).normal(size=(n_classes, n_features))
