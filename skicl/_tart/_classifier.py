@@ -24,7 +24,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     ``fit`` takes no gradient step: it encodes the rows (texts through a frozen encoder, numbers as
     they are) and compiles them, with their labels, into a small network of fixed size. ``predict``
     sends new rows through that network, at a cost that does not depend on the number of labelled
-    rows. The reasoner was pretrained once, on synthetic tasks only, after the idea of TART [1]_; it
+    rows. From a thousand labelled rows on, the nearest ones are asked as well, at a cost that grows with the logarithm
+    of their number beyond some ten thousand. The reasoner was pretrained once, on synthetic tasks only, after the idea of TART [1]_; it
     is natively multi-class and exactly invariant to the order of the rows, to rotations of the
     features (unless columns are standardised) and to the naming of the classes.
 
@@ -96,7 +97,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         How far each source of evidence is believed, from 0 to 1: the labelled rows said so, each left out in turn.
         "labels" counts against the mere frequencies of the classes; "names", "prior", "unlabelled" and
         "standardized" (columns of unlike ranges on one scale) are listed where they were in question; "population"
-        is 1 where class frequencies were estimated from unlabelled rows. "sharpness", the last entry, is the factor of
+        is 1 where class frequencies were estimated from unlabelled rows; "neighbours", listed from 1000 labelled rows
+        on, is the share that the nearest ones have in the log-odds. "sharpness", the last entry, is the factor of
         the log-probabilities that suits these rows. Only defined once there is a row.
 
     See Also
@@ -406,8 +408,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         The numbers equal those of fitting again without the row, to rounding error (float32 rows: about 1e-6): scales
         of the columns, weights that depend on the class, and the centre from which names are looked at are taken anew.
         What stays: that columns of unlike ranges were left alone, the classes (one that loses its only row is kept, as
-        if declared in ``classes``), an encoder that learns from rows, and what a ``prior`` that was fitted here thinks
-        of other rows and of queries. Where nothing would remain to tell the classes apart, all are equally probable
+        if declared in ``classes``), an encoder that learns from rows, what a ``prior`` that was fitted here thinks of
+        other rows and of queries, and from a thousand labelled rows on how far the nearest ones are believed. Where nothing would remain to tell the classes apart, all are equally probable
         without the row.
 
         The context is read once again without each row, whatever the number of queries: this takes about as long as

@@ -13,6 +13,7 @@ SOURCES = {
     "unlabelled": "unlabelled rows",
     "standardized": "columns on one scale",
     "population": "class frequencies of unlabelled rows",
+    "neighbours": "nearest labelled rows",
 }
 
 
