@@ -175,8 +175,9 @@ def test_votes_fade_with_the_distance_and_count_as_often_as_the_row():
     odds = labelled.log_odds(labelled.near(X[:1]), 2, 0.5)  # the radius is that of the third row
     np.testing.assert_allclose(odds, np.log1p(np.array([[1.0, 0.75**2]]) / (0.5 * 0.5)), atol=1e-6)
     found = labelled.near(X[:1])
-    found = found._replace(weight=np.where(found.numbers == 0, 3.0, 1.0))  # beyond two: its own distance is the radius
-    assert labelled.log_odds(found, 2, 0.5)[0, 0] == pytest.approx(np.log1p(3.0 / 0.25))
+    for copies in (2.0, 3.0, 100.0):  # beyond two, its own distance is the radius
+        found = found._replace(weight=np.where(found.numbers == 0, copies, 1.0))
+        assert labelled.log_odds(found, 2, 0.5)[0, 0] == pytest.approx(np.log1p(2.0 / 0.25))
 
 
 def test_exponents_are_those_of_what_labels_were_drawn_by():
@@ -209,3 +210,11 @@ def test_even_axes_make_rows_round():
     on_axes = X @ even_axes(X, weight)
     assert on_axes.shape == (500, 3)
     np.testing.assert_allclose(np.cov(on_axes.T, fweights=weight.astype(int), ddof=0), np.eye(3), atol=1e-2)
+
+
+def test_many_copies_of_few_rows_are_few_rows_of_large_weight(few_are_many):
+    X, y, queries, _ = drawn(40)
+    weighted = TartClassifier().fit(X, y, sample_weight=np.full(40, 100))
+    repeated = TartClassifier().fit(X.repeat(100, axis=0), y.repeat(100))
+    assert weighted.evidence_["neighbours"] == pytest.approx(repeated.evidence_["neighbours"], abs=1e-4)
+    np.testing.assert_allclose(weighted.predict_proba(queries), repeated.predict_proba(queries), atol=1e-3)
