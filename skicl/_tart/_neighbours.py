@@ -176,12 +176,9 @@ class Question(NamedTuple):
             log_odds = labelled.log_odds(found, number, damping)
             loss, (votes, reasoner) = fit_exponents(log_odds, self.log_proba, self.codes, self.mass)
             if loss < best:
-                by_votes, by_reasoner = (
-                    votes * log_odds.std(axis=1).mean(),
-                    reasoner * self.log_proba.std(axis=1).mean(),
-                )
                 best, mixture = loss, Mixture(number, damping, float(votes), float(reasoner))
-                share = float(by_votes / max(by_votes + by_reasoner, np.finfo(float).tiny))
+                spread = np.array([votes, reasoner]) * [part.std(axis=1).mean() for part in (log_odds, self.log_proba)]
+                share = float(spread[0] / max(spread.sum(), np.finfo(float).tiny))
         return best, mixture, share
 
 
@@ -195,20 +192,27 @@ def labelled_vectors(rows, belief):
     reading = belief.readings[int(belief.weights[:, 0].argmax())]
     read, numbers = reading.read[0], np.flatnonzero((rows.codes >= 0) & (rows.total_weight > 0))
     places = numbers if len(rows.codes) == read.n_rows else (np.cumsum(rows.codes >= 0) - 1)[numbers]
-    return read.coordinates, read.evidence.X[0, : read.n_rows].float().cpu().numpy()[places], numbers
+    X = read.evidence.X[0, : read.n_rows].float().cpu().numpy()
+    return read.coordinates, X if len(places) == len(X) else X[places], numbers
+
+
+def centre_of(X, weight):
+    """The mean (D,) of rows (n, D) with weights (n,), summed in float64 without a copy of the rows."""
+    return (np.einsum("i,ij->j", weight, X) / weight.sum()).astype(X.dtype)
 
 
 def even_axes(X, weight):
     """Principal axes (D, r) of rows (n, D) with weights (n,), divided by the standard deviations along them."""
-    centred = X - np.average(X, axis=0, weights=weight).astype(X.dtype)
-    variance, axes = np.linalg.eigh(((centred * weight[:, None].astype(X.dtype)).T @ centred).astype(np.float64))
+    weighted = X - centre_of(X, weight)
+    weighted *= np.sqrt(weight)[:, None].astype(X.dtype)
+    variance, axes = np.linalg.eigh((weighted.T @ weighted).astype(np.float64))
     kept = variance > SMALLEST_VARIANCE * variance[-1]
     return (axes[:, kept] / np.sqrt(variance[kept] / weight.sum())).astype(X.dtype)
 
 
 def spread_out(X, weight):
     """Numbers of rows (n, D) with weights (n,), each as often as it counts, or LEFT_OUT of them from near to far."""
-    from_centre = X - np.average(X, axis=0, weights=weight).astype(X.dtype)
+    from_centre = X - centre_of(X, weight)
     order = np.argsort(np.einsum("ij,ij->i", from_centre, from_centre), kind="stable")
     reached = weight[order].cumsum()
     number = min(LEFT_OUT, int(np.ceil(reached[-1])))
