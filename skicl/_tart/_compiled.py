@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import log_softmax
 
 from skicl._tart._belief import Belief, batches, believe, normalise, place_of
 from skicl._tart._class_texts import nearest_name
 from skicl._tart._hypotheses import scales_of
 from skicl._tart._influence import contexts_at_a_time, indispensable_row
+from skicl._tart._neighbours import Neighbours, are_in_question
 from skicl._tart._reading import ContextRows
 from skicl._validation._finite import check_finite
 from skicl.reasoning import Reasoner
@@ -30,13 +32,16 @@ class CompiledContext:
     standardize: bool | str
     population: str
     belief: Belief
+    neighbours: Neighbours | None
 
     @classmethod
     def compile(cls, rows, network, standardize, population="auto"):
         """Read a context. "auto" asks the rows whether to standardise columns of unlike ranges."""
         rows = rows.thinned()
         with torch.inference_mode():
-            return cls(rows, network, standardize, population, believe([rows], network, standardize, population))
+            belief = believe([rows], network, standardize, population)
+            neighbours = Neighbours.choose(rows, belief) if are_in_question(rows, belief) else None
+            return cls(rows, network, standardize, population, belief, neighbours)
 
     @property
     def evidence(self):
@@ -53,6 +58,8 @@ class CompiledContext:
         found |= {"population": float(belief.shift.any())} if in_question["unlabelled"] else {}
         gaussians = belief.gaussians[0]
         found["gaussians"] = 0.0 if gaussians is None else gaussians.share
+        if are_in_question(rows, belief):
+            found["neighbours"] = 0.0 if self.neighbours is None else self.neighbours.share
         return found | {"sharpness": float(belief.sharpness[0])}
 
     @property
@@ -71,6 +78,8 @@ class CompiledContext:
         size = min(batch_size, max(1, QUERIES_AT_A_TIME // len(self.rows.classes)))
         with torch.inference_mode():
             log_proba = self.belief.log_proba(X, prior_scores, size)[:, 0]
+        if self.neighbours is not None:
+            log_proba = self._with_votes(self.neighbours.find(X), log_proba, self.belief.shift[0])
         check_finite(
             log_proba,
             "probabilities",
@@ -78,10 +87,15 @@ class CompiledContext:
         )
         return log_proba
 
+    def _with_votes(self, found, log_proba, shift, without=None):
+        """Log-probabilities (Q, C) of the belief and the neighbours that were found, but for one row of the context."""
+        before = log_softmax(log_proba - shift, axis=1)
+        return normalise(torch.from_numpy(self.neighbours.log_proba(found, before, without) + shift)).numpy()
+
     def influence(self, numbers, X, prior_scores, batch_size):
         """What log-probabilities of queries lose without each of the rows with these numbers: (Q, n_numbers, C)."""
         whole = self.log_proba(X, prior_scores, batch_size)
-        without = np.repeat(whole[:, None], len(numbers), axis=1)
+        without, shift = np.repeat(whole[:, None], len(numbers), axis=1), np.zeros((len(numbers), whole.shape[1]))
         rows, weight = self.rows, self.rows.total_weight
         has_side_information = rows.names is not None or rows.prior_scores is not None
         last = indispensable_row(rows.codes, weight, has_side_information=has_side_information)
@@ -98,6 +112,11 @@ class CompiledContext:
                 if len(batch):
                     others = self.without(numbers[batch])
                     without[:, batch] = others.log_proba(X, prior_scores, max(1, batch_size // size))
+                    shift[batch] = others.shift
+        if self.neighbours is not None:
+            found = self.neighbours.find(X)
+            for place in counted:
+                without[:, place] = self._with_votes(found, without[:, place], shift[place], numbers[place])
         return whole[:, None] - without
 
 

@@ -14,6 +14,7 @@ SOURCES = {
     "standardized": "columns on one scale",
     "population": "class frequencies of unlabelled rows",
     "gaussians": "Gaussians beside the reasoner",
+    "neighbours": "nearest labelled rows",
 }
 
 
