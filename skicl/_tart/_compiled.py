@@ -133,11 +133,6 @@ class ZeroShot:
             scores = scores + prior_scores
         return normalise(torch.from_numpy(scores)).numpy()
 
-    def _with_votes(self, found, log_proba, shift, without=None):
-        """Log-probabilities (Q, C) of the belief and the neighbours that were found, but for one row of the context."""
-        before = log_softmax(log_proba - shift, axis=1)
-        return normalise(torch.from_numpy(self.neighbours.log_proba(found, before, without) + shift)).numpy()
-
     def influence(self, numbers, X, prior_scores, batch_size):
         """There is no row that could have any: (Q, 0, C)."""
         return np.zeros((len(prior_scores if X is None else X), 0, len(self.classes)))
