@@ -36,7 +36,8 @@ class Tree:
     @classmethod
     def grow(cls, rows):
         """A tree of rows (n, D) in float32; it does not depend on their order."""
-        numbers = np.argsort(rows @ np.cos(np.arange(1.0, rows.shape[1] + 1)), kind="stable")
+        along = np.einsum("ij,j->i", rows, np.cos(np.arange(1.0, rows.shape[1] + 1)))  # in float64, without a copy
+        numbers = np.argsort(along, kind="stable")
         rows, bounds = rows[numbers], [np.array([0, len(rows)])]
         while len(rows) > BEAM * LEAF_ROWS and (len(bounds[-1]) - 1) * LEAF_ROWS < len(rows):
             middles = []
