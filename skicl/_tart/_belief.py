@@ -27,12 +27,15 @@ from skicl._tart._influence import stack, stack_evidence
 from skicl._tart._population import class_frequencies, evening_weights, looks_balanced
 from skicl._tart._reading import ReadRows
 from skicl._tart._sharpness import fit_sharpness
+from skicl._validation._finite import check_finite
 from skicl.reasoning import Reasoner
 
 # Rows of the context are processed so many (row, class) pairs at a time, to bound memory.
 PAIRS_AT_A_TIME = 200_000
 # Log-probabilities of two classes differ by at most this, so that no probability is 0 or 1.
 LARGEST_LOG_ODDS = 16.0
+# The likely cause of probabilities that are no numbers.
+DAMAGED = "The weights of the reasoner may be damaged: load them again, or fit with another `reasoner`."
 
 
 class Reading(NamedTuple):
@@ -61,7 +64,9 @@ class Reading(NamedTuple):
         asked = (rows.codes < 0) & shift_wanted
         if logits is not None:
             heard = rows.heard(hypothesis)
-            of_rows[:, heard] = normalise(logits[:, : read[0].n_rows].cpu()).numpy()
+            left_out = normalise(logits[:, : read[0].n_rows].cpu()).numpy()
+            check_finite(left_out.sum(axis=(0, 2)), "probabilities", DAMAGED)
+            of_rows[:, heard] = left_out
             asked = asked & ~heard
         reading, queries = cls(hypothesis, read, context, of_rows), np.flatnonzero(asked)
         for batch in batches(len(queries), chunk_rows):
@@ -148,8 +153,10 @@ def believe(parts, network, standardize, population):
         return weighed(read(believed if network.leaves_out else believed[:1], parts), hypotheses[0])
     readings = read([one for one in hypotheses if not one.unlabelled], parts)
     if hypotheses[0].unlabelled:
-        before = weighed(readings, hypotheses[0]._replace(unlabelled=False))
-        evened = [_evened(before, rows, b) for b, rows in enumerate(parts)]
+        evened = parts
+        if shift_wanted:
+            before = weighed(readings, hypotheses[0]._replace(unlabelled=False))
+            evened = [_evened(before, rows, b) for b, rows in enumerate(parts)]
         readings = read([one for one in hypotheses if one.unlabelled], evened) + readings
     return weighed(readings, hypotheses[0])
 
@@ -171,7 +178,7 @@ def _weighed(readings, parts, everything, scales, network, population):
         np.ones(len(parts)),
         np.zeros((len(parts), len(parts[0].classes))),
     )
-    belief = replace(belief, gaussians=[_gaussians(belief, rows, b) for b, rows in enumerate(parts)])
+    belief = replace(belief, gaussians=[_gaussians(belief, rows, b, population) for b, rows in enumerate(parts)])
     belief = replace(belief, sharpness=np.array([_sharpness(belief, rows, b) for b, rows in enumerate(parts)]))
     return replace(belief, shift=np.stack([_shift(belief, rows, b, population) for b, rows in enumerate(parts)]))
 
@@ -205,12 +212,13 @@ def _log_weights(readings, rows, b, everything, scales, network):
     return np.append(something, nothing if may_be_nothing else -np.inf)
 
 
-def _gaussians(belief, rows, b):
+def _gaussians(belief, rows, b, population):
     """Gaussians over the rows of context number b, as the most probable hypothesis reads them; None if of no use."""
     if not belief.network.leaves_out or rows.mass.sum() == 0:
         return None
     read = belief.readings[belief.weights[:, b].argmax()].read[b]
-    return Gaussians.fit(rows, read, belief.of_context_rows(b, np.flatnonzero(rows.codes >= 0)))
+    log_proba = belief.of_context_rows(b, np.flatnonzero(rows.codes >= 0))
+    return Gaussians.fit(rows, read, log_proba, shift_wanted=_shift_wanted(rows, population))
 
 
 def _sharpness(belief, rows, b):

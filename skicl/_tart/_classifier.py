@@ -25,7 +25,8 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
     they are) and compiles them, with their labels, into a small network of fixed size. ``predict``
     sends new rows through that network, at a cost that does not depend on the number of labelled
     rows. From 1000 labelled rows on, the nearest ones are asked as well, as far as labelled rows then
-    predict each other better. The reasoner was pretrained once, on synthetic tasks only, after the
+    predict each other better; finding them costs more up to 16,384 rows, and hardly more beyond. The
+    reasoner was pretrained once, on synthetic tasks only, after the
     idea of TART [1]_; it is natively multi-class and exactly invariant to the order of the rows, to
     rotations of the features (unless columns are standardised) and to the naming of the classes.
 
@@ -413,8 +414,9 @@ class TartClassifier(ClassifierMixin, BaseEstimator):
         of the columns, weights that depend on the class, and the centre from which names are looked at are taken anew.
         What stays: that columns of unlike ranges were left alone, the classes (one that loses its only row is kept, as
         if declared in ``classes``), an encoder that learns from rows, what a ``prior`` that was fitted here thinks of
-        other rows and of queries, and from 1000 labelled rows on how far the nearest ones are believed. Where nothing
-        would remain to tell the classes apart, all are equally probable without the row.
+        other rows and of queries, which rows without a label are read where they are too many for all, and from 1000
+        labelled rows on how far the nearest ones are believed. Where nothing would remain to tell the classes apart,
+        all are equally probable without the row.
 
         The context is read once again without each row, whatever the number of queries: this takes about as long as
         ``n_rows`` calls of ``fit`` on encoded rows, and a fraction of it for small contexts, of which many are read

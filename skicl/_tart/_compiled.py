@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.special import log_softmax
 
-from skicl._tart._belief import Belief, batches, believe, normalise, place_of
+from skicl._tart._belief import DAMAGED, Belief, batches, believe, normalise, place_of
 from skicl._tart._class_texts import nearest_name
 from skicl._tart._hypotheses import scales_of
 from skicl._tart._influence import contexts_at_a_time, indispensable_row
@@ -79,18 +79,16 @@ class CompiledContext:
         with torch.inference_mode():
             log_proba = self.belief.log_proba(X, prior_scores, size)[:, 0]
         if self.neighbours is not None:
-            log_proba = self._with_votes(self.neighbours.find(X), log_proba, self.belief.shift[0])
-        check_finite(
-            log_proba,
-            "probabilities",
-            "The weights of the reasoner may be damaged: load them again, or fit with another `reasoner`.",
-        )
+            for batch in batches(len(X), size):
+                found = self.neighbours.find(X[batch])
+                log_proba[batch] = self._with_votes(found, log_proba[batch], self.belief.shift[0])
+        check_finite(log_proba, "probabilities", DAMAGED)
         return log_proba
 
-    def _with_votes(self, found, log_proba, shift, without=None):
-        """Log-probabilities (Q, C) of the belief and the neighbours that were found, but for one row of the context."""
+    def _with_votes(self, found, log_proba, shift, rows=None):
+        """Log-probabilities (Q, C) of the belief and the neighbours found, with the weights of ``rows`` if given."""
         before = log_softmax(log_proba - shift, axis=1)
-        return normalise(torch.from_numpy(self.neighbours.log_proba(found, before, without) + shift)).numpy()
+        return normalise(torch.from_numpy(self.neighbours.log_proba(found, before, rows) + shift)).numpy()
 
     def influence(self, numbers, X, prior_scores, batch_size):
         """What log-probabilities of queries lose without each of the rows with these numbers: (Q, n_numbers, C)."""
@@ -116,7 +114,8 @@ class CompiledContext:
         if self.neighbours is not None:
             found = self.neighbours.find(X)
             for place in counted:
-                without[:, place] = self._with_votes(found, without[:, place], shift[place], numbers[place])
+                others = rows.without(numbers[place])
+                without[:, place] = self._with_votes(found, without[:, place], shift[place], others)
         return whole[:, None] - without
 
 

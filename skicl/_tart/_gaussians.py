@@ -36,14 +36,15 @@ class Gaussians(NamedTuple):
     offsets: torch.Tensor  # (C,)
     factor: float  # of the scores
     frequencies: np.ndarray  # (C,): log-probabilities
-    of_rows: np.ndarray  # (n, C): log-probabilities that all rows of the context have of the others
+    of_rows: np.ndarray  # (n, C): log-probabilities that rows have of the others; NaN where nobody asks for them
     share: float  # from 0 to 1
 
     @classmethod
-    def fit(cls, rows, read, log_proba):
+    def fit(cls, rows, read, log_proba, *, shift_wanted):
         """Gaussians beside log-probabilities (n_labelled, C) that labelled rows have of the others; None if no better.
 
-        ``rows`` are ContextRows, ``read`` the same as ReadRows; names that were read are rows as well.
+        ``rows`` are ContextRows, ``read`` the same as ReadRows; names that were read are rows as well. Rows without a
+        label are scored where a shift of the class frequencies is wanted.
         """
         X, codes, weight = read.evidence.X[0], read.evidence.y[0], read.evidence.weight[0]
         kept = codes >= 0
@@ -60,9 +61,10 @@ class Gaussians(NamedTuple):
         if share == 0:
             return None
         found = cls(read.coordinates, weights, offsets, factor, frequencies(mass), np.empty(0), share)
-        of_rows = np.empty((len(rows.codes), len(rows.classes)))
+        of_rows = np.full((len(rows.codes), len(rows.classes)), np.nan)
         of_rows[labelled], others = own, np.flatnonzero(rows.codes < 0)
-        of_rows[others] = found.log_proba(rows.X[others])
+        if shift_wanted:
+            of_rows[others] = found.log_proba(rows.X[others])
         return found._replace(of_rows=of_rows)
 
     def log_proba(self, X):
@@ -105,9 +107,9 @@ class ShrunkCovariance(NamedTuple):
     @classmethod
     def of(cls, within, total, least):
         """From deviations (n, D) from class means, times the roots of the weights of the rows."""
-        few = len(within) < within.shape[1]
-        shrinkage = within.square().sum() / (total - 1.0).clamp_min(1.0)
-        shrinkage = shrinkage.maximum(least).clamp_min(torch.finfo(within.dtype).tiny ** 0.5)
+        few, limits, trace = len(within) < within.shape[1], torch.finfo(within.dtype), within.square().sum()
+        shrinkage = (trace / (total - 1.0).clamp_min(1.0)).maximum(least)
+        shrinkage = shrinkage.maximum(10.0 * limits.eps * trace).clamp_min(limits.tiny**0.5)  # or it has no root
         products = within @ within.T if few else within.T @ within
         products.diagonal().add_(shrinkage)
         return cls(torch.linalg.cholesky(products), within if few else None, shrinkage, total)

@@ -36,17 +36,15 @@ MARGIN = 5.0
 # Where the share of their votes is larger than this, they are also looked for with all principal axes on one scale.
 LARGE_SHARE = 0.5
 SMALLEST_VARIANCE = 1e-5  # of a principal axis, in units of the largest one
-LARGEST_VOTES, LARGEST_REASONER = 4.0, 2.0  # bounds of the two exponents
+LARGEST_VOTES, LARGEST_REASONER = 4.0, 1.0  # bounds of the two exponents; nothing sharpens the reasoner
 NEARLY_EQUAL = 1e-9  # of the mean squared length: rows that are nearer than this are the same
 
 
 class Found(NamedTuple):
-    """Labelled rows near to queries: numbers (Q, k) in the context, squared distances, classes and weights."""
+    """Distinct labelled rows near to queries: which ones (Q, k), and the squared distances (Q, k)."""
 
-    numbers: np.ndarray
+    groups: np.ndarray
     squares: np.ndarray
-    codes: np.ndarray
-    weight: np.ndarray
 
 
 class Mixture(NamedTuple):
@@ -60,49 +58,52 @@ class Mixture(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """The labelled rows of a context, ready to be searched for those near to a query."""
+    """The labelled rows of a context, equal ones of one class as one (g), ready to be searched for near ones."""
 
     tree: Tree
     axes: np.ndarray | None  # (D, r): onto which rows are projected before; None as they are
-    numbers: np.ndarray  # (n,): in the context
-    codes: np.ndarray  # (n,)
-    weight: np.ndarray  # (n,)
+    groups: np.ndarray  # (n_context,): which of the distinct rows a row of the context is; -1 for none
+    codes: np.ndarray  # (g,)
+    weight: np.ndarray  # (g,)
     mass: np.ndarray  # (C,): total weights of the classes
 
     @property
     def smallest_radius(self):
         """A squared distance below which rows are the same."""
-        return NEARLY_EQUAL * 2 * self.tree.half_squares.mean()
+        return NEARLY_EQUAL * 2 * self.tree.half_squares.mean() + np.finfo(float).tiny
 
     def on(self, axes, X):
-        """The same rows, given as X (n, D), on other axes."""
+        """The same rows, given as X (g, D), on other axes."""
         return replace(self, tree=Tree.grow(X @ axes), axes=axes)
 
-    def without(self, number):
-        """The same rows, one of which, by its number in the context, has weight zero."""
-        gone = self.numbers == number
-        mass = self.mass - np.bincount(self.codes[gone], self.weight[gone], minlength=len(self.mass))
-        return replace(self, weight=np.where(gone, 0.0, self.weight), mass=mass)
+    def without(self, rows):
+        """The same rows with the weights that they have in another context (ContextRows), as one without a row."""
+        kept = np.flatnonzero(self.groups >= 0)
+        weight = np.bincount(self.groups[kept], rows.total_weight[kept], minlength=len(self.weight))
+        return replace(self, weight=weight, mass=rows.mass)
 
     def near(self, X):
         """The rows nearest to queries (Q, D) in float32."""
         # One is no neighbour but the radius, and one may be left out.
-        near, squares = self.tree.nearest(X if self.axes is None else X @ self.axes, max(NUMBERS) + 2)
-        return Found(self.numbers[near], squares, self.codes[near], self.weight[near])
+        return Found(*self.tree.nearest(X if self.axes is None else X @ self.axes, max(NUMBERS) + 2))
 
-    def log_odds(self, found, number, damping):
+    def log_odds(self, found, number, damping, *, all_vote=True):
         """Logarithms (Q, C) of how much more frequent classes are among neighbours than among all rows, damped.
 
         A vote counts for less the farther away the row is, and nothing from the radius on, which holds ``number`` rows.
-        Equal rows, of which the radius holds more, have so many votes together.
+        Equal rows, of which the radius holds more, have so many votes together. Without ``all_vote`` those that equal
+        the query have none.
         """
-        beyond = found.weight.cumsum(axis=1) > number
+        weight = self.weight[found.groups]
+        if not all_vote:
+            weight = np.where(found.squares > self.smallest_radius, weight, 0.0)
+        beyond = weight.cumsum(axis=1) > number
         last = np.where(beyond.any(axis=1), beyond.argmax(axis=1), beyond.shape[1] - 1)
         radius = np.take_along_axis(found.squares, last[:, None], 1) + self.smallest_radius
-        votes = found.weight * np.square(1.0 - np.minimum(found.squares / radius, 1.0))
+        votes = weight * np.square(1.0 - np.minimum(found.squares / radius, 1.0))
         votes *= np.minimum(1.0, number / np.maximum(votes.sum(axis=1, keepdims=True), 1.0))
         shape = (len(votes), len(self.mass))
-        cell = np.arange(shape[0])[:, None] * shape[1] + found.codes
+        cell = np.arange(shape[0])[:, None] * shape[1] + self.codes[found.groups]
         of_classes = np.bincount(cell.ravel(), votes.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
         return np.log1p(of_classes / (damping * np.exp(frequencies(self.mass))))
 
@@ -123,10 +124,12 @@ class Neighbours:
         codes, weight = rows.codes[numbers], rows.total_weight[numbers]
         left_out = spread_out(X, weight)
         log_proba = belief.of_context_rows(0, numbers[left_out])
-        if not np.isfinite(log_proba).all():
-            return None
-        question = Question(X[left_out], numbers[left_out], codes[left_out], log_proba, weight.sum())
-        labelled = LabelledRows(Tree.grow(X), None, numbers, codes, weight, rows.mass)
+        question = Question(X[left_out], codes[left_out], log_proba, weight.sum())
+        first, groups = distinct(X, codes)
+        X, weight = X[first], np.bincount(groups, weight)
+        of_context = np.full(len(rows.codes), -1)
+        of_context[numbers] = groups
+        labelled = LabelledRows(Tree.grow(X), None, of_context, codes[first], weight, rows.mass)
         loss, mixture, share = question.answer(labelled, question.loss_alone)
         if share > LARGE_SHARE:
             on_axes = labelled.on(even_axes(X, weight), X)
@@ -139,12 +142,9 @@ class Neighbours:
         """The neighbours of queries (Q, D)."""
         return self.labelled.near(self.coordinates.apply(X).astype(np.float32))
 
-    def log_proba(self, found, log_proba, without=None):
-        """Log-probabilities (Q, C) of a reasoner and the votes together, without those of one row of the context."""
-        labelled = self.labelled
-        if without is not None:
-            labelled = labelled.without(without)
-            found = found._replace(weight=np.where(found.numbers == without, 0.0, found.weight))
+    def log_proba(self, found, log_proba, rows=None):
+        """Log-probabilities (Q, C) of a reasoner and the votes together; with the weights of ``rows`` if given."""
+        labelled = self.labelled if rows is None else self.labelled.without(rows)
         number, damping, votes, reasoner = self.mixture
         return log_softmax(reasoner * log_proba + votes * labelled.log_odds(found, number, damping), axis=1)
 
@@ -153,7 +153,6 @@ class Question(NamedTuple):
     """Rows that were left out (m), to be predicted by the others."""
 
     X: np.ndarray  # (m, D)
-    numbers: np.ndarray  # (m,): in the context
     codes: np.ndarray  # (m,)
     log_proba: np.ndarray  # (m, C): what the reasoner thinks of them
     mass: float  # so many rows they stand for
@@ -169,13 +168,11 @@ class Question(NamedTuple):
         No mixture and no share where the loss is not clearly smaller than before.
         """
         found = labelled.near(self.X)
-        own = found.numbers == self.numbers[:, None]
-        found = found._replace(weight=found.weight - own * np.minimum(found.weight, 1.0))
         best, mixture, share = loss_before - MARGIN, None, 0.0
         for number, damping in product(NUMBERS, DAMPINGS):
-            log_odds = labelled.log_odds(found, number, damping)
+            log_odds = labelled.log_odds(found, number, damping, all_vote=False)  # not the row itself, nor its copies
             loss, (votes, reasoner) = fit_exponents(log_odds, self.log_proba, self.codes, self.mass)
-            if loss < best:
+            if loss < best and votes > 0:
                 best, mixture = loss, Mixture(number, damping, float(votes), float(reasoner))
                 spread = np.array([votes, reasoner]) * [part.std(axis=1).mean() for part in (log_odds, self.log_proba)]
                 share = float(spread[0] / max(spread.sum(), np.finfo(float).tiny))
@@ -183,8 +180,10 @@ class Question(NamedTuple):
 
 
 def are_in_question(rows, belief):
-    """Whether labelled rows (of ContextRows) are many, and the reasoner can leave rows out."""
-    return belief.network.leaves_out and rows.mass.sum() >= MANY_ROWS
+    """Whether labelled rows (of ContextRows) are many, and there are some of each class of which anything is known."""
+    mass = rows.mass
+    only_described = (mass == 0).any() and (rows.names is not None or rows.prior_scores is not None)
+    return belief.network.leaves_out and mass.sum() > MANY_ROWS * (1 - 1e-9) and not only_described
 
 
 def labelled_vectors(rows, belief):
@@ -194,6 +193,13 @@ def labelled_vectors(rows, belief):
     places = (np.cumsum(rows.heard(reading.hypothesis)) - 1)[numbers]
     X = read.evidence.X[0, : read.n_rows].float().cpu().numpy()
     return read.coordinates, X if len(places) == len(X) else X[places], numbers
+
+
+def distinct(X, codes):
+    """Where distinct pairs of a row (n, D) and a class (n,) stand first, (g,), and which of them each pair is, (n,)."""
+    rows = np.column_stack([X + 0.0, codes.astype(X.dtype)])  # of two zeros one has a sign
+    keys = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
+    return np.unique(keys, return_index=True, return_inverse=True)[1:]
 
 
 def centre_of(X, weight):

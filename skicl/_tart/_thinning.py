@@ -22,8 +22,9 @@ def shares_read(X, codes, weight):
     most, total = max(ALWAYS_READ, READ_PER_LABEL * weight[codes >= 0].sum()), weight[others].sum()
     if total <= most:
         return share
-    centre = weight[others] @ X[others].astype(float) / total
-    others = others[np.argsort(np.square(X[others] - centre).sum(axis=1), kind="stable")]
+    deviations = X[others] - weight[others] @ X[others].astype(float) / total
+    deviations /= max(np.abs(deviations).max(), np.finfo(float).tiny)  # squares neither overflow nor vanish
+    others = others[np.argsort(np.square(deviations).sum(axis=1), kind="stable")]
     passed = np.cumsum(weight[others]) * (most / total)  # marks are at .5, 1.5, ...: how many lie before the row's end
     read = np.diff(np.floor(passed + 0.5), prepend=0.0)
     share[others] = np.minimum(read / weight[others], 1.0)

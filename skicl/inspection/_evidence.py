@@ -22,8 +22,8 @@ class EvidenceDisplay:
     """Bars of how far a classifier believes each source of evidence.
 
     Made by :meth:`from_estimator` and drawn by :meth:`plot`. The numbers are ``evidence_`` of a fitted
-    :class:`~skicl.TartClassifier`: posterior probabilities of hypotheses about the evidence, by how well the labelled
-    rows predict each other under each of them.
+    :class:`~skicl.TartClassifier`, by how well the labelled rows predict each other: posterior probabilities of
+    hypotheses about the evidence, and the shares that Gaussians and neighbours have beside the reasoner.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class EvidenceDisplay:
         ax.invert_yaxis()
         ax.set_xlim(0, 1.12)
         ax.set_xticks([0, 0.5, 1])
-        ax.set_xlabel("belief")
+        ax.set_xlabel("belief or share")
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
         self.ax_, self.figure_ = ax, ax.figure

@@ -60,7 +60,7 @@ def principal_axes(X: torch.Tensor, weight: torch.Tensor, *, tolerance: float) -
     rank = max(1, int(kept.sum(1).max()))
     kept, spectrum, directions = kept[:, :rank], spectrum[:, :rank], directions[..., :rank]
     axes = Axes(mean, scale, directions * kept[:, None], spectrum * kept)
-    if fewer_rows and bool((weight > 0).all()):
+    if fewer_rows and bool((weight.amin(1) > torch.finfo(X.dtype).eps ** 0.5 * weight.amax(1)).all()):
         return axes, left.flip(-1)[..., :rank] * axes.spectrum[:, None].sqrt() / share
     return axes, (centred / scale) @ axes.directions
 

@@ -9,7 +9,8 @@ from skicl import TartClassifier
 from skicl._tart._compiled import CompiledContext, ZeroShot
 from skicl._tart._coordinates import Coordinates
 from skicl._tart._reading import ContextRows
-from skicl.reasoning import reasoner_path
+from skicl._validation._finite import NotFiniteError
+from skicl.reasoning import load_reasoner, reasoner_path
 from skicl.reasoning._in_memory import shared_reasoner
 
 CPU = torch.device("cpu")
@@ -23,6 +24,14 @@ def rows_of(X, y, *, weight=None, class_weight=None, names=None, prior_scores=No
 @pytest.fixture
 def network():
     return shared_reasoner(reasoner_path(None), CPU, torch.float64)[0]
+
+
+def test_weights_that_are_no_numbers_are_named_as_the_cause():
+    damaged = load_reasoner().requires_grad_(False)
+    next(damaged.parameters()).fill_(float("nan"))
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(NotFiniteError, match="weights of the reasoner may be damaged"):
+        TartClassifier(reasoner=damaged).fit(X[::3], y[::3]).predict_proba(X[:2])
 
 
 def test_compiled_equals_the_classifier(network):

@@ -86,6 +86,13 @@ def test_classes_without_any_spread_have_finite_scores(n_features):
         assert np.isfinite(TartClassifier().fit(X.numpy(), codes.numpy()).predict_log_proba(X.numpy())).all()
 
 
+@pytest.mark.parametrize("n_features", [8, 64])
+def test_very_large_weights_leave_a_covariance_to_decompose(n_features):
+    X, codes, _ = rows(20, n_features)
+    parts = discriminant(X.float(), codes, torch.full((20,), 1e8), 3, 20)
+    assert all(torch.isfinite(part).all() for part in parts)
+
+
 def many_classes(n_classes, n_a_class, seed, n_features=48):
     """Classes in all directions, rows along some of them."""
     means = 0.35 * np.random.default_rng(7).normal(size=(n_classes, n_features))
@@ -99,7 +106,7 @@ def test_they_help_where_there_are_many_classes(monkeypatch):
     classifier = TartClassifier().fit(X, y)
     assert 0 < classifier.evidence_["gaussians"] <= 1
     loss = log_loss(y_test, classifier.predict_proba(X_test))
-    monkeypatch.setattr(_belief, "_gaussians", lambda belief, rows, b: None)
+    monkeypatch.setattr(_belief, "_gaussians", lambda belief, rows, b, population: None)
     assert loss < 0.8 * log_loss(y_test, TartClassifier().fit(X, y).predict_proba(X_test))
 
 

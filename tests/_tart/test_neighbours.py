@@ -114,8 +114,9 @@ def test_rows_without_a_label_or_a_weight_are_no_neighbours(few_are_many):
     weight = np.r_[np.ones(N_ROWS), np.zeros(20), np.ones(50)]
     labels = np.r_[y, np.zeros(20, int), np.full(50, -1)]
     classifier = TartClassifier(missing_label=-1).fit(np.r_[X, queries[:70]], labels, sample_weight=weight)
-    found = compiled(classifier).neighbours.find(queries[:70])
-    assert found.numbers.max() < N_ROWS
+    groups = compiled(classifier).neighbours.labelled.groups
+    assert (groups[:N_ROWS] >= 0).all()
+    assert (groups[N_ROWS:] == -1).all()
 
 
 @pytest.mark.parametrize("leaves", ["all", "some"])
@@ -156,12 +157,16 @@ def test_the_shift_of_class_frequencies_comes_after_the_votes(few_are_many):
 def test_influence_is_that_of_a_context_without_the_row(few_are_many, monkeypatch):
     X, y, queries, _ = drawn()
     monkeypatch.setattr(Question, "answer", lambda self, labelled, before: (0.0, Mixture(15, 0.3, 1.5, 0.6), 0.4))
-    classifier = TartClassifier().fit(X, y)
-    chosen = compiled(classifier).neighbours.find(queries[:3]).numbers[:, 0]
+    classifier = TartClassifier(class_weight="balanced").fit(X, y)
+    neighbours = compiled(classifier).neighbours
+    chosen = [
+        int(np.flatnonzero(neighbours.labelled.groups == nearest)[0])
+        for nearest in neighbours.find(queries[:3]).groups[:, 0]
+    ]
     influence = classifier.context_influence(queries[:3], rows=[*chosen, 5])
     for place, row in enumerate([*chosen, 5]):
         kept = np.arange(N_ROWS) != row
-        without = TartClassifier().fit(X[kept], y[kept]).predict_log_proba(queries[:3])
+        without = TartClassifier(class_weight="balanced").fit(X[kept], y[kept]).predict_log_proba(queries[:3])
         expected = classifier.predict_log_proba(queries[:3]) - without
         np.testing.assert_allclose(influence[:, place], expected, atol=1e-5)
     assert (influence[np.arange(3), np.arange(3), y[chosen]] > 0).all()
@@ -174,10 +179,11 @@ def test_votes_fade_with_the_distance_and_count_as_often_as_the_row():
     )
     odds = labelled.log_odds(labelled.near(X[:1]), 2, 0.5)  # the radius is that of the third row
     np.testing.assert_allclose(odds, np.log1p(np.array([[1.0, 0.75**2]]) / (0.5 * 0.5)), atol=1e-6)
-    found = labelled.near(X[:1])
     for copies in (2.0, 3.0, 100.0):  # beyond two, its own distance is the radius
-        found = found._replace(weight=np.where(found.numbers == 0, copies, 1.0))
-        assert labelled.log_odds(found, 2, 0.5)[0, 0] == pytest.approx(np.log1p(2.0 / 0.25))
+        weighted = replace(labelled, weight=np.where(np.arange(10) == 0, copies, 1.0))
+        assert weighted.log_odds(labelled.near(X[:1]), 2, 0.5)[0, 0] == pytest.approx(np.log1p(2.0 / 0.25))
+    others = labelled.log_odds(labelled.near(X[:1]), 2, 0.5, all_vote=False)  # of rows 1 and 2; 3 is the radius
+    np.testing.assert_allclose(others, np.log1p(np.array([[(5 / 9) ** 2, (8 / 9) ** 2]]) / (0.5 * 0.5)), atol=1e-6)
 
 
 def test_exponents_are_those_of_what_labels_were_drawn_by():
@@ -218,3 +224,37 @@ def test_many_copies_of_few_rows_are_few_rows_of_large_weight(few_are_many):
     repeated = TartClassifier().fit(X.repeat(100, axis=0), y.repeat(100))
     assert weighted.evidence_["neighbours"] == pytest.approx(repeated.evidence_["neighbours"], abs=1e-4)
     np.testing.assert_allclose(weighted.predict_proba(queries), repeated.predict_proba(queries), atol=1e-3)
+
+
+def test_neither_copies_nor_weights_are_mistaken_for_neighbours():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 8))
+    y = (X[:, 0] + rng.normal(size=1500) > 1.8).astype(int)
+    queries = rng.normal(size=(500, 8))
+    labels = (queries[:, 0] + rng.normal(size=500) > 1.8).astype(int)
+    rows = np.r_[np.arange(1500), np.repeat(np.flatnonzero(y), 5)]
+    for classifier in (
+        TartClassifier().fit(X.repeat(2, axis=0), y.repeat(2)),
+        TartClassifier().fit(X[rows], y[rows]),
+        TartClassifier(class_weight="balanced").fit(X, y),
+    ):
+        alone = np.exp(without_neighbours(classifier, queries))
+        assert log_loss(labels, classifier.predict_proba(queries)) < log_loss(labels, alone) + 0.01
+
+
+def test_many_equal_rows_of_mixed_labels_have_no_order():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(40, 3))
+    X = points.repeat(60, axis=0)
+    y = (rng.uniform(size=len(X)) < rng.uniform(size=40).repeat(60)).astype(int)
+    order = np.argsort(y, kind="stable")
+    expected = TartClassifier().fit(X, y).predict_proba(points)
+    np.testing.assert_allclose(TartClassifier().fit(X[order], y[order]).predict_proba(points), expected, atol=1e-5)
+
+
+def test_a_class_that_is_only_described_does_without_votes(few_are_many):
+    X, y, _, _ = drawn()
+    names = np.random.default_rng(0).normal(size=(5, 8))
+    classifier = TartClassifier(class_texts=names).fit(X, y, classes=range(5))
+    assert "neighbours" not in classifier.evidence_
+    assert "neighbours" in TartClassifier(class_texts=names[:4]).fit(X, y).evidence_

@@ -57,6 +57,12 @@ def test_neither_order_nor_rotation_nor_repetition_matters():
     )
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-170, 1e160, 1e300])
+def test_the_scale_of_the_columns_means_nothing(scale):
+    X, codes, weight = rows(4, 60)
+    np.testing.assert_array_equal(shares_read(scale * X, codes, weight), shares_read(X, codes, weight))
+
+
 def test_the_classifier_reads_those_and_takes_class_frequencies_from_all():
     X, codes, weight = rows(12, 300)
     labels = [None if code < 0 else int(code) for code in codes]
