@@ -19,9 +19,10 @@ from skicl._tart._hypotheses import frequencies
 
 # What the factor of the scores was about before any row was seen, and the standard deviation of its logarithm.
 TYPICAL_FACTOR, SPREAD_OF_FACTOR = 0.1, 1.0
-# So many nats better must the labelled rows be predicted for a share of one. Chosen, like the factor, on the
-# development half of the public sets (lab notes).
-COST_OF_SHARE = 10.0
+# For a share of one, labelled rows must be predicted better by so many nats, and by so many each: the scores by which a
+# reasoner leaves rows out are worse than those that it gives to queries. Chosen, like the factor, on public sets (lab
+# notes).
+COST_OF_SHARE, COST_A_ROW = 10.0, 0.1
 # Rows vary within their classes at least by this share of how they vary at all.
 LEAST_WITHIN = 1e-6
 # Rows are left out so many numbers at a time, to bound memory.
@@ -180,10 +181,10 @@ def _fit_factor(scores, log_frequencies, codes, weight):
 def _fit_share(log_proba, own, codes, weight):
     """The share, from 0 to 1, that ``own`` log-probabilities (n, C) should have beside those of the reasoner (n, C)."""
     difference = own - log_proba
-    gained = weight @ difference[np.arange(len(codes)), codes]
+    cost = COST_OF_SHARE + COST_A_ROW * weight.sum() - weight @ difference[np.arange(len(codes)), codes]
 
     def loss(share):
-        return share * (COST_OF_SHARE - gained) + weight @ np.logaddexp.reduce(log_proba + share * difference, axis=1)
+        return share * cost + weight @ np.logaddexp.reduce(log_proba + share * difference, axis=1)
 
-    slope = COST_OF_SHARE - gained + weight @ (softmax(log_proba, axis=1) * difference).sum(axis=1)
+    slope = cost + weight @ (softmax(log_proba, axis=1) * difference).sum(axis=1)
     return 0.0 if slope >= 0 else float(minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded").x)
