@@ -141,7 +141,7 @@ def _distance(X, centre):
     """Distances (n,) of rows to a point; infinite where the squares overflow."""
     offset = X - centre
     with np.errstate(over="ignore"):
-        return np.sqrt(np.einsum("nd,nd->n", offset, offset))
+        return np.sqrt(np.einsum("ij,ij->i", offset, offset))
 
 
 def unit_rows(X):
