@@ -99,6 +99,10 @@ class Belief:
         believed = [getattr(reading.hypothesis, name) for reading in self.readings]
         return float(self.weights[:, 0] @ np.array(believed, dtype=float))
 
+    def main_reading(self, b):
+        """The reading of the most probable hypothesis about context number b."""
+        return self.readings[int(self.weights[:, b].argmax())]
+
     def log_proba(self, X, prior_scores, batch_size):
         """Log-probabilities (Q, B, C) of queries (Q, D), of which a prior thinks (Q, C) or None."""
         found = [
@@ -216,7 +220,7 @@ def _gaussians(belief, rows, b, population):
     """Gaussians over the rows of context number b, as the most probable hypothesis reads them; None if of no use."""
     if not belief.network.leaves_out or rows.mass.sum() == 0:
         return None
-    read = belief.readings[belief.weights[:, b].argmax()].read[b]
+    read = belief.main_reading(b).read[b]
     log_proba = belief.of_context_rows(b, np.flatnonzero(rows.codes >= 0))
     return Gaussians.fit(rows, read, log_proba, shift_wanted=_shift_wanted(rows, population))
 

@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from skicl._tart._coordinates import Coordinates
-from skicl._tart._hypotheses import frequencies
+from skicl._tart._hypotheses import frequencies, frequencies_without
 
 # What the factor of the scores was about before any row was seen, and the standard deviation of its logarithm.
 TYPICAL_FACTOR, SPREAD_OF_FACTOR = 0.1, 1.0
@@ -55,7 +55,7 @@ class Gaussians(NamedTuple):
         weights, offsets, scores = discriminant(X[kept], codes[kept], weight[kept], len(rows.classes), n)
         y, mass = rows.codes[labelled], rows.mass
         scores, w = scores.cpu().double().numpy(), rows.total_weight[labelled]
-        others = _log_frequencies_of_others(mass, y, w)
+        others = frequencies_without(mass, y, w)
         factor = _fit_factor(scores, others, y, w)
         own = log_softmax(factor * scores + others, axis=1)
         share = _fit_share(log_proba, own, y, w)
@@ -157,13 +157,6 @@ def _left_out(X, codes, weight, mass, weights, between, square, total):
     least = scores.scatter(1, codes[:, None], torch.inf).amin(1)
     scores[numbers, codes] = torch.where(only, least, scores[numbers, codes])
     return scores
-
-
-def _log_frequencies_of_others(mass, codes, weight):
-    """Log-probabilities (n, C) of the classes by their frequencies, one copy of each row left out."""
-    left = np.repeat(mass[None], len(codes), axis=0)
-    left[np.arange(len(codes)), codes] -= np.minimum(weight, 1.0)
-    return np.log(left + 0.5) - np.log(left.sum(axis=1, keepdims=True) + 0.5 * len(mass))
 
 
 def _fit_factor(scores, log_frequencies, codes, weight):

@@ -77,14 +77,20 @@ def one_scale(hypotheses, log_weights, n_labelled):
 
 
 def frequencies(mass):
-    """Log-probabilities (C,) of the classes by their frequencies alone, from their masses (C,)."""
-    return np.log(mass + 0.5) - np.log(mass.sum() + 0.5 * len(mass))
+    """Log-probabilities (..., C) of the classes by their frequencies alone, from their masses (..., C)."""
+    return np.log(mass + 0.5) - np.log(mass.sum(axis=-1, keepdims=True) + 0.5 * mass.shape[-1])
+
+
+def frequencies_without(mass, codes, weight):
+    """Log-probabilities (n, C) of the classes by their frequencies, one copy of each row (n,) left out."""
+    left = np.repeat(mass[None], len(codes), axis=0)
+    left[np.arange(len(codes)), codes] -= np.minimum(weight, 1.0)
+    return frequencies(left)
 
 
 def frequencies_of_others(mass, codes, weight):
     """Log-probabilities (n,) of labels (n,) by the frequencies of the classes, one copy of the row left out."""
-    unit = np.minimum(weight, 1.0)
-    return np.log(mass[codes] - unit + 0.5) - np.log(mass.sum() - unit + 0.5 * len(mass))
+    return frequencies_without(mass, codes, weight)[np.arange(len(codes)), codes]
 
 
 def posterior(log_weights):

@@ -188,7 +188,7 @@ def are_in_question(rows, belief):
 
 def labelled_vectors(rows, belief):
     """Labelled rows of a context as its belief reads them: coordinates, vectors (n, D) in float32, numbers (n,)."""
-    reading = belief.readings[int(belief.weights[:, 0].argmax())]
+    reading = belief.main_reading(0)
     read, numbers = reading.read[0], np.flatnonzero((rows.codes >= 0) & (rows.total_weight > 0))
     places = (np.cumsum(rows.heard(reading.hypothesis)) - 1)[numbers]
     X = read.evidence.X[0, : read.n_rows].float().cpu().numpy()
