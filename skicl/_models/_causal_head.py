@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from skicl._models._in_memory import LiveModel, LoadedModel, own_memory
-from skicl._models._language_model import load_language_model
+from skicl._models._language_model import body_of, load_language_model
 from skicl._models._quiet_loading import quiet_loading
 
 # How often both are loaded anew where the files change in between.
@@ -97,9 +97,10 @@ def put_head_on(network: Any, folder: Path, name: str) -> Any:
 
 def _replace_body(whole: Any, network: Any) -> None:
     """Put a network in the place of what is below the head."""
-    if type(whole.base_model) is not type(network):
-        raise TypeError(f"its body is a {type(whole.base_model).__name__}")
-    setattr(whole, whole.base_model_prefix, network)
+    name, body = body_of(whole)
+    if name is None or type(body) is not type(network):
+        raise TypeError(f"its body is a {type(body).__name__}")
+    setattr(whole, name, network)
 
 
 def _read_tensors(folder: Path, keys: list[str]) -> dict[str, torch.Tensor]:

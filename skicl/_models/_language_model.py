@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cached_property
 from itertools import cycle, islice
@@ -12,6 +13,7 @@ import torch
 
 from skicl._models._files import DEFAULT_MODEL, INSTALL_LINE, find_model
 from skicl._models._in_memory import LiveModel, LoadedModel
+from skicl._models._length_switch import LengthSwitch, find_length_switch
 from skicl._models._loading import ModelKind, UnsuitableModelError, is_pair
 from skicl._models._reading_on import (
     find_past_name,
@@ -21,6 +23,7 @@ from skicl._models._reading_on import (
     warn_of_reading_again,
 )
 from skicl._models._token_counts import NO_LIMIT
+from skicl._validation._environment import warn_user
 
 # What to do where a model is not on this machine and the hub cannot be reached.
 _INSTEAD = (
@@ -63,7 +66,7 @@ class LanguageModel:
         if hasattr(network, "get_base_model"):  # adapters of peft
             network = network.get_base_model()
         self.whole = network
-        self.network = network.base_model.eval()
+        self.network = body_of(network)[1].eval()
         self.tokenizer = tokenizer
         self.backend = deepcopy(tokenizer.backend_tokenizer)
         self.backend.no_padding()
@@ -72,6 +75,7 @@ class LanguageModel:
         self._found: dict[Any, Any] = {}
         self._shares_prefix: dict[Any, bool] = {}
         self._warned = False
+        self._warned_of_switch = False
 
     @cached_property
     def n_layers(self) -> int:
@@ -122,7 +126,7 @@ class LanguageModel:
     def some_tokens(self, n_tokens: int) -> list[int]:
         """So many tokens without a special meaning, for trials: different ones, as far as there are."""
         special = set(self.tokenizer.all_special_ids)
-        n_known = self.network.get_input_embeddings().weight.shape[0]
+        n_known = self.whole.get_input_embeddings().weight.shape[0]
         plain = [i for i in range(min(n_known, n_tokens + len(special))) if i not in special]
         return list(islice(cycle(plain or [self.neutral_token]), n_tokens))
 
@@ -147,6 +151,46 @@ class LanguageModel:
             self._shares_prefix[kind] = self.reads_on(network, difference, allowed)
         return self._shares_prefix[kind]
 
+    @cached_property
+    def length_switch(self) -> LengthSwitch | None:
+        """Where the network begins to read longer texts in another way; None if nowhere."""
+        if self.positions is None:
+            return None
+        return find_length_switch(self.network, self.some_tokens(3), self.positions)
+
+    def way(self, n_tokens: int) -> int:
+        """A number for the way in which the network reads a text of so many tokens; only equal ones go together."""
+        switch = self.length_switch
+        if switch is None or n_tokens <= switch.last:
+            return 0
+        if switch.steady:
+            return 1
+        raise ValueError(
+            f"`model` ({type(self.network).__name__}) turns its positions otherwise for every number of tokens beyond "
+            f"{switch.last}, and a text has {n_tokens}. Let no text be longer: set `window` or `max_length` to at most "
+            f"{switch.last}."
+        )
+
+    def by_way(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Numbers of rows that may be read together, by the numbers of tokens of all: mostly one list of all."""
+        if self.length_switch is None:
+            return [list(range(len(lengths)))]
+        groups: dict[int, list[int]] = {}
+        for i, n_tokens in enumerate(lengths):
+            groups.setdefault(self.way(n_tokens), []).append(i)
+        return list(groups.values())
+
+    def warn_of_switch(self) -> None:
+        """Say once that keys and values of one side of the switch are not used on the other."""
+        if not self._warned_of_switch and self.length_switch is not None:
+            self._warned_of_switch = True
+            warn_user(
+                f"{type(self.network).__name__} reads texts of more than {self.length_switch.last} tokens in another "
+                "way than shorter ones. Prompts of another side than the part that they share are read from their "
+                "beginning: the results are exact, but take longer. Keep all prompts on one side, by "
+                "`window` or the number of demonstrations."
+            )
+
     def _find(self, trial: Any, network: Any) -> Any:
         """What a trial says about `network`, found out once."""
         key = trial, type(network)
@@ -167,10 +211,30 @@ class LanguageModel:
         """Whether a token sees only what stands before it: found out by a trial of three tokens."""
         first, second, third, other = self.some_tokens(4)
         ids = torch.tensor([[first, second, third], [first, second, other]], device=self.network.device)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "return_dict": True}
         with torch.inference_mode():
-            output = self.network(input_ids=ids, attention_mask=torch.ones_like(ids), return_dict=True)
+            try:  # a cache of its own fails in some networks
+                output = self.network(**inputs, use_cache=False)
+            except TypeError:  # masked networks need not know the argument
+                output = self.network(**inputs)
         states = output.last_hidden_state[:, :2].float()
         return bool((states[0] - states[1]).abs().max() <= _SAME_STATE * states.abs().max())
+
+
+def body_of(network: Any) -> tuple[str | None, Any]:
+    """What is below the head of a network, and the name of the attribute that holds it; None and itself without head.
+
+    The prefix that a class declares is wrong for some, whose `base_model` is the whole then.
+    """
+    prefix = network.base_model_prefix
+    if isinstance(getattr(network, prefix, None), torch.nn.Module):
+        return prefix, network.base_model
+    if network.get_output_embeddings() is not None:
+        inputs = network.get_input_embeddings()
+        for name, child in network.named_children():
+            if hasattr(child, "config") and any(module is inputs for module in child.modules()):
+                return name, child
+    return None, network.base_model
 
 
 def live_handle(value: Any) -> Any:

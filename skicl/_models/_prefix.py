@@ -30,6 +30,7 @@ class Prefix(NamedTuple):
     past: list | None
     shares: bool  # whether the network can read on from keys and values
     states: "torch.Tensor | None" = None  # (P, D): States of the tokens, if they were wanted
+    way: int = 0  # how the network read them, as LanguageModel.way says
 
 
 class TokenScores(NamedTuple):
@@ -59,11 +60,13 @@ def read_prefix(model: "LanguageModel", ids: Iterable[int], *, known: Iterable[P
     if not (shares and ids):
         return Prefix(ids, None, shares)
     # The last token is read in any case, so that there is something to read.
-    starts = [(shared_beginning([ids[:-1]], start.ids), start.past) for start in known if start.past is not None]
+    way = model.way(len(ids))
+    usable = [start for start in known if start.past is not None and start.way == way]
+    starts = [(shared_beginning([ids[:-1]], start.ids), start.past) for start in usable]
     n_known, past = max(starts, key=lambda start: start[0], default=(0, None))
     inputs, cache = _inputs(model, model.whole, [ids[n_known:]], past, n_known, keep=True)
     _forward(model, inputs, [len(ids) - n_known - 1], False)
-    return Prefix(ids, layers_of(cache), shares)
+    return Prefix(ids, layers_of(cache), shares, way=way)
 
 
 def last_prefix(model: "LanguageModel", ids: tuple, layers: tuple, *, live: bool = True) -> Prefix:
@@ -78,7 +81,8 @@ def last_prefix(model: "LanguageModel", ids: tuple, layers: tuple, *, live: bool
         model.last_prefix = None  # its memory is free for the new one
         inputs, cache = _inputs(model, network, [ids], None, 0, keep=shares)
         states = states_of(network, layers, model.n_layers, **inputs)[0]
-        model.last_prefix = key, Prefix(ids, layers_of(cache) if shares else None, shares, states)
+        past = layers_of(cache) if shares else None
+        model.last_prefix = key, Prefix(ids, past, shares, states, model.way(len(ids)))
     return model.last_prefix[1]
 
 
@@ -89,7 +93,14 @@ def states_after(
 
     Each row sees the prefix and itself. They are padded on the right.
     """
-    n_past, rows = _to_read(prefix, n_kept, rows)
+    groups = model.by_way([n_kept + len(row) for row in rows])
+    if len(groups) > 1:
+        parts = [states_after(model, prefix, n_kept, [rows[i] for i in group], layers) for group in groups]
+        states = parts[0].new_zeros(len(rows), max(part.shape[1] for part in parts), parts[0].shape[2])
+        for group, part in zip(groups, parts):
+            states[group, : part.shape[1]] = part
+        return states
+    n_past, rows = _to_read(model, prefix, n_kept, rows)
     inputs, _ = _inputs(model, model.network, rows, prefix.past, n_past)
     return states_of(model.network, layers, model.n_layers, **inputs)[:, n_kept - n_past :]
 
@@ -108,11 +119,62 @@ def log_probs_after(
     """Log-probabilities of tokens in rows after the first `n_kept` of a prefix, given all that stands before them.
 
     `wanted` has for each row pairs (position in the row, token): the token is asked about as the one after that
-    position. The last position asked about is that of `states` and `vocabulary`; `keep` returns keys and values.
+    position. The last position asked about is that of `states` and `vocabulary`; `keep` returns keys and values, of
+    rows that are read in one way.
     """
+    if keep or model.length_switch is None:
+        return _read_together(model, prefix, n_kept, rows, wanted, keep, states, vocabulary)
+    # What stands before a token is read as the text that it is; what follows may not change the way.
+    pieces: dict[tuple[int, int], list[int]] = {}  # by way and row: which tokens of `wanted`
+    for i, row in enumerate(wanted):
+        for number, (place, _) in enumerate(row):
+            pieces.setdefault((model.way(n_kept + place + 1), i), []).append(number)
+    return _read_apart(model, prefix, n_kept, rows, wanted, pieces, states, vocabulary)
+
+
+def _read_apart(
+    model: "LanguageModel",
+    prefix: Prefix,
+    n_kept: int,
+    rows: Sequence[Sequence[int]],
+    wanted: Sequence[Sequence[tuple[int, int]]],
+    pieces: dict[tuple[int, int], list[int]],
+    states: bool,
+    vocabulary: bool,
+) -> TokenScores:
+    """The same for rows that are read in several ways: beginnings of rows, those of one way together."""
     import torch
 
-    n_past, rows = _to_read(prefix, n_kept, rows)
+    log_probs = [np.zeros(len(row)) for row in wanted]
+    extra: tuple[list, list] = ([None] * len(rows), [None] * len(rows))
+    for way in sorted({way for way, _ in pieces}):
+        parts = [(i, numbers) for (of_way, i), numbers in pieces.items() if of_way == way]
+        asked = [[wanted[i][number] for number in numbers] for i, numbers in parts]
+        begun = [rows[i][: max(place for place, _ in row) + 1] for (i, _), row in zip(parts, asked)]
+        read = _read_together(model, prefix, n_kept, begun, asked, False, states, vocabulary)
+        for k, (i, numbers) in enumerate(parts):
+            log_probs[i][numbers] = read.log_probs[k]
+            if numbers[-1] == len(wanted[i]) - 1:
+                for place, part in zip(extra, (read.states, read.vocabulary)):
+                    place[i] = None if part is None else part[k]
+    stacked = [torch.stack(part) if asked_for else None for part, asked_for in zip(extra, (states, vocabulary))]
+    return TokenScores(log_probs, None, *stacked)
+
+
+def _read_together(
+    model: "LanguageModel",
+    prefix: Prefix,
+    n_kept: int,
+    rows: Sequence[Sequence[int]],
+    wanted: Sequence[Sequence[tuple[int, int]]],
+    keep: bool,
+    states: bool,
+    vocabulary: bool,
+) -> TokenScores:
+    """The same for rows that are read in one way."""
+    import torch
+
+    n_past, rows = _to_read(model, prefix, n_kept, rows)
     before = n_kept - n_past  # so many tokens of the prefix are read again with each row
     keep = keep and prefix.shares
     inputs, cache = _inputs(model, model.whole, rows, prefix.past, n_past, keep=keep)
@@ -146,10 +208,14 @@ def past_of(cache: Any, rows: Sequence[int], n_tokens: int) -> list:
     return [(keys[index, :, :n_tokens], values[index, :, :n_tokens]) for keys, values in layers_of(cache)]
 
 
-def _to_read(prefix: Prefix, n_kept: int, rows: Sequence[Sequence[int]]) -> tuple[int, Sequence[Sequence[int]]]:
+def _to_read(
+    model: "LanguageModel", prefix: Prefix, n_kept: int, rows: Sequence[Sequence[int]]
+) -> tuple[int, Sequence[Sequence[int]]]:
     """How many tokens have keys and values, and what is read after them: without these, the prefix with each row."""
     if prefix.past is not None:
-        return n_kept, rows
+        if model.way(n_kept + max(map(len, rows))) == prefix.way:
+            return n_kept, rows
+        model.warn_of_switch()
     return 0, [[*prefix.ids[:n_kept], *row] for row in rows]
 
 

@@ -39,12 +39,13 @@ def find_past_name(network: "transformers.PreTrainedModel", tokens: Sequence[int
         try:
             with torch.inference_mode():
                 network(**inputs, **{name: past})
+            filled = past.get_seq_length() == len(tokens)  # fails where no layer has any
         except (MemoryError, torch.cuda.OutOfMemoryError):  # says nothing of the network
             raise
         except Exception as error:
             complaints.append(f"`{name}`: {type(error).__name__}: {error}")
         else:
-            if past.get_seq_length() == len(tokens):
+            if filled:
                 return name
             complaints.append(f"`{name}` is ignored")
     raise CannotReadOnError(f"it does not take keys and values ({'; '.join(complaints)})")

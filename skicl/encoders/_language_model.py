@@ -235,14 +235,21 @@ def text_tokens(model, texts, prompt, limit):
 def encode_tokens(loaded, rows, layers, pooling):
     """Vectors (n_rows, n_features), float32, of texts that stand alone, from the rows of :func:`text_tokens`."""
     with loaded.lock:
-        model = loaded.model
-        device = model.network.device
-        ids, mask = padded([ids for ids, _ in rows], model.neutral_token, device)
-        counted, _ = padded([counted for _, counted in rows], 0, device)
-        numbers = resolve_layers(layers, model.n_layers)
-        keep = {"use_cache": False} if model.causal else {}
-        states = states_of(model.network, numbers, model.n_layers, input_ids=ids, attention_mask=mask, **keep)
-        return pool(states, counted, pooling).cpu().numpy()
+        groups = loaded.model.by_way([len(ids) for ids, _ in rows])
+        vectors = [_vectors(loaded.model, [rows[i] for i in group], layers, pooling) for group in groups]
+        back = np.argsort(np.concatenate(groups))
+        return np.concatenate(vectors)[back]
+
+
+def _vectors(model, rows, layers, pooling):
+    """Vectors of texts that are read together."""
+    device = model.network.device
+    ids, mask = padded([ids for ids, _ in rows], model.neutral_token, device)
+    counted, _ = padded([counted for _, counted in rows], 0, device)
+    numbers = resolve_layers(layers, model.n_layers)
+    keep = {"use_cache": False} if model.causal else {}
+    states = states_of(model.network, numbers, model.n_layers, input_ids=ids, attention_mask=mask, **keep)
+    return pool(states, counted, pooling).cpu().numpy()
 
 
 def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
@@ -250,6 +257,8 @@ def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
     model = loaded.model
     digest = weights_digest(loaded, model.network, model.backend)
     numbers = resolve_layers(layers, model.n_layers)
+    with loaded.lock:
+        switches = model.length_switch is not None
     return (
         "language model",
         digest,
@@ -258,6 +267,7 @@ def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
         pooling,
         prompt or None,
         longest_text(model, max_length),
+        *(("each length in its way",) if switches else ()),
     )
 
 

@@ -132,6 +132,14 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
     whose memory of a prompt cannot be taken apart (recurrent and mixed ones) read every prompt from its beginning: the
     results are the same.
 
+    Rotary scalings that switch with the length of a text (longrope) make a network read all tokens in another way
+    beyond so many. Each prompt is read as it would be alone: those on the other side of the switch than the part that
+    prompts share are read from their beginning, with one warning.
+
+    The first token of a label needs a token before it. A prompt without any, an empty row without demonstrations and
+    without a cue for instance, therefore gets the start token of the model on purpose; where there is none, the token
+    that ends a text, or pads.
+
     If the weights of the model have changed since ``fit``, by training or in its files, prompts are read anew; where
     a calibration or ``normalize="pmi"`` was estimated with the old ones, predictions are refused. Probabilities
     that are NaN are an error, except for rows that the verbalizer abstains from.

@@ -100,10 +100,11 @@ def _score_batch(model, prefix, n_kept, rows, begun, tree, size, numbers, scores
         + [(len(row) - 1, token) for token in first]
         for row in rows
     ]
-    read = log_probs_after(model, prefix, n_kept, rows, wanted, keep=bool(tree.paths), **extra)
+    reads_on = bool(tree.paths) and prefix.shares and _read_in_one_way(model, n_kept, rows, begun, tree)
+    read = log_probs_after(model, prefix, n_kept, rows, wanted, keep=reads_on, **extra)
     all_before, log_probs = np.split(np.stack(read.log_probs), [len(begun)], axis=1)
     log_probs = log_probs + all_before.sum(axis=1, keepdims=True)
-    if tree.paths and prefix.shares:
+    if reads_on:
         _read_on(model, read.cache, n_kept, rows, tree, size, log_probs)
     elif tree.paths:
         _read_again(model, prefix, n_kept, rows, tree, size, log_probs)
@@ -111,6 +112,13 @@ def _score_batch(model, prefix, n_kept, rows, begun, tree, size, numbers, scores
     for place, part in ((scores.states, read.states), (scores.vocabulary, read.vocabulary)):
         if place is not None:
             place.update(zip(numbers, part.cpu().numpy()))
+
+
+def _read_in_one_way(model, n_kept, rows, begun, tree):
+    """Whether a network reads rows in one way from the first token of a label to the last."""
+    lengths = [len(row) for row in rows]
+    ends = min(lengths) - len(begun), max(lengths) + max(map(len, tree.paths))
+    return len(model.by_way([n_kept + end for end in ends])) == 1
 
 
 def _read_on(model, cache, n_kept, rows, tree, size, log_probs):
@@ -124,7 +132,8 @@ def _read_on(model, cache, n_kept, rows, tree, size, log_probs):
         pairs = [(row, path) for row in group for path in range(len(tree.paths))]
         for start in range(0, len(pairs), size):
             batch = pairs[start : start + size]
-            past = Prefix((), past_of(cache, [row for row, _ in batch], n_kept + length), True)
+            keys = past_of(cache, [row for row, _ in batch], n_kept + length)
+            past = Prefix((), keys, True, way=model.way(n_kept + length))
             paths = [tree.paths[path] for _, path in batch]
             wanted = [[(place, token) for place, token, _ in tree.wanted[path]] for _, path in batch]
             read = log_probs_after(model, past, n_kept + length, paths, wanted)

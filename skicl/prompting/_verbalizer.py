@@ -24,7 +24,9 @@ class Verbalizer(BaseEstimator):
     normalize : {"auto", "sum", "mean", "pmi"}, default="auto"
         What is compared: the log-probability of all tokens of a word ("sum"); their mean, so that long words have no
         disadvantage ("mean"); the log-probability less that after `domain_prompt` alone, pointwise mutual information
-        [1]_ ("pmi"). "auto" means "sum" where all words have the same number of tokens and "mean" otherwise.
+        [1]_ ("pmi"). "auto" means "sum" where all words have the same number of tokens after the prompt and "mean"
+        otherwise. Only "sum" compares probabilities: where words differ in length, "auto" divides each by its own
+        number of tokens, which is a rule of thumb. It favours long words whose later tokens follow from the first.
     domain_prompt : str or None, default=None
         What the words are read after for "pmi". None means the cue of the template, such as ``"Label:"``.
     low_mass : {"ignore", "warn", "raise", "nan"}, default="ignore"
