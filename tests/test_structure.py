@@ -24,8 +24,8 @@ FLOORS = (
     {"_progress", "_resampling", "_storage"},
     {"_models", "reasoning"},
     {"datasets", "encoders", "pretraining"},
-    {"_tart", "evaluation", "finetuning", "inspection", "prompting"},
-    {"_clear_cache", "_command_line"},
+    {"_tart", "evaluation", "finetuning", "inspection"},
+    {"_clear_cache", "_command_line", "prompting"},
     {"__init__", "__main__"},
 )
 GROUND = FLOORS[0] | FLOORS[1]
@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "finetuning": {"_models", "encoders"},
     "inspection": {"_models", "reasoning"},
     "pretraining": {"reasoning"},
-    "prompting": {"_models"},
+    "prompting": {"_models", "_tart"},
 }
 # Private modules of public packages that another unit uses, and why.
 SHARED_SECRETS = {

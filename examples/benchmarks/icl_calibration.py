@@ -1,174 +1,176 @@
-"""What calibration, readouts and ensembles do for ICLClassifier on public text sets.
+"""ICLClassifier as it comes, against its own label words and against probes on the states of the same model.
 
-    python examples/benchmarks/icl_calibration.py --data FOLDER --model HuggingFaceTB/SmolLM2-135M [--out FILE.csv]
+    python examples/benchmarks/icl_calibration.py --data FOLDER --model HuggingFaceTB/SmolLM2-135M-Instruct \\
+        [--out FILE.csv] [--markdown FILE]
 
-Per set and seed: some labelled rows, of which the first stand in the prompt and all are there to calibrate with, and
-queries of the test part. Every text is read once for each prompt; calibrations and readouts are worked out from what
-was read (a test shows that ICLClassifier gives the same). Tuned logistic regression sees the same labelled rows, as
-last hidden states of the same model after the prompt, or as vectors of the default sentence encoder. Every ensemble has
-three members; most of the time goes into them (``--vary none`` leaves them out). A run that was killed continues from
-its file.
+Per set, draw, size and seed: labelled rows, of which four stand in the prompt, and queries of the test part. The
+classifier is fitted as it comes; everything else is worked out from what the model said after the same prompts in that
+fit and after the queries (a test shows that ICLClassifier with these parameters gives the same), but for the label
+words after 16 demonstrations, which are read for themselves, and for the rivals on a sentence encoder. Small contexts
+are part of large ones. A run that was killed continues from its file.
 """
 
 import argparse
 import csv
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
-from competitors import build_tuned_logistic_regression
+from competitors import build_logistic_regression, build_tuned_logistic_regression
 from data_sets import TEXT, find_sets, read_set
-from icl_prompts import wording_of
+from draws import DRAWS, TITLES
 from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from tables import markdown_table
 
-from skicl import ICLClassifier
+from skicl import ICLClassifier, TartClassifier
 from skicl.evaluation import brier_score, expected_calibration_error, nested_contexts
+from skicl.prompting import ModelSettings
 
-MEMBERS = 3
-CALIBRATIONS = ("contextual", "domain", "batch", "affine")
-VARIED = ("demonstrations", "order", "template", "words")
 LEAST = 1e-6
+CALIBRATIONS = ("contextual", "domain", "batch", "affine")
 NAMES = {
-    "plain": "label words",
-    **{name: f"calibration: {name}" for name in CALIBRATIONS},
-    "hidden_centroid": "readout: hidden_centroid",
-    "knn": "readout: knn",
-    **{f"{varied}, {how}": f"3 prompts: {varied}, {how}" for varied in VARIED for how in ("mean", "vote", "max")},
-    "lr on states": "tuned LR on states of the same model",
-    "lr on embeddings": "tuned LR on MiniLM embeddings",
+    "as it comes": "`ICLClassifier` as it comes",
+    "words": "label words, no calibration",
+    **{name: f"label words, `calibration={name!r}`" for name in (*CALIBRATIONS, "auto")},
+    "many shots": "label words, 'auto', 16 demonstrations",
+    "centroid": "nearest mean state",
+    "lr": "LR (C=1) on standardised states",
+    "tuned lr": "tuned LR on the states",
+    "tuned lr on standardized": "tuned LR on standardised states",
+    "tart": "`TartClassifier` on the states",
+    "embeddings": "tuned LR on MiniLM",
+    "tart on embeddings": "`TartClassifier` on MiniLM and names",
 }
 SCORES = ("accuracy", "log_loss", "brier", "ece")
-FIELDS = ("set", "seed", "arm", *SCORES)
+FIELDS = ("set", "draw", "k", "seed", "arm", *SCORES)
 
 
 def main(arguments=None):
     options = parse(arguments)
     torch.set_num_threads(1)
     records = read_records(options.out)
+    known = {(record["set"], record["draw"], record["k"], record["seed"]) for record in records}
     for seed in range(options.seeds):
-        for name in options.sets:
-            if (name, seed) in {(record["set"], record["seed"]) for record in records}:
-                continue
-            found = [{"set": name, "seed": seed, "arm": arm, **scores} for arm, scores in run(name, seed, options)]
-            records += found
-            write_records(options.out, records)
-            print(f"{name} {seed}: plain {found[0]['accuracy']:.2f}", flush=True)
+        for draw in options.draws:
+            for name in options.sets:
+                train, test = read_set(options.data, name)
+                context = nested_contexts(train.y, options.sizes, seed + 1, stratify=DRAWS[draw])[seed]
+                asked = np.random.default_rng(seed).permutation(len(test.X))[: options.queries]
+                queries = [test.X[i] for i in asked]
+                for k, rows in context.items():
+                    if (name, draw, k, seed) in known:
+                        continue
+                    X = [train.X[i] for i in rows]
+                    found = dict(arms(X, train.y[rows], queries, np.unique(train.y), options))
+                    cell = {"set": name, "draw": draw, "k": k, "seed": seed}
+                    scores = {arm: scores_of(test.y[asked], found[arm], np.unique(train.y)) for arm in found}
+                    records += [cell | {"arm": arm} | scores[arm] for arm in found]
+                    write_records(options.out, records)
+                    best = scores["as it comes"]
+                    print(f"{name} {draw} {k} {seed}: {best['accuracy']:.3f} {best['log_loss']:.3f}", flush=True)
     text = report(records, options)
     print("\n" + text)
     if options.markdown:
         options.markdown.write_text(text + "\n", encoding="utf-8")
 
 
-def draw(name, seed, options):
-    """Labelled texts and queries, with their labels."""
-    train, test = read_set(options.data, name)
-    chosen = nested_contexts(train.y, [options.rows], n_repeats=1, random_state=seed)[0][options.rows]
-    queries = np.random.default_rng(seed).permutation(len(test.X))[: options.queries]
-    return ([train.X[i] for i in chosen], train.y[chosen], [test.X[i] for i in queries], test.y[queries])
+def arms(X, y, queries, classes, options):
+    """Pairs of an arm and probabilities of the classes, sorted."""
+    classifier = ICLClassifier(
+        options.model, classes=classes, model_settings=ModelSettings(dtype=options.dtype), device=options.device
+    )
+    task, labelled, codes, asked = heard(classifier, X, y, queries)
+    yield "as it comes", np.exp(task._read_off(asked))
+    yield from arms_of_words(task, labelled, codes, asked)
+    yield from arms_of_states(labelled, codes, asked, len(classes))
+    if options.many_shots:
+        many = ICLClassifier(**{**classifier.get_params(deep=False), "readout": "label_words", "demonstrations": 16})
+        yield "many shots", many.fit(X, y).predict_proba(queries)
+    if options.embeddings:
+        yield from arms_of_embeddings(X, y, queries, classes)
 
 
-def run(name, seed, options):
-    """Pairs of an arm and its scores."""
-    X, y, queries, truth = draw(name, seed, options)
-    wording = wording_of(name, np.unique(y))
-    base = {"template": wording.templates[0], "verbalizer": wording.words[0]}
-    classifier = make(options, seed, **base).fit(X, y)
-    found = dict(arms(classifier, X, queries))
-    for arm, probabilities in found.items():
-        yield arm, scores_of(truth, probabilities, classifier.classes_)
-    for varied in options.vary:
-        if varied == "words" and len(wording.words) < MEMBERS:
-            continue
-        members = [make(options, seed, **{**base, **change}) for change in changes(varied, wording, seed, options)]
-        others = [member.fit(X, y).predict_log_proba(queries) for member in members]
-        opinions = np.stack([np.log(found["plain"]), *others])  # the first member is the prompt without any change
-        for how in ("mean", "vote", "max"):
-            yield f"{varied}, {how}", scores_of(truth, combined(opinions, how), classifier.classes_)
+def heard(classifier, X, y, queries):
+    """The fitted task, and what the model said after all labelled rows and after queries, each read once."""
+    from skicl.prompting._task import PromptedTask
 
+    kept, learn = {}, PromptedTask.learn
 
-def make(options, seed, **parameters):
-    from skicl.prompting import StratifiedDemonstrations
+    def keep_and_learn(task):
+        kept["rows"] = task._listen(range(len(X)))
+        return learn(task)
 
-    demonstrations = StratifiedDemonstrations(options.demonstrations, random_state=seed)
-    parameters = {"demonstrations": demonstrations, "dtype": options.dtype, "device": options.device, **parameters}
-    return ICLClassifier(options.model, **parameters)
-
-
-def changes(varied, wording, seed, options):
-    """Parameters of all members but the first of an ensemble in which one thing varies."""
-    from skicl.prompting import PromptEnsemble, StratifiedDemonstrations
-
-    seeds = [seed + 1000 * number for number in range(1, MEMBERS)]
-    if varied == "demonstrations":
-        return [{"demonstrations": StratifiedDemonstrations(options.demonstrations, random_state=s)} for s in seeds]
-    if varied == "order":
-        return [{"ensemble": PromptEnsemble(1, vary=["order"], random_state=s)} for s in seeds]
-    if varied == "template":
-        return [{"template": template} for template in wording.templates[1:MEMBERS]]
-    return [{"verbalizer": words} for words in wording.words[1:MEMBERS]]
-
-
-def combined(opinions, how):
-    from skicl.prompting import PromptEnsemble
-
-    return np.exp(PromptEnsemble(len(opinions), combine=how).combined(opinions))
-
-
-def arms(classifier, X, queries):
-    """Pairs of an arm and probabilities, from one reading of the labelled rows and one of the queries."""
-    from skicl.prompting._readouts import centroid_scores, neighbor_scores
-
+    with mock.patch.object(PromptedTask, "learn", keep_and_learn):
+        classifier.fit(X, y)
     task = classifier._learnt.questions[0][0]
-    n_classes, rows = len(classifier.classes_), [(text,) for text in queries]
-    numbers = task._training_rows(len(X))
-    anchors = read(task, [task._rows[i] for i in numbers], task._training_plans(numbers))
-    asked, codes = read(task, rows, task._plans(rows)), task._codes[numbers]
-    yield "plain", np.exp(asked["words"])
+    rows = [(text,) for text in queries]
+    parts = [task._hear(rows[i : i + 64], task._plans(rows[i : i + 64])) for i in range(0, len(rows), 64)]
+    asked = type(parts[0]).of_rows([row for part in parts for row in part.by_row()])
+    return task, kept["rows"], np.searchsorted(classifier.classes_, y), asked
+
+
+def arms_of_words(task, labelled, codes, asked):
+    """The label words after each calibration, learnt as ``readout="label_words"`` does."""
+    from skicl.prompting._calibration import CALIBRATIONS as KINDS
+    from skicl.prompting._choosing_calibration import N_ROWS, choose_calibration
+    from skicl.prompting._training_rows import rows_as_they_come, rows_by_class
+
+    yield "words", np.exp(asked.words)
+    shown = set(task.plan_)
+    brought = {}
     for name in CALIBRATIONS:
-        calibrator = fitted(name, task, anchors["words"], codes)
-        yield name, np.exp(calibrator.transform(asked["words"]))
-    yield "hidden_centroid", np.exp(centroid_scores(anchors["states"], codes, asked["states"], n_classes))
-    yield "knn", np.exp(neighbor_scores(anchors["vocabulary"], codes, asked["vocabulary"], n_classes))
-    yield "lr on states", logistic(anchors["states"], codes, asked["states"])
-    encode = sentence_vectors
-    yield "lr on embeddings", logistic(encode([task._rows[i][0] for i in numbers]), codes, encode(queries))
+        calibrator = KINDS[name]()
+        probes = calibrator.probes(task._rows)
+        if probes is None:
+            rows = rows_by_class(codes, shown, calibrator.n_rows)
+            calibrator.fit(labelled.words[rows], codes[rows])
+        else:
+            brought[name] = task._hear(probes, task._plans(probes)).words
+            calibrator.fit(brought[name])
+        yield name, np.exp(calibrator.transform(asked.words))
+    rows = rows_as_they_come(codes, shown, min(N_ROWS, len(codes) - len(shown)))
+    chosen = choose_calibration(labelled.words[rows], codes[rows], brought).calibrator
+    yield "auto", np.exp(asked.words if chosen is None else chosen.transform(asked.words))
 
 
-def read(task, rows, plans):
-    """Log-probabilities of the classes, last states, log-probabilities of the vocabulary."""
-    from scipy.special import log_softmax
+def arms_of_states(labelled, codes, asked, n_classes):
+    """Probes on the last states of the labelled rows."""
+    from skicl.prompting._readouts import centroid_scores
 
-    from skicl.prompting._verbalizer import class_scores, normalized
-
-    found = task._prompts.score(rows, plans, states=True, vocabulary=True)
-    words = task.recipe.words
-    compared = normalized(found.log_probs, found.lengths, task.recipe.verbalizer.normalize)
-    owners = np.repeat(np.arange(len(words)), [len(some) for some in words])
-    log_proba = log_softmax(class_scores(compared, owners, len(words)), axis=1)
-    return {"words": log_proba, "states": found.states, "vocabulary": found.vocabulary}
-
-
-def fitted(name, task, log_proba, codes):
-    """The calibrator of a name, fitted as the classifier does."""
-    from skicl.prompting._calibration import resolve_calibration
-
-    calibrator = resolve_calibration(name)
-    probes = calibrator.probes(task._rows)
-    if probes is not None:
-        return calibrator.fit(read(task, probes, task._plans(probes))["words"])
-    return calibrator.fit(log_proba, codes)
+    scale = np.linalg.norm(labelled.states, axis=1).mean()
+    states, queries = labelled.states / scale, asked.states / scale
+    known = np.unique(codes)
+    means = centroid_scores(labelled.states, np.searchsorted(known, codes), asked.states, len(known))
+    yield "centroid", spread(np.exp(means), known, n_classes)
+    probes = {
+        "lr": make_pipeline(StandardScaler(), build_logistic_regression()),
+        "tuned lr": build_tuned_logistic_regression(),
+        "tuned lr on standardized": make_pipeline(StandardScaler(), build_tuned_logistic_regression()),
+    }
+    for arm, probe in probes.items():
+        yield arm, spread(probe.fit(states, codes).predict_proba(queries), known, n_classes)
+    tart = TartClassifier(None, device="cpu").fit(labelled.states, codes, classes=np.arange(n_classes))
+    yield "tart", tart.predict_proba(asked.states)
 
 
-def logistic(X, codes, queries):
-    scale = np.linalg.norm(X, axis=1).mean()
-    return build_tuned_logistic_regression().fit(X / scale, codes).predict_proba(queries / scale)
-
-
-def sentence_vectors(texts):
+def arms_of_embeddings(X, y, queries, classes):
     from skicl import SentenceEncoder
 
-    return SentenceEncoder(device="cpu").fit_transform(texts)
+    encoder = SentenceEncoder(device="cpu", cache=True)
+    probe = build_tuned_logistic_regression().fit(encoder.fit_transform(X), y)
+    proba = probe.predict_proba(encoder.transform(queries))
+    yield "embeddings", spread(proba, np.searchsorted(classes, probe.classes_), len(classes))
+    yield "tart on embeddings", TartClassifier(device="cpu").fit(X, y, classes=classes).predict_proba(queries)
+
+
+def spread(proba, known, n_classes):
+    """Probabilities of all classes, of which a probe knows some."""
+    whole = np.zeros((len(proba), n_classes))
+    whole[:, known] = proba
+    return whole
 
 
 def scores_of(truth, probabilities, classes):
@@ -183,36 +185,42 @@ def scores_of(truth, probabilities, classes):
     }
 
 
-HEADER = ["", "accuracy (%)", "± s.e.", "log-loss", "Brier", "ECE"]
-
-
 def report(records, options):
-    """One table for each set and one of their means."""
-    found = sorted({record["set"] for record in records})
+    """For each draw the means over the sets, by size; then each set."""
+    sets = sorted({record["set"] for record in records})
     n_seeds = len({record["seed"] for record in records})
     lines = [
-        f"{Path(options.model).name}, {options.dtype or 'float32'}; {options.demonstrations} demonstrations, "
-        f"{options.rows} labelled rows, {options.queries} queries, {n_seeds} seeds. Standard errors are over seeds."
+        f"{Path(options.model).name}, {options.dtype or 'float32'}; {options.queries} queries, {n_seeds} seeds. "
+        "Accuracy in percent and log-loss in nats; the last columns are means over the sizes."
     ]
-    for name in [None, *found] if len(found) > 1 else found:
-        some = [record for record in records if name is None or record["set"] == name]
-        rows = [table_row(arm, some) for arm in NAMES if any(record["arm"] == arm for record in some)]
-        heading = name or "Mean over " + ", ".join(found)
-        lines.append(f"### {heading}\n\n" + markdown_table(HEADER, rows))
+    for draw in DRAWS:
+        for name in [None, *sets] if len(sets) > 1 else sets:
+            some = [record for record in records if record["draw"] == draw and name in (None, record["set"])]
+            if some:
+                heading = f"{name or 'Mean over ' + ', '.join(sets)}: {TITLES[draw]}"
+                lines.append(f"### {heading}\n\n" + table(some))
     return "\n\n".join(lines)
 
 
-def table_row(arm, records):
-    """One line: means over sets and seeds, and the standard error over seeds of the mean over sets."""
-    values = {score: [record[score] for record in records if record["arm"] == arm] for score in SCORES}
-    seeds = sorted({record["seed"] for record in records})
-    by_seed = [
-        np.mean([record["accuracy"] for record in records if (record["arm"], record["seed"]) == (arm, seed)])
-        for seed in seeds
-    ]
-    error = f"{100 * np.std(by_seed, ddof=1) / np.sqrt(len(seeds)):.1f}" if len(seeds) > 1 else ""
-    accuracy, *others = (np.mean(values[score]) for score in SCORES)
-    return [NAMES[arm], f"{100 * accuracy:.1f}", error, *(f"{value:.3f}" for value in others)]
+def table(records):
+    sizes = sorted({record["k"] for record in records})
+    rows = []
+    for arm, name in NAMES.items():
+        some = [record for record in records if record["arm"] == arm]
+        if not some:
+            continue
+        row = [name]
+        for k in sizes:
+            accuracy, loss = (mean(some, score, k) for score in ("accuracy", "log_loss"))
+            row += [f"{100 * accuracy:.1f}", f"{loss:.3f}"]
+        rows.append([*row, *(f"{np.mean([mean(some, score, k) for k in sizes]):.3f}" for score in ("brier", "ece"))])
+    header = ["", *(text for k in sizes for text in (f"{k} labels (%)", "log-loss")), "Brier", "ECE"]
+    return markdown_table(header, rows)
+
+
+def mean(records, score, k):
+    """Mean over sets and seeds of those of one size."""
+    return np.mean([record[score] for record in records if record["k"] == k])
 
 
 def read_records(path):
@@ -220,7 +228,7 @@ def read_records(path):
         return []
     with open(path, encoding="utf-8", newline="") as file:
         return [
-            {**row, "seed": int(row["seed"]), **{score: float(row[score]) for score in SCORES}}
+            {**row, "k": int(row["k"]), "seed": int(row["seed"]), **{score: float(row[score]) for score in SCORES}}
             for row in csv.DictReader(file)
         ]
 
@@ -239,29 +247,28 @@ def parse(arguments):
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with the text sets, see few_shot_text.py")
     parser.add_argument("--model", required=True, help="a causal language model: name or folder")
-    parser.add_argument("--sets", default="trec,sst2,snips", help="names, separated by commas (%(default)s)")
+    parser.add_argument("--sets", default="sst2,trec,snips,agnews,cr", help="names, separated by commas (%(default)s)")
+    parser.add_argument("--draws", default="natural,balanced", help="how labels are drawn (%(default)s)")
+    parser.add_argument("--sizes", default="16,64,256", help="labelled rows (%(default)s)")
+    parser.add_argument("--queries", type=int, default=150, help="of each seed (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=5, help="draws of rows and queries (%(default)s)")
     parser.add_argument("--device", default="cpu", help="where the language model runs (%(default)s)")
     parser.add_argument("--dtype", help="number format of the language model (default: that of the device)")
-    parser.add_argument("--demonstrations", type=int, default=16, help="in a prompt (%(default)s)")
-    parser.add_argument("--rows", type=int, default=64, help="labelled rows in all (%(default)s)")
-    parser.add_argument("--queries", type=int, default=100, help="of each seed (%(default)s)")
-    parser.add_argument("--seeds", type=int, default=5, help="draws of rows and queries (%(default)s)")
-    parser.add_argument("--vary", default=",".join(VARIED), help="what varies in ensembles, or none (%(default)s)")
+    parser.add_argument("--many-shots", action="store_true", help="also the label words after 16 demonstrations")
+    parser.add_argument("--embeddings", action="store_true", help="also rivals on the default sentence encoder")
     parser.add_argument("--out", type=Path, help="file of the scores; a run continues from it")
     parser.add_argument("--markdown", type=Path, help="file for the tables")
     options = parser.parse_args(arguments)
     known = [name for name, kind in find_sets(options.data).items() if kind == TEXT]
-    options.sets = options.sets.split(",")
-    options.vary = [] if options.vary == "none" else options.vary.split(",")
-    if unknown := set(options.vary) - set(VARIED):
-        parser.error(f"--vary: {sorted(unknown)[0]!r} is none of {', '.join(VARIED)}")
+    options.sets, options.draws = options.sets.split(","), options.draws.split(",")
+    options.sizes = [int(k) for k in options.sizes.split(",")]
     if unknown := set(options.sets) - set(known):
         parser.error(f"--sets: no text set is called {sorted(unknown)[0]!r}; there are {', '.join(known)}")
-    for name in ("demonstrations", "queries", "seeds"):
+    if unknown := set(options.draws) - set(DRAWS):
+        parser.error(f"--draws: {sorted(unknown)[0]!r} is none of {', '.join(DRAWS)}")
+    for name in ("queries", "seeds"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be at least 1")
-    if options.rows < options.demonstrations:
-        parser.error("--rows must be at least --demonstrations")
     return options
 
 

@@ -49,8 +49,10 @@ def main(arguments=None):
 def open_pair(options):
     """Network and tokenizer, as skorch wants them; a name of the hub, a folder or the bundled model."""
     from skicl import ICLClassifier
+    from skicl.prompting import ModelSettings
 
-    model = ICLClassifier(options.model, device=options.device, dtype="float32")._load().model
+    settings = ModelSettings(dtype="float32")
+    model = ICLClassifier(options.model, device=options.device, model_settings=settings)._load().model
     return model.whole, model.tokenizer
 
 

@@ -8,7 +8,7 @@ import skicl
 
 def names_to_embed(labels):
     """Names of the classes, a dict from labels; empty where labels are codes. The rule is that of TartClassifier."""
-    from skicl._tart._label_names import label_names
+    from skicl._validation._label_names import label_names
 
     return dict(zip(labels, label_names(labels) or []))
 

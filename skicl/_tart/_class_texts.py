@@ -9,8 +9,8 @@ from sklearn.pipeline import Pipeline
 
 from skicl._tart._coordinates import unit_rows
 from skicl._tart._encoding import check_encoded
-from skicl._tart._label_names import label_names
 from skicl._validation._environment import warn_user
+from skicl._validation._label_names import label_names
 from skicl._validation._wording import did_you_mean
 
 # Cosines of rows and names times this are log-odds, where no row has been seen. Chosen by log-loss on the

@@ -7,6 +7,8 @@ from skicl.prompting._calibration import (
     DomainCalibration,
 )
 from skicl.prompting._ensemble import PromptEnsemble
+from skicl.prompting._model_settings import ModelSettings
+from skicl.prompting._prompt import Prompt
 from skicl.prompting._selectors import RandomDemonstrations, StratifiedDemonstrations
 from skicl.prompting._similarity_selectors import (
     DiverseDemonstrations,
@@ -22,7 +24,9 @@ __all__ = [
     "ContextualCalibration",
     "DiverseDemonstrations",
     "DomainCalibration",
+    "ModelSettings",
     "NearestDemonstrations",
+    "Prompt",
     "PromptEnsemble",
     "PromptTemplate",
     "RandomDemonstrations",

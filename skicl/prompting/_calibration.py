@@ -398,18 +398,25 @@ CALIBRATIONS: dict[str, type[BaseCalibration]] = {
     "batch": BatchCalibration,
     "affine": AffineCalibration,
 }
+# Those that score inputs of their own rather than labelled rows; the first needs no row at all.
+BRING_INPUTS = ("contextual", "domain")
+# The word for one that labelled rows choose.
+AUTO = "auto"
 
 
 def resolve_calibration(calibration):
-    """The calibrator that a parameter denotes, not fitted; what is none is refused."""
+    """The calibrator that a parameter denotes, not fitted, or "auto"; what is none is refused."""
     if calibration is None:
         return None
-    names = ", ".join(map(repr, CALIBRATIONS))
+    known = [AUTO, *CALIBRATIONS]
+    names = ", ".join(map(repr, known))
     if isinstance(calibration, str):
+        if calibration == AUTO:
+            return AUTO
         if calibration not in CALIBRATIONS:
             raise ValueError(
                 f"`calibration` must be None, a calibrator or one of {names}, got {calibration!r}."
-                + did_you_mean(calibration, CALIBRATIONS)
+                + did_you_mean(calibration, known)
             )
         return CALIBRATIONS[calibration]()
     lacking = [name for name in _METHODS if not callable(getattr(calibration, name, None))]

@@ -10,34 +10,39 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skicl._fitted import FittedState, blank, check_loaded, exchange_fitted
 from skicl._models._causal_head import load_causal_model
 from skicl._models._in_memory import quick_digest
 from skicl._models._language_model import check_model, live_handle
-from skicl._models._precision import NOT_FINITE, check_dtype
+from skicl._models._precision import NOT_FINITE
 from skicl._progress import progress_bar
 from skicl._validation._columns import read_columns
 from skicl._validation._environment import resolve_device, warn_user
 from skicl._validation._finite import check_finite
-from skicl._validation._labels import accuracy, check_known, check_one_label_a_row, label_space, read_all_labels
+from skicl._validation._labels import accuracy
 from skicl._validation._scalars import check_choice, check_flag, check_integer
 from skicl._validation._texts import read_container
 from skicl.prompting._calibration import resolve_calibration
 from skicl.prompting._ensemble import PromptEnsemble
-from skicl.prompting._plans import check_selector, resolve_selector
+from skicl.prompting._model_settings import ModelSettings, resolve_settings
+from skicl.prompting._plans import check_selector, resolve_selectors
+from skicl.prompting._prompt import Prompt
+from skicl.prompting._questions import choose_prompt, fit_questions
 from skicl.prompting._readouts import READOUTS
 from skicl.prompting._records import is_records, read_records
-from skicl.prompting._task import PromptedTask, Recipe
+from skicl.prompting._targets import read_targets
+from skicl.prompting._task import Recipe
 from skicl.prompting._template import PromptTemplate, choose_columns, multilabel_template
 from skicl.prompting._verbalizer import Verbalizer
 
 if TYPE_CHECKING:
     import torch
 
-NO_USE = "Drop the row: unlike TartClassifier, a prompt has no use for rows without a label."
+
+# When to warn that a model prefers one label: so many different rows, so large a share of all, so high a confidence.
+FEW_ROWS, ONE_CLASS, SURE = 20, 0.95, 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +57,17 @@ class Learnt(FittedState):
     multilabel: bool
     columns: Any  # holds names and number of the columns of a table
     weights: tuple  # number format and checksum of the weights that the model had
+    frequencies: np.ndarray | None  # (n_classes,): of the classes among labelled rows; None without or for multi-label
 
 
 class ICLClassifier(ClassifierMixin, BaseEstimator):
     """Classify by in-context learning with a causal language model and a prompt.
 
-    ``fit`` takes no gradient step: it chooses labelled rows as demonstrations, writes them out and lets the model read
-    what all prompts share, once. ``predict`` reads each query after that and compares the probabilities of the label
-    words: of all their tokens, tokenised together with the prompt, so they are exact, add up, and need no text to be
-    generated or parsed.
+    ``fit`` takes no gradient step: it shows the model a few labelled rows and lets it read the others after these.
+    ``predict`` reads each query once. Two things are read off: the probabilities of the label words, exact and without
+    any text to be generated or parsed, corrected for what the model prefers whatever the text; and its last hidden
+    state, which the reasoner of :class:`TartClassifier` compares with those of the labelled rows. So four labels are
+    enough to begin with, and many help although few fit into a prompt.
 
     Parameters
     ----------
@@ -74,46 +81,54 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         :class:`~skicl.prompting.PromptTemplate`.
     verbalizer : None, dict, list or Verbalizer, default=None
         Which words stand for each class: by class, or a list in the order of the sorted classes. None means the class
-        itself, as a string.
+        itself, written out in words.
     demonstrations : None, int or selector, default=None
         Which labelled rows stand in the prompt. An int chooses so many, equally many of each class by turns, with a
-        fixed seed; 0 means none. None means 16. A selector, such as
+        fixed seed; 0 means none. None means 4, or more if labelled rows say so (see below). A selector, such as
         :class:`~skicl.prompting.NearestDemonstrations`, may choose for every query anew, at the price of a prompt that
         is read for every query.
-    calibration : None, {"contextual", "domain", "batch", "affine"} or calibrator, default=None
-        How ``fit`` estimates the bias of the model towards labels, which predictions are corrected for.
-    readout : {"label_words", "hidden_centroid", "knn"}, default="label_words"
-        What predictions are made from: the probabilities of the label words; the distance of the last hidden state to
-        the mean state of the labelled rows of each class; the votes of the labelled rows after which the model predicts
-        the most similar next tokens.
+    calibration : None, "auto", "contextual", "domain", "batch", "affine" or calibrator, default="auto"
+        How the label words are corrected for what the model prefers. "auto" takes the one, or none, after which
+        labelled rows that the prompt does not show are most probable, at most 128 of them, each held out from what is
+        learnt from it; without such rows "contextual". None means no correction.
+    readout : {"auto", "label_words", "reasoner", "hidden_centroid", "knn"}, default="auto"
+        What predictions are made from. "label_words": their probabilities. "reasoner": both these and the last hidden
+        states, of at most 512 labelled rows. "auto" means "reasoner" where there are labelled rows beside the
+        demonstrations, else "label_words". "hidden_centroid": the distance of the state to the mean of each class.
+        "knn": the votes of the labelled rows after which the model predicts the most similar next tokens.
     ensemble : None, int or PromptEnsemble, default=None
         Ask with several prompts. An int means so many sets of demonstrations.
     classes : array-like of shape (n_classes,) or None, default=None
         The label space. It may hold classes without a labelled row. None means the labels in ``y``. For multi-label
         ``y``, the names of its columns.
-    window : int or None, default=None
-        Most tokens of a prompt with a label. Demonstrations that do not fit are left out as a whole. None means the
-        limit of the model.
-    revision : str or None, default=None
-        Branch, tag or commit of a model on the hub.
-    batch_size : int, default=16
-        Rows read together. It affects speed and memory only, and halves where memory runs out.
+    model_settings : None or ModelSettings, default=None
+        Which revision of the model, in what number format, with how long prompts and batches: see
+        :class:`~skicl.prompting.ModelSettings`. None means the defaults.
     device : str, torch.device or None, default=None
         Where the model runs. None means cuda, else mps, else cpu; a model in memory stays where it is.
-    dtype : {"float32", "bfloat16", "float16"}, torch.dtype or None, default=None
-        What the network computes in. None means bfloat16 on CUDA devices whose hardware computes in it and float32
-        elsewhere; a model in memory stays as it is.
     verbose : bool, default=False
-        Whether to show a progress bar of predictions at once. False shows one on a terminal after five seconds of
-        work.
+        Whether to show a progress bar at once, of the rows that ``fit`` and predictions read. False shows one on a
+        terminal after five seconds of work.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The classes, sorted; for multi-label ``y`` its columns.
+    calibration_ : str or None
+        The calibration that is used: its word, the class of a calibrator of your own, or None. This, like all that
+        follows down to ``demonstrations_``, is of the first member of an ensemble and the first label.
+    readout_ : str
+        What predictions are made from.
+    chat_ : bool
+        Whether prompts are the turns of a chat.
+    losses_ : dict
+        Mean log-loss of labelled rows, in nats, for what was in question: under "prompt" by form and number of
+        demonstrations, as "chat, 4 demonstrations", under "calibration" by its word. Empty where there was no choice.
+    evidence_ : dict from str to float
+        How far the reasoner believes labels, the label words ("prior") and the rest, as in :class:`TartClassifier`.
+        Only defined where it reads.
     demonstrations_ : ndarray of shape (n_demonstrations,) or None
-        Numbers of the rows in the prompt, in its order; of the first member of an ensemble and the first label. None
-        where they are chosen for every query.
+        Numbers of the rows in the prompt, in its order. None where they are chosen for every query.
     multilabel_ : bool
         Whether ``y`` was an indicator matrix.
     n_features_in_ : int
@@ -140,13 +155,23 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
     without a cue for instance, therefore gets the start token of the model on purpose; where there is none, the token
     that ends a text, or pads.
 
-    If the weights of the model have changed since ``fit``, by training or in its files, prompts are read anew; where
-    a calibration or ``normalize="pmi"`` was estimated with the old ones, predictions are refused. Probabilities
-    that are NaN are an error, except for rows that the verbalizer abstains from.
+    What is left open about the prompt is chosen by at most 32 labelled rows that it does not show: those prompts are
+    kept after which they are most probable. A model with a chat template reads turns of a chat or plain text; from 32
+    labelled rows on, ``demonstrations=None`` means 4 or a quarter of the rows, up to 16. Without such rows prompts are
+    turns of a chat if they can be.
 
-    A pickle holds the labelled rows and no weights. A model in memory cannot be pickled. With ``n_jobs``, threads
-    share one model and take turns; every process loads its own. On one device ``n_jobs=1`` is as fast: rows are
-    batched.
+    The reasoner has the states as rows and the calibrated label words as its ``prior``; the answer is its geometric
+    mean with the label words, whose share is found out on rows that the reasoner has not read. It learns their scale
+    itself, so that "auto" leaves "affine" out; a calibration that was asked for is held out from the rows that it was
+    learnt from.
+
+    If the weights of the model have changed since ``fit``, by training or in its files, prompts are read anew; where
+    a calibration, a readout or ``normalize="pmi"`` was estimated with the old ones, predictions are refused.
+    Probabilities that are NaN are an error, except for rows that the verbalizer abstains from.
+
+    A pickle holds the demonstrations and the states that a reasoner reads, and no weights. A model in memory cannot be
+    pickled. With ``n_jobs``, threads share one model and take turns; every process loads its own. On one device
+    ``n_jobs=1`` is as fast: rows are batched.
 
     Voting, stacking and bagging of scikit-learn number the classes before their members see them: give the words
     as a list there, or prompts show numbers. So does ``cross_val_predict`` with probabilities.
@@ -166,6 +191,10 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
     >>> classifier = ICLClassifier("skicl-tiny", template="Message: {text}\\nTopic: {label}", device="cpu")
     >>> classifier.fit(texts, labels).predict(["late parcel", "the bill"])
     array(['delivery', 'billing'], dtype='<U8')
+    >>> classifier.readout_, classifier.calibration_
+    ('reasoner', 'batch')
+    >>> classifier.prompts(["late parcel"])[0].text.splitlines()[-2:]
+    ['Message: late parcel', 'Topic:']
 
     A grid search sees the parts:
 
@@ -184,15 +213,12 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         template: str | PromptTemplate | None = None,
         verbalizer: Mapping | Sequence | Verbalizer | None = None,
         demonstrations: Any = None,
-        calibration: Any = None,
-        readout: str = "label_words",
+        calibration: Any = "auto",
+        readout: str = "auto",
         ensemble: int | PromptEnsemble | None = None,
         classes: ArrayLike | None = None,
-        window: int | None = None,
-        revision: str | None = None,
-        batch_size: int = 16,
+        model_settings: ModelSettings | None = None,
         device: "str | torch.device | None" = None,
-        dtype: "str | torch.dtype | None" = None,
         verbose: bool = False,
     ) -> None:
         self.model = model
@@ -203,11 +229,8 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         self.readout = readout
         self.ensemble = ensemble
         self.classes = classes
-        self.window = window
-        self.revision = revision
-        self.batch_size = batch_size
+        self.model_settings = model_settings
         self.device = device
-        self.dtype = dtype
         self.verbose = verbose
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -215,7 +238,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         super().__setattr__(name, live_handle(value) if name == "model" else value)
 
     def fit(self, X: ArrayLike | None, y: ArrayLike | None = None) -> Self:
-        """Choose demonstrations, and let the model read what all prompts share.
+        """Choose demonstrations and the form of the prompt, calibrate, and learn from the other labelled rows.
 
         Parameters
         ----------
@@ -239,11 +262,16 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         -----
         UserWarning
             If demonstrations were left out because they do not fit into the window.
+
+        Notes
+        -----
+        Each labelled row is read once at most, after a prompt that does not show it, beside 23 inputs of calibrations
+        and the demonstrations. Without further labelled rows nothing but these is read.
         """
-        template, verbalizer, selector, calibrator = self._checked()
+        settings, template, verbalizer, calibrator = self._checked()
         columns = blank(self)
         records = None if X is None else _read(columns, X, reset=True)
-        classes, codes, multilabel = self._targets(X, y, records)
+        classes, codes, multilabel = read_targets(self, y, records)
         if multilabel:
             template = multilabel_template(template, () if records is None else records.columns)
         fields = choose_columns(template, records)
@@ -252,39 +280,51 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         word_classes = [0, 1] if multilabel else classes.tolist()
         if multilabel and verbalizer.words is None:
             verbalizer = Verbalizer(**{**verbalizer.get_params(), "words": {0: "no", 1: "yes"}})
+        selectors = resolve_selectors(self.demonstrations, len(rows))
         recipe = Recipe(
             template,
             verbalizer,
             verbalizer.words_of(word_classes),
-            selector,
+            selectors[0],
             calibrator,
             self.readout,
-            window=self.window,
-            batch_size=self.batch_size,
+            window=settings.window,
+            batch_size=settings.batch_size,
+            device=self.device,
         )
         ensemble = self.ensemble
         if ensemble is not None and not isinstance(ensemble, PromptEnsemble):
             ensemble = PromptEnsemble(int(ensemble))
-        recipes = [recipe] if ensemble is None else ensemble.members(recipe, word_classes)
-        for member in recipes:
+        for member in _members(recipe, ensemble, word_classes):  # refused now rather than after the model has read
             member.template.parts(fields)
         candidates = [str(name) for name in classes] if multilabel else [None]
         loaded = self._load()
-        shared: dict = {}  # what the model made of the beginnings of prompts, for all tasks
-        with loaded.lock:
-            questions = []
-            for j, candidate in enumerate(candidates):
-                tasks = [PromptedTask(member._replace(candidate=candidate), fields) for member in recipes]
-                wanted = codes[:, j] if multilabel else codes
-                questions.append([task.fit(loaded.model, rows, wanted, shared) for task in tasks])
+        with loaded.lock, progress_bar(0, f"{type(self).__name__}.fit", self.verbose, unit="row") as bar:
+            first_codes = codes[:, 0] if multilabel else codes
+            recipe = recipe._replace(candidate=candidates[0])
+            choice = choose_prompt(recipe, selectors, fields, loaded.model, rows, first_codes, bar)
+            recipes = _members(choice.recipe, ensemble, word_classes)
+            questions = fit_questions(recipes, candidates, fields, loaded.model, rows, codes, bar, choice)
             weights = _weights_of(loaded)
             for task in chain(*questions):
                 task.read_with = weights
         first = questions[0][0]
         _warn_of_dropped(first)
         shown = None if first.plan_ is None else np.array(first.plan_, dtype=np.int64)
-        learnt = Learnt(questions, recipe, ensemble, fields, classes, multilabel, columns, weights)
-        fitted = {"_learnt": learnt, "classes_": classes, "multilabel_": multilabel, "demonstrations_": shown}
+        frequencies = None if multilabel or not rows else np.bincount(codes, minlength=len(classes)) / len(rows)
+        learnt = Learnt(questions, recipe, ensemble, fields, classes, multilabel, columns, weights, frequencies)
+        fitted = {
+            "_learnt": learnt,
+            "classes_": classes,
+            "multilabel_": multilabel,
+            "demonstrations_": shown,
+            "chat_": first.is_chat_,
+            "calibration_": first.calibration_,
+            "readout_": first.readout_,
+            "losses_": {"prompt": choice.losses, "calibration": first.losses_},
+        }
+        if first.evidence_ is not None:
+            fitted["evidence_"] = first.evidence_
         exchange_fitted(self, fitted | vars(columns))
         return self
 
@@ -402,12 +442,49 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         _, mass = self._scores(learnt, X)
         return mass if learnt.multilabel else mass[:, 0]
 
+    def prompts(self, X: ArrayLike, *, label: Any = None, member: int = 0) -> list[Prompt]:
+        """What the model is sent for each row: the exact prompt, its tokens, and which demonstrations stand in it.
+
+        Parameters
+        ----------
+        X : collection of n_samples texts, frame or array-like of shape (n_samples, n_features)
+            Rows, of the same form as in ``fit``. The model does not read them.
+        label : one of ``classes_`` or None, default=None
+            For multi-label, which label is asked about. None means the first.
+        member : int, default=0
+            For an ensemble, which of its prompts.
+
+        Returns
+        -------
+        list of Prompt
+            One :class:`~skicl.prompting.Prompt` for each row.
+
+        Raises
+        ------
+        ValueError
+            If there is no such label or member, or ``X`` is unusable.
+        """
+        learnt = self._fitted()
+        question = 0
+        if label is not None:
+            names = learnt.classes.tolist() if learnt.multilabel else []
+            if label not in names:
+                raise ValueError(f"`label` must be None or, for multi-label, one of {names}, got {label!r}.")
+            question = names.index(label)
+        members = learnt.questions[question]
+        check_integer(member, "member", least=0)
+        if member >= len(members):
+            raise ValueError(f"`member` must be less than {len(members)}, the number of prompts, got {member}.")
+        rows = _read(learnt.columns, X, reset=False).select(learnt.fields)
+        loaded = self._load()
+        with loaded.lock:
+            _follow(learnt, loaded)
+            return members[member].prompts(loaded.model, rows)
+
     def _checked(self):
-        """Template, verbalizer, selector and calibrator, resolved; bad parameters are refused."""
-        check_model(self.model, self.revision, self.dtype)
-        check_dtype(self.dtype)
-        check_integer(self.batch_size, "batch_size")
-        check_integer(self.window, "window", optional=True)
+        """Settings, template, verbalizer and calibrator, resolved; bad parameters are refused."""
+        settings = resolve_settings(self.model_settings)
+        check_model(self.model, settings.revision, settings.dtype)
         check_choice(self.readout, "readout", READOUTS)
         check_flag(self.verbose, "verbose")
         resolve_device(self.device)
@@ -424,61 +501,13 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             raise TypeError(f"`ensemble` must be None, an integer or a PromptEnsemble, got {self.ensemble!r}.")
         else:
             (self.ensemble or PromptEnsemble()).check()
-        selector = resolve_selector(self.demonstrations)
-        check_selector(selector)
-        return template, verbalizer, selector, resolve_calibration(self.calibration)
-
-    def _targets(self, X, y, records):
-        """The classes, the number of the class of each row (or the indicators), and whether there are several each."""
-        declared = None if self.classes is None else label_space(self.classes)
-        if y is None and (X is not None or declared is None):
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None. Without any row, "
-                "fit(None, y) or `classes` say what the classes are."
-            )
-        if y is None:
-            return self._enough(declared), np.zeros(0, dtype=np.int64), False
-        if _is_indicator(y):
-            return self._indicators(y, records)
-        labels = read_all_labels(y, advice=NO_USE)
-        if X is not None:
-            check_one_label_a_row(len(records.rows), len(labels))
-        classes = np.unique(labels) if declared is None else declared
-        if classes.dtype.kind in "UO" and labels.dtype.kind in "iu":
-            raise ValueError(
-                f"`classes` are {classes.tolist()[:5]}, and `y` holds the numbers {np.unique(labels).tolist()[:5]}: "
-                "something before this classifier, as cross_val_predict does, has numbered the classes. List the "
-                "numbers in `classes`, and the words for them, in the same order, in `verbalizer`."
-            )
-        check_known(labels, classes, "classes")
-        codes = np.searchsorted(classes, labels) if X is not None else np.zeros(0, dtype=np.int64)
-        return self._enough(classes), codes, False
-
-    def _indicators(self, y, records):
-        matrix = np.asarray(y.toarray() if hasattr(y, "toarray") else y).astype(np.int64)
-        if records is None:
-            raise ValueError("`X` is None, and `y` is an indicator matrix. Give the rows that it belongs to.")
-        check_one_label_a_row(len(records.rows), len(matrix))
-        names = np.arange(matrix.shape[1]) if self.classes is None else np.asarray(self.classes)
-        if names.shape != (matrix.shape[1],):
-            raise ValueError(
-                f"`classes` has shape {names.shape}, and `y` has {matrix.shape[1]} columns. Give one name "
-                "for each column."
-            )
-        return names, matrix, True
-
-    def _enough(self, classes):
-        if len(classes) < 2:
-            raise ValueError(
-                f"The number of classes has to be greater than one; got {len(classes)} class "
-                f"({classes.tolist()}). Add labelled rows of another class, or list the classes in "
-                "`classes`."
-            )
-        return classes
+        check_selector(resolve_selectors(self.demonstrations, 0)[0])
+        return settings, template, verbalizer, resolve_calibration(self.calibration)
 
     def _load(self):
         device = resolve_device(self.device)
-        return load_causal_model(self.model, self.revision, device, self.dtype, stay=self.device is None)
+        settings = resolve_settings(self.model_settings)
+        return load_causal_model(self.model, settings.revision, device, settings.dtype, stay=self.device is None)
 
     def _fitted(self):
         check_is_fitted(self, "classes_")
@@ -501,6 +530,8 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         check_finite(np.stack(masses, axis=1), "masses of the label words", NOT_FINITE)
         # In float64 the rounding of the combination may leave a sum of one by more than users like to see.
         log_proba = [scores - logsumexp(scores, axis=1, keepdims=True) for scores in log_proba]
+        if not learnt.multilabel:
+            _warn_of_one_class(log_proba[0], len(set(rows)), learnt)
         return log_proba, np.stack(masses, axis=1)
 
     def __setstate__(self, state):
@@ -532,12 +563,14 @@ def _read(columns, X, *, reset):
     return read_records(array)
 
 
-def _is_indicator(y):
-    """Whether ``y`` is a matrix that says of every label whether a row has it."""
-    if hasattr(y, "toarray") or (getattr(y, "ndim", 1) == 2 and y.shape[1] > 1):
-        return type_of_target(y, input_name="y") == "multilabel-indicator"
-    nested = isinstance(y, Sequence) and not isinstance(y, str) and len(y) and isinstance(y[0], list | np.ndarray)
-    return bool(nested) and np.size(y[0]) > 1 and type_of_target(y, input_name="y") == "multilabel-indicator"
+def _members(recipe, ensemble, classes):
+    """The recipes of an ensemble, all in one form where it has been chosen; one without ensemble."""
+    if ensemble is None:
+        return [recipe]
+    return [
+        member._replace(template=member.template.in_form_of(recipe.template))
+        for member in ensemble.members(recipe, classes)
+    ]
 
 
 def _weights_of(loaded):
@@ -551,8 +584,8 @@ def _follow(learnt, loaded):
     same_format = now[0] == learnt.weights[0]  # in another one a change of weights cannot be told
     if any(task.is_estimated for task in tasks) and same_format and now != learnt.weights:
         raise ValueError(
-            "`model` has other weights than when this classifier was fitted, so what `calibration` or `normalize` "
-            "estimated does not fit to them. Restore the model, or fit again."
+            "`model` has other weights than when this classifier was fitted, so what `calibration`, `readout` or "
+            "`normalize` estimated does not fit to them. Restore the model, or fit again."
         )
     for task in tasks:
         if task.read_with != now:
@@ -575,6 +608,25 @@ def _abstains(learnt, mass):
             raise ValueError(message)
         warn_user(message)
     return low if verbalizer.low_mass == "nan" else np.zeros_like(low)
+
+
+def _warn_of_one_class(log_proba, n_different, learnt):
+    """Nearly all rows in one class, with confidence, where the labelled rows are not: mostly a bias of the words."""
+    counts = np.bincount(log_proba.argmax(axis=1), minlength=len(learnt.classes))
+    most, n_rows = int(counts.argmax()), len(log_proba)
+    confidence = np.exp(log_proba.max(axis=1)).mean()
+    usual = 1 / len(learnt.classes) if learnt.frequencies is None else learnt.frequencies[most]
+    if n_different < FEW_ROWS or counts[most] < ONE_CLASS * n_rows or confidence < SURE or usual > SURE:
+        return
+    calibration = learnt.questions[0][0].calibration_
+    advice = (
+        "Use calibration='auto'" if calibration is None else f"It is used with calibration={calibration!r}; try others"
+    )
+    warn_user(
+        f"{counts[most]} of {n_rows} rows are predicted as {learnt.classes[[most]].tolist()[0]!r}, with a mean "
+        f"confidence of {confidence:.2f}, as if the model preferred this label whatever the text. {advice}, give more "
+        "labelled rows, or look at what is sent: prompts(X)[0].text."
+    )
 
 
 def _warn_of_dropped(task):

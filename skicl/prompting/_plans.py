@@ -8,15 +8,22 @@ import numpy as np
 from skicl._validation._scalars import check_integer
 from skicl.prompting._selectors import StratifiedDemonstrations
 
+# How many rows are shown where nobody says it: few, or a share of them if that is more, but not too many.
+FEW, SHARE, MORE, MANY = 4, 4, 8, 16
 
-def resolve_selector(demonstrations):
-    """The selector that a parameter denotes; None means no demonstrations."""
+
+def resolve_selectors(demonstrations, n_rows):
+    """The selectors that a parameter leaves open for so many labelled rows: one, or several that show more and more.
+
+    None among them means no demonstrations.
+    """
     if demonstrations is None:
-        return StratifiedDemonstrations()
+        more = min(n_rows // SHARE, MANY)
+        return [StratifiedDemonstrations(k) for k in ([FEW, more] if more >= MORE else [FEW])]
     if isinstance(demonstrations, Integral):
         check_integer(demonstrations, "demonstrations", least=0)
-        return StratifiedDemonstrations(int(demonstrations)) if demonstrations else None
-    return demonstrations
+        return [StratifiedDemonstrations(int(demonstrations)) if demonstrations else None]
+    return [demonstrations]
 
 
 def check_selector(selector):

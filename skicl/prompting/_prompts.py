@@ -11,6 +11,7 @@ from skicl._models._prefix import Prefix, read_prefix
 from skicl._validation._environment import warn_user
 from skicl.prompting._joint_tokens import AnchoredText, encoder_of, tokenize_jointly
 from skicl.prompting._label_scoring import LabelScores, score_labels
+from skicl.prompting._prompt import Prompt
 
 # Joining a label to a prompt may add so many tokens to those of the two.
 _SLACK = 2
@@ -69,6 +70,7 @@ class Prompts:
         frame = self._frame(())
         # A word that begins another could not be told from its beginning without what ends a label.
         end = frame.end if _some_begin_others(words) else ""
+        self._words = words
         self._continuations = [frame.gap + word + end for word in words]
         rows = self._encode([frame.gap + end, *self._continuations])
         self._longest = max(map(len, rows)) + _SLACK
@@ -126,6 +128,27 @@ class Prompts:
         back = np.argsort(np.concatenate([positions for positions, _ in parts]), kind="stable")
         fields = zip(*(scores[:-1] for _, scores in parts))
         return LabelScores(*(None if field[0] is None else np.concatenate(field)[back] for field in fields), size)
+
+    def views(self, rows, plans):
+        """A Prompt for each row after its plan: what :meth:`score` reads, with what did not fit left out."""
+        groups, _ = self._tokenized(rows, plans, range(len(rows)))
+        found = {}
+        for plan, (numbers, prompts) in groups.items():
+            frame = self._frame(plan)
+            for i, prompt in zip(numbers, prompts):
+                body = self._template.body(rows[i], self._demonstrations.columns, candidate=self._candidate)
+                found[i] = Prompt(
+                    frame.head + body + frame.tail,
+                    self._named(prompt.ids),
+                    list(prompt.ids),
+                    {word: self._named(tokens) for word, tokens in zip(self._words, prompt.continuations)},
+                    list(plan),
+                    [row for row in plans[i] if row not in plan],
+                )
+        return [found[i] for i in range(len(rows))]
+
+    def _named(self, ids):
+        return self.model.tokenizer.convert_ids_to_tokens(list(ids))
 
     def score_text(self, text):
         """Log-probabilities (n_words,) of the label words after a text that stands alone."""

@@ -6,11 +6,16 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import clone
 
-from skicl._withholding import withheld_together
+from skicl.prompting._calibration import AUTO, BRING_INPUTS, CALIBRATIONS
+from skicl.prompting._choosing_calibration import N_ROWS, choose_calibration, without_own_label
 from skicl.prompting._plans import fit_selector, plans_of
 from skicl.prompting._prompts import Demonstrations, Prompts, label_mass
-from skicl.prompting._readouts import ANCHORS, centroid_scores, neighbor_scores
+from skicl.prompting._readouts import Heard, make_readout
+from skicl.prompting._training_rows import plans_without, rows_as_they_come, rows_by_class
 from skicl.prompting._verbalizer import class_scores, normalized
+
+# Rows that are heard together; the log-probabilities of all tokens take much memory.
+_AT_ONCE = 256
 
 
 class Recipe(NamedTuple):
@@ -20,12 +25,13 @@ class Recipe(NamedTuple):
     verbalizer: Any  # how scores of words are compared
     words: list  # words of each class
     selector: Any = None  # not fitted. None means no demonstrations.
-    calibrator: Any = None  # not fitted
+    calibrator: Any = None  # not fitted, "auto" or None
     readout: str = "label_words"  # what classes are read off
     candidate: str | None = None  # the name of the label that is asked about
     window: int | None = None  # most tokens of a prompt
     batch_size: int = 16  # most rows read together
     shuffle: int | None = None  # seed of another order of the demonstrations; None keeps that of the selector
+    device: Any = None  # where a reasoner runs
 
 
 class TaskScores(NamedTuple):
@@ -46,57 +52,149 @@ class PromptedTask:
         self.recipe, self.columns = recipe, columns
         self.read_with = None  # the weights that prompts were read with, for the owner of the task to compare
 
-    def fit(self, model, rows, codes, shared=None):
-        """Choose demonstrations, read what their prompts share, calibrate.
+    def fit(self, model, rows, codes, shared=None, bar=None):
+        """Choose demonstrations, read what their prompts share, calibrate, and learn the readout.
 
         `rows` are labelled rows, maybe none, `codes` (n_rows,) the numbers of their classes; `shared` is what the model
-        made of the beginnings of prompts, shared by the tasks of a classifier.
+        made of the beginnings of prompts, shared by the tasks of a classifier. A progress `bar` grows by the rows.
         """
+        return self.open(model, rows, codes, shared, bar).learn()
+
+    def open(self, model, rows, codes, shared=None, bar=None):
+        """The first half of ``fit``: choose demonstrations, and read what their prompts share."""
         recipe = self.recipe
-        self._rows, self._codes, self._anchors = rows, codes, None
+        self._rows, self._codes, self._bar = rows, codes, bar
+        self._numbers = range(len(rows))  # what the owner calls the rows
+        # What the model said after labelled rows, by their numbers, and after inputs of calibrations, by their names.
+        self._heard, self._probed = {}, {}
         self._prompts = self._new_prompts(model, shared)
+        self.is_chat_ = recipe.template.is_chat(model.tokenizer)
         self._prompts.check_room(rows)
         # Before the selector is fitted: one that learns asks for scores, which are normalised by these.
         self._domain_scores = self._score_domain_prompt() if recipe.verbalizer.normalize == "pmi" else None
-        self._selector, self.plan_, self.n_dropped_ = None, (), 0
+        self.selector, self.plan_, self._chosen = None, (), ()
         if recipe.selector is not None and rows:
-            self._selector = fit_selector(clone(recipe.selector), self._texts(rows), codes, self._scorer)
-            plans, fixed = plans_of(self._selector, self._texts(rows[:1]), len(rows))
-            self.plan_ = self._prompts.fitting(self._shuffled(plans[0]), rows, from_end=True) if fixed else None
-            self.n_dropped_ = len(plans[0]) - len(self.plan_) if fixed else 0
+            self.selector = fit_selector(clone(recipe.selector), self._texts(rows), codes, self._scorer)
+            plans, fixed = plans_of(self.selector, self._texts(rows[:1]), len(rows))
+            self._chosen = self._shuffled(plans[0]) if fixed else None
+            self.plan_ = self._prompts.fitting(self._chosen, rows, from_end=True) if fixed else None
         self._keep()
-        if recipe.readout != "label_words":
-            self._check_anchors()
-        self._calibrator = None if recipe.calibrator is None else self._calibrated(clone(recipe.calibrator))
+        self.readout_ = recipe.readout
+        if recipe.readout == "auto":
+            self.readout_ = "reasoner" if self.n_spare else "label_words"
+        self._readout = make_readout(self.readout_, recipe.device)
         return self
+
+    def learn(self):
+        """The second half of ``fit``: calibrate, and learn the readout."""
+        self._calibrator, self.choice_ = None, None
+        if self._readout.reads_calibrated_words:
+            self._calibrator = self._make_calibrator()
+            self._learn_readout()
+        else:
+            self._learn_readout()
+            self._calibrator = self._make_calibrator()
+        self._heard, self._probed, self._bar = {}, {}, None
+        return self
+
+    def choose_calibration(self, numbers, *names):
+        """The Choice by some labelled rows, among calibrations that bring inputs, of these names, and those without."""
+        for name in set(names) - set(self._probed):
+            self._probed[name] = self._hear_probes(CALIBRATIONS[name]()).words
+        probes = {name: self._probed[name] for name in names}
+        n_classes = len(self.recipe.words)
+        scores = self._listen(numbers).words if numbers else np.zeros((0, n_classes))
+        return choose_calibration(scores, self._codes[numbers], probes, scales=not self._readout.learns_scale)
 
     def scores(self, model, rows, progress=None):
         """TaskScores of queries; `progress` is called with the number of rows after each batch."""
-        if self._prompts is None or self._prompts.model is not model:  # a loaded pickle, a model loaded anew
-            self._prompts, self._anchors = self._new_prompts(model), None
-            self._keep()
-        log_proba, mass = self._plain(rows, self._plans(rows), progress)
-        if self._calibrator is not None:
-            log_proba = self._calibrator.transform(log_proba)
-        return TaskScores(log_proba, mass)
+        self._wake(model)
+        log_proba, mass = [], []
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            heard = self._hear(some, self._plans(some), progress)
+            log_proba.append(self._read_off(heard))
+            mass.append(heard.mass)
+        return TaskScores(np.concatenate(log_proba), np.concatenate(mass))
+
+    def prompts(self, model, rows):
+        """A Prompt for each row."""
+        self._wake(model)
+        plans = self._plans(rows)
+        views = self._prompts.views(rows, plans)
+        whole = [self._chosen] * len(rows) if self.plan_ is not None else plans
+        shown = [[self._numbers[i] for i in view.demonstrations] for view in views]
+        return [
+            view._replace(demonstrations=some, dropped=[i for i in chosen if i not in some])
+            for view, some, chosen in zip(views, shown, whole)
+        ]
+
+    @property
+    def codes(self):
+        """Numbers of the classes of the labelled rows."""
+        return self._codes
+
+    @property
+    def n_spare(self):
+        """Number of labelled rows that are not shown in all prompts."""
+        return len(self._rows) - len(self._shown)
+
+    @property
+    def n_dropped_(self):
+        """How many demonstrations do not fit; 0 where they are chosen for every query."""
+        return 0 if self.plan_ is None else len(self._chosen) - len(self.plan_)
+
+    @property
+    def calibration_(self):
+        """The name of the calibration that is used: the word that denotes it, or the class of one of the user's."""
+        if self._calibrator is None:
+            return None
+        names = {kind: name for name, kind in CALIBRATIONS.items()}
+        return names.get(type(self._calibrator), type(self._calibrator).__name__)
+
+    @property
+    def losses_(self):
+        """Mean log-loss of labelled rows for each calibration among which they chose."""
+        return {} if self.choice_ is None else self.choice_.losses
 
     @property
     def is_estimated(self):
         """Whether something beside the choice of demonstrations was estimated with the weights that the model had."""
-        return self._calibrator is not None or self._domain_scores is not None
+        estimated = self._calibrator is not None or self._domain_scores is not None
+        return estimated or (self._readout is not None and self._readout.is_kept and self._readout.n_anchors > 0)
+
+    @property
+    def evidence_(self):
+        """How far a reasoner believes what it reads; None where none reads."""
+        return getattr(self._readout, "evidence", None)
 
     def forget_prompts(self):
         """Read all prompts anew when they are next needed: the weights of the model have changed."""
         self._prompts = None
 
     def __getstate__(self):
-        state = {**vars(self), "_prompts": None, "_anchors": None}
-        if self.plan_ is not None and self.recipe.readout == "label_words":
+        state = {**vars(self), "_prompts": None, "_numbers": list(self._numbers)}
+        if not self._readout.is_kept:
+            return state | {"_readout": None}
+        if self.plan_ is not None:
             # Rows that no prompt will show are of no further use.
             plan = list(self.plan_)
-            state |= {"_rows": [self._rows[i] for i in plan], "_codes": self._codes[plan], "_selector": None}
-            state["plan_"] = tuple(range(len(plan)))
+            state |= {"_rows": [self._rows[i] for i in plan], "_codes": self._codes[plan], "selector": None}
+            state |= {"_numbers": [self._numbers[i] for i in plan], "plan_": tuple(range(len(plan)))}
         return state
+
+    # -- prompts ------------------------------------------------------------------------------------
+
+    def _wake(self, model):
+        """Make again what does not go into a pickle, or was made with a model that was loaded anew since."""
+        if self._prompts is not None and self._prompts.model is model:
+            return
+        self._prompts = self._new_prompts(model)
+        self._keep()
+        if self._readout is None or not self._readout.is_kept:
+            self._readout = make_readout(self.readout_, self.recipe.device)
+            self._learn_readout()
+            self._heard = {}
 
     def _new_prompts(self, model, shared=None):
         recipe = self.recipe
@@ -128,7 +226,7 @@ class PromptedTask:
     def _plans(self, rows):
         if self.plan_ is not None:
             return [self.plan_] * len(rows)
-        plans, _ = plans_of(self._selector, self._texts(rows), len(self._rows))
+        plans, _ = plans_of(self.selector, self._texts(rows), len(self._rows))
         return [self._shuffled(plan) for plan in plans]
 
     def _shuffled(self, plan):
@@ -139,36 +237,7 @@ class PromptedTask:
     def _scorer(self, demonstrations, rows):
         """What learned selectors are fitted with: log-probabilities of labelled rows after ordered demonstrations."""
         plan = tuple(int(i) for i in demonstrations)
-        return self._words_of([self._rows[i] for i in rows], [plan] * len(rows))[0]
-
-    def _plain(self, rows, plans, progress=None):
-        """Log-probabilities before calibration, by the readout, and the mass of the label words."""
-        readout = self.recipe.readout
-        if readout == "label_words":
-            return self._words_of(rows, plans, progress)
-        if self._anchors is None:
-            self._anchors = self._read_anchors()
-        score = centroid_scores if readout == "hidden_centroid" else neighbor_scores
-        parts = []
-        for start in range(0, len(rows), ANCHORS):  # the log-probabilities of all tokens take much memory
-            part = slice(start, start + ANCHORS)
-            read, log_probs = self._read(rows[part], plans[part], progress)
-            parts.append((score(*self._anchors, read, len(self.recipe.words)), label_mass(log_probs)))
-        return tuple(np.concatenate(arrays) for arrays in zip(*parts))
-
-    def _read(self, rows, plans, progress=None):
-        """What the readout looks at, and log-probabilities of the label words."""
-        states = self.recipe.readout == "hidden_centroid"
-        scores = self._prompts.score(rows, plans, states=states, vocabulary=not states, progress=progress)
-        return (scores.states if states else scores.vocabulary), scores.log_probs
-
-    def _words_of(self, rows, plans, progress=None):
-        recipe = self.recipe
-        scores = self._prompts.score(rows, plans, progress=progress)
-        compared = normalized(scores.log_probs, scores.lengths, recipe.verbalizer.normalize, self._domain_scores)
-        owners = np.repeat(np.arange(len(recipe.words)), [len(words) for words in recipe.words])
-        log_proba = log_softmax(class_scores(compared, owners, len(recipe.words)), axis=1)
-        return log_proba, label_mass(scores.log_probs)
+        return self._words_of(self._prompts.score([self._rows[i] for i in rows], [plan] * len(rows)))
 
     def _score_domain_prompt(self):
         text = self.recipe.verbalizer.domain_prompt
@@ -180,43 +249,108 @@ class PromptedTask:
             )
         return self._prompts.score_text(text)
 
+    # -- what the model says ------------------------------------------------------------------------
+
+    def _hear(self, rows, plans, progress=None):
+        """What the model says after rows, as far as the readout looks at it."""
+        looks_at = self._readout.looks_at
+        scores = self._prompts.score(
+            rows, plans, states=looks_at == "states", vocabulary=looks_at == "vocabulary", progress=progress
+        )
+        return Heard(self._words_of(scores), label_mass(scores.log_probs), scores.states, scores.vocabulary)
+
+    def _words_of(self, scores):
+        """Log-probabilities of the classes by their label words, before calibration."""
+        recipe = self.recipe
+        compared = normalized(scores.log_probs, scores.lengths, recipe.verbalizer.normalize, self._domain_scores)
+        owners = np.repeat(np.arange(len(recipe.words)), [len(words) for words in recipe.words])
+        return log_softmax(class_scores(compared, owners, len(recipe.words)), axis=1)
+
+    def _listen(self, numbers):
+        """What the model says after labelled rows, each without itself among its demonstrations; once for each fit."""
+        missing = [i for i in numbers if i not in self._heard]
+        if missing:
+            heard = self._hear_and_count([self._rows[i] for i in missing], self._training_plans(missing))
+            self._heard |= zip(missing, heard.by_row())
+        return Heard.of_rows([self._heard[i] for i in numbers])
+
     def _training_plans(self, numbers):
-        """Plans in which no training row is among its own demonstrations, nor told by which of them is missing."""
-        if self.plan_ is not None:
-            plans = [self.plan_] * len(numbers)
-        else:
-            plans = self._plans([self._rows[i] for i in numbers])
-        # How many demonstrations of each class a plan has.
-        counts = {tuple(np.bincount(self._codes[list(plan)], minlength=len(self.recipe.words))) for plan in plans}
-        withheld = self._withheld if len(counts) == 1 else _itself
-        left_out = [set(withheld(i, plan)) for i, plan in zip(numbers, plans)]
-        return [tuple(row for row in plan if row not in absent) for absent, plan in zip(left_out, plans)]
+        """Plans of labelled rows, by which nothing tells their labels."""
+        plans = self._plans([self._rows[i] for i in numbers])
+        return plans_without(numbers, plans, self._rows, self._codes, len(self.recipe.words))
 
-    def _withheld(self, i, plan):
-        """A demonstration and one of each other class: the rest has the same number of each class for all of them."""
-        if i not in plan:
-            return ()
-        order = np.random.RandomState(1).permutation(len(self._rows))
-        place = {int(row): number for number, row in enumerate(order)}
-        order = sorted(range(len(plan)), key=lambda number: place[plan[number]])
-        together = withheld_together([self._rows[j] for j in plan], self._codes[list(plan)].tolist(), order)
-        return [plan[number] for number in together[plan.index(i)]]
+    def _hear_and_count(self, rows, plans):
+        if self._bar is None:
+            return self._hear(rows, plans)
+        self._bar.total = (self._bar.total or 0) + len(rows)
+        return self._hear(rows, plans, self._bar.update)
 
-    def _training_rows(self, most):
-        """Numbers of training rows to learn from: those that are no demonstrations first, by class in turn."""
-        shown = set(self.plan_ or ())
-        order = np.random.RandomState(0).permutation(len(self._rows))
-        seen, keys = {}, []
-        for i in order:  # the place of a row among those of its class that are as it is
-            key = (int(i) in shown, int(self._codes[i]))
-            seen[key] = seen.get(key, -1) + 1
-            keys.append((key[0], seen[key], int(i)))
-        return [i for *_, i in sorted(keys)[:most]]
+    def _read_off(self, heard):
+        """Log-probabilities of the classes, by the readout, calibrated."""
+        if self._readout.reads_calibrated_words:
+            return self._readout.log_proba(heard._replace(words=self._shifted(heard.words)))
+        return self._shifted(self._readout.log_proba(heard))
 
-    def _read_anchors(self):
-        numbers = self._training_rows(ANCHORS)
-        rows = [self._rows[i] for i in numbers]
-        return self._read(rows, self._training_plans(numbers))[0], self._codes[numbers]
+    def _shifted(self, log_proba):
+        return log_proba if self._calibrator is None else self._calibrator.transform(log_proba)
+
+    # -- what is learnt from labelled rows ----------------------------------------------------------
+
+    @property
+    def _shown(self):
+        return set(self.plan_ or ())
+
+    def _make_calibrator(self):
+        """What `calibration` denotes, fitted on its probes; None for none."""
+        given = self.recipe.calibrator
+        is_auto = isinstance(given, str) and given == AUTO
+        if given is None or (is_auto and not self._readout.reads_calibrated_words):
+            return None
+        if is_auto:
+            numbers = rows_as_they_come(self._codes, self._shown, min(N_ROWS, self.n_spare))
+            self.choice_ = self.choose_calibration(numbers, *(BRING_INPUTS if self._rows else BRING_INPUTS[:1]))
+            return self.choice_.calibrator
+        calibrator = clone(given)
+        if not self._rows and calibrator.needs_rows:
+            raise ValueError(
+                f"`calibration`: {type(calibrator).__name__} needs training rows, and there are none. Use "
+                "'contextual' or None, fit with rows, or set `needs_rows = False` on a calibrator of your own."
+            )
+        probed = self._hear_probes(calibrator)
+        if probed is not None:
+            return calibrator.fit(self._scores_to_calibrate(probed))
+        most = len(self._rows) if calibrator.n_rows is None else calibrator.n_rows
+        numbers = rows_by_class(self._codes, self._shown, most)
+        return calibrator.fit(self._scores_to_calibrate(self._listen(numbers)), self._codes[numbers])
+
+    def _hear_probes(self, calibrator):
+        """What the model says after the inputs that a calibrator brings; None where these are labelled rows."""
+        probes = calibrator.probes(self._rows or [("",) * len(self.columns)])
+        return None if probes is None else self._hear_and_count(probes, self._plans(probes))
+
+    def _scores_to_calibrate(self, heard):
+        return heard.words if self._readout.reads_calibrated_words else self._readout.log_proba(heard)
+
+    def _learn_readout(self):
+        n_anchors = self._readout.n_anchors
+        if not n_anchors:
+            return
+        if self._readout.needs_all_classes:
+            self._check_anchors()
+        rows_of = rows_by_class if self._readout.needs_all_classes else rows_as_they_come
+        numbers = rows_of(self._codes, self._shown, n_anchors)
+        heard = self._listen(numbers)
+        if self._readout.reads_calibrated_words:
+            heard = heard._replace(words=self._words_without_own_label(heard.words, self._codes[numbers]))
+        self._readout.fit(heard, self._codes[numbers], len(self.recipe.words))
+
+    def _words_without_own_label(self, words, codes):
+        """Calibrated scores of rows that a readout learns from; the calibration has not learnt from their labels."""
+        given = self.recipe.calibrator
+        learns = self._calibrator is not None and not isinstance(given, str) and given.probes(self._rows) is None
+        if not learns or len(codes) < 2:
+            return self._shifted(words)
+        return without_own_label(given, words, codes)
 
     def _check_anchors(self):
         missing = set(range(len(self.recipe.words))) - set(self._codes.tolist())
@@ -226,22 +360,3 @@ class PromptedTask:
                 f"`readout`={self.recipe.readout!r} needs a labelled row of every class, and there is none of the "
                 f"class with the label word {word!r}. Use readout='label_words'."
             )
-
-    def _calibrated(self, calibrator):
-        """The calibrator, fitted on its probes."""
-        if not self._rows and calibrator.needs_rows:
-            raise ValueError(
-                f"`calibration`: {type(calibrator).__name__} needs training rows, and there are none. Use "
-                "'contextual' or None, fit with rows, or set `needs_rows = False` on a calibrator of your own."
-            )
-        probes = calibrator.probes(self._rows or [("",) * len(self.columns)])
-        if probes is not None:
-            return calibrator.fit(self._plain(probes, self._plans(probes))[0])
-        numbers = self._training_rows(len(self._rows) if calibrator.n_rows is None else calibrator.n_rows)
-        rows = [self._rows[i] for i in numbers]
-        log_proba, _ = self._plain(rows, self._training_plans(numbers))
-        return calibrator.fit(log_proba, self._codes[numbers])
-
-
-def _itself(i, plan):
-    return (i,)

@@ -145,7 +145,7 @@ class PromptTemplate(BaseEstimator):
         parts = self.parts(columns).about(candidate)
         instruction = fill(self.instruction or "", {LABELS: ", ".join(labels), CANDIDATE: candidate})
         bodies = [(parts.body(dict(zip(columns, values))), word) for values, word in demonstrations]
-        if self._is_chat(tokenizer):
+        if self.is_chat(tokenizer):
             return _chat_frame(tokenizer, instruction, bodies, parts)
         blocks = [instruction] if instruction else []
         blocks += [body + parts.cue + parts.label(word) for body, word in bodies]
@@ -242,7 +242,54 @@ class PromptTemplate(BaseEstimator):
         """
         return any(CANDIDATE in _fields_of(text or "", "template") for text in (self.template, self.instruction))
 
-    def _is_chat(self, tokenizer):
+    def forms(self, tokenizer: Any) -> list:
+        """The templates among which ``chat="auto"`` leaves the choice.
+
+        Parameters
+        ----------
+        tokenizer : transformers tokenizer
+            Of the model that reads them.
+
+        Returns
+        -------
+        forms : list of PromptTemplate
+            As a chat and as plain text, where the tokenizer has a chat template; else this one.
+        """
+        if self.chat != "auto" or getattr(tokenizer, "chat_template", None) is None:
+            return [self]
+        return [PromptTemplate(**{**self.get_params(), "chat": chat}) for chat in (True, False)]
+
+    def in_form_of(self, other: "PromptTemplate") -> "PromptTemplate":
+        """This template, as a chat or not as another one is, if ``chat="auto"`` leaves the choice.
+
+        Parameters
+        ----------
+        other : PromptTemplate
+            Whose form was chosen.
+
+        Returns
+        -------
+        template : PromptTemplate
+        """
+        return self if self.chat != "auto" else PromptTemplate(**{**self.get_params(), "chat": other.chat})
+
+    def is_chat(self, tokenizer: Any) -> bool:
+        """Whether prompts are the turns of a chat for a model.
+
+        Parameters
+        ----------
+        tokenizer : transformers tokenizer or None
+            Of the model.
+
+        Returns
+        -------
+        bool
+
+        Raises
+        ------
+        ValueError
+            If ``chat=True`` and the tokenizer has no chat template.
+        """
         if tokenizer is None or self.chat is False:
             return False
         if getattr(tokenizer, "chat_template", None) is not None:

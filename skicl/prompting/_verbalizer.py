@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 
+from skicl._validation._label_names import written_out
 from skicl._validation._scalars import check_choice, check_share
 
 NORMALIZATIONS = ("auto", "sum", "mean", "pmi")
@@ -20,7 +21,8 @@ class Verbalizer(BaseEstimator):
     words : dict, list or None, default=None
         For each class a word, or a list of words of which any counts (the first stands in demonstrations). A word may
         be a phrase. A list has an entry for each class, in sorted order: it also serves inside of meta-estimators,
-        most of which number the classes before their members see them. None means the class itself, as a string.
+        most of which number the classes before their members see them. None means the class itself, written out in
+        words: "sci_tech" as "sci tech", "GetWeather" as "Get Weather", 3 as "3".
     normalize : {"auto", "sum", "mean", "pmi"}, default="auto"
         What is compared: the log-probability of all tokens of a word ("sum"); their mean, so that long words have no
         disadvantage ("mean"); the log-probability less that after `domain_prompt` alone, pointwise mutual information
@@ -129,7 +131,7 @@ class Verbalizer(BaseEstimator):
     def _listed(self, classes):
         """A list of words for each class, in the order of the classes."""
         if self.words is None:
-            return [[str(label)] for label in classes]
+            return [[word] for word in _default_words(classes)]
         if isinstance(self.words, Mapping):
             missing = [label for label in classes if label not in self.words]
             if missing:
@@ -148,6 +150,13 @@ class Verbalizer(BaseEstimator):
         else:
             given = list(self.words)
         return [[words] if isinstance(words, str) else list(words) for words in given]
+
+
+def _default_words(classes):
+    """Classes in words; as they are where two would be the same, or nothing of one would be left."""
+    plain = [str(label) for label in classes]
+    written = [written_out(word) for word in plain]
+    return written if all(written) and len(set(written)) == len(set(plain)) else plain
 
 
 def class_scores(word_scores, owners, n_classes):

@@ -121,7 +121,7 @@ def test_resolution():
         assert type(resolve_calibration(name)) is kind
     own = BatchCalibration(3)
     assert resolve_calibration(own) is own
-    with pytest.raises(ValueError, match="one of 'contextual'"):
+    with pytest.raises(ValueError, match="one of 'auto', 'contextual'"):
         resolve_calibration("temperature")
     with pytest.raises(TypeError, match="probes, fit and transform"):
         resolve_calibration(3)
@@ -158,7 +158,9 @@ class _Declared(BaseEstimator):
 
 def test_a_calibrator_of_the_user_works_by_what_it_declares():
     calibrator = _Declared()
-    classifier = ICLClassifier("skicl-tiny", demonstrations=2, calibration=calibrator, device="cpu")
+    classifier = ICLClassifier(
+        "skicl-tiny", demonstrations=2, calibration=calibrator, readout="label_words", device="cpu"
+    )
     texts, labels = ["late parcel", "wrong bill"] * 3, [0, 1] * 3
     assert resolve_calibration(calibrator) is calibrator
     assert (classifier.fit(texts, labels).predict(texts) == 0).all()

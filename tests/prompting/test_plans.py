@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from skicl.prompting import NearestDemonstrations, RandomDemonstrations, StratifiedDemonstrations
-from skicl.prompting._plans import check_selector, fit_selector, plans_of, resolve_selector
+from skicl.prompting import NearestDemonstrations, RandomDemonstrations
+from skicl.prompting._plans import check_selector, fit_selector, plans_of, resolve_selectors
 
 
 class Says(BaseEstimator):
@@ -56,14 +56,16 @@ def test_a_selector_may_ask_for_scores():
 
 
 def test_resolution():
-    assert resolve_selector(None).get_params() == StratifiedDemonstrations().get_params()
-    assert resolve_selector(3).k == 3
-    assert resolve_selector(np.int64(3)).k == 3
-    assert resolve_selector(0) is None
+    assert [selector.k for selector in resolve_selectors(3, 100)] == [3]
+    assert [selector.k for selector in resolve_selectors(np.int64(3), 0)] == [3]
+    assert resolve_selectors(0, 5) == [None]
     own = RandomDemonstrations()
-    assert resolve_selector(own) is own
+    assert resolve_selectors(own, 9) == [own]
+    # Left open: four, and from 32 rows on a quarter of them, up to 16.
+    numbers = {n_rows: [selector.k for selector in resolve_selectors(None, n_rows)] for n_rows in (0, 31, 40, 900)}
+    assert numbers == {0: [4], 31: [4], 40: [4, 10], 900: [4, 16]}
     with pytest.raises(ValueError, match="`demonstrations` must be an integer"):
-        resolve_selector(-1)
+        resolve_selectors(-1, 9)
 
 
 @pytest.mark.parametrize("bad", ["random", 0.5, NearestDemonstrations, object()])

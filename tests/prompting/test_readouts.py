@@ -57,5 +57,5 @@ def test_names():
     for readout in READOUTS:
         check_choice(readout, "readout", READOUTS)
     for bad in ("logits", None, 3):
-        with pytest.raises(ValueError, match="`readout` must be one of 'label_words'"):
+        with pytest.raises(ValueError, match="`readout` must be one of 'auto'"):
             check_choice(bad, "readout", READOUTS)

@@ -43,7 +43,7 @@ def proba(task, rows=QUERIES):
 def words_after(plan, row, **changes):
     """Normalised scores of one row after some demonstrations, from a task that shows nothing else."""
     other = fitted(selector=None, **changes)
-    return other._words_of([row], [plan])[0][0]
+    return other._words_of(other._prompts.score([row], [plan]))[0]
 
 
 def test_scores_are_those_of_the_plan():
@@ -59,7 +59,7 @@ def test_demonstrations_for_every_query():
     task = fitted(selector=NearestDemonstrations(k=2))
     assert task.plan_ is None
     for row, found in zip(QUERIES, task.scores(model(), QUERIES).log_proba):
-        plan = tuple(task._selector.select([row[0]])[0].tolist())
+        plan = tuple(task.selector.select([row[0]])[0].tolist())
         np.testing.assert_allclose(found, words_after(plan, row), atol=1e-4)
 
 
@@ -69,11 +69,6 @@ def test_no_training_row_sees_its_own_label(selector):
     task = fitted(selector=selector)
     plans = task._training_plans(list(range(len(ROWS))))
     assert all(i not in plan for i, plan in enumerate(plans))
-    numbers = task._training_rows(3)
-    assert len(numbers) == 3
-    if task.plan_ is not None:
-        assert not set(numbers) & set(task.plan_)
-    assert sorted(task._training_rows(99)) == list(range(len(ROWS)))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +131,7 @@ def test_readouts(readout):
     many = proba(task, QUERIES * 100)
     np.testing.assert_allclose(many, np.tile(found, (100, 1)), atol=1e-4)
     again = pickle.loads(pickle.dumps(task))
-    assert again._anchors is None
+    assert again._readout is None
     np.testing.assert_allclose(proba(again), found, atol=1e-5)
     with pytest.raises(ValueError, match=r"needs a labelled row of every class.*'other'"):
         fitted(readout=readout, words=[*WORDS, ["other"]])

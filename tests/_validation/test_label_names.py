@@ -6,7 +6,7 @@ import uuid
 import numpy as np
 import pytest
 
-from skicl._tart._label_names import label_names, written_out
+from skicl._validation._label_names import label_names, written_out
 
 NAMES = [
     ["negative", "positive"],

@@ -31,7 +31,7 @@ def label_names(labels):
     - no two labels differ in numbers and single letters alone ("star 1", "star 2");
     - they are more than answers: not all are "yes", "no", "true" or "false".
 
-    >>> from skicl._tart._label_names import label_names
+    >>> from skicl._validation._label_names import label_names
     >>> label_names(["GetWeather", "top_up_failed", "HUM:ind", "R&D"])
     ['Get Weather', 'top up failed', 'HUM ind', 'R&D']
     >>> label_names(["LABEL_0", "LABEL_1"]), label_names(["en", "de"]), label_names([0, 1]), label_names(["spam", "?"])

@@ -1,0 +1,270 @@
+"""What calibration, readouts and ensembles do for ICLClassifier on public text sets.
+
+    python examples/benchmarks/icl_calibration.py --data FOLDER --model HuggingFaceTB/SmolLM2-135M [--out FILE.csv]
+
+Per set and seed: some labelled rows, of which the first stand in the prompt and all are there to calibrate with, and
+queries of the test part. Every text is read once for each prompt; calibrations and readouts are worked out from what
+was read (a test shows that ICLClassifier gives the same). Tuned logistic regression sees the same labelled rows, as
+last hidden states of the same model after the prompt, or as vectors of the default sentence encoder. Every ensemble has
+three members; most of the time goes into them (``--vary none`` leaves them out). A run that was killed continues from
+its file.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from competitors import build_tuned_logistic_regression
+from data_sets import TEXT, find_sets, read_set
+from icl_prompts import wording_of
+from sklearn.metrics import log_loss
+from tables import markdown_table
+
+from skicl import ICLClassifier
+from skicl.evaluation import brier_score, expected_calibration_error, nested_contexts
+
+MEMBERS = 3
+CALIBRATIONS = ("contextual", "domain", "batch", "affine")
+VARIED = ("demonstrations", "order", "template", "words")
+LEAST = 1e-6
+NAMES = {
+    "plain": "label words",
+    **{name: f"calibration: {name}" for name in CALIBRATIONS},
+    "hidden_centroid": "readout: hidden_centroid",
+    "knn": "readout: knn",
+    **{f"{varied}, {how}": f"3 prompts: {varied}, {how}" for varied in VARIED for how in ("mean", "vote", "max")},
+    "lr on states": "tuned LR on states of the same model",
+    "lr on embeddings": "tuned LR on MiniLM embeddings",
+}
+SCORES = ("accuracy", "log_loss", "brier", "ece")
+FIELDS = ("set", "seed", "arm", *SCORES)
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    torch.set_num_threads(1)
+    records = read_records(options.out)
+    for seed in range(options.seeds):
+        for name in options.sets:
+            if (name, seed) in {(record["set"], record["seed"]) for record in records}:
+                continue
+            found = [{"set": name, "seed": seed, "arm": arm, **scores} for arm, scores in run(name, seed, options)]
+            records += found
+            write_records(options.out, records)
+            print(f"{name} {seed}: plain {found[0]['accuracy']:.2f}", flush=True)
+    text = report(records, options)
+    print("\n" + text)
+    if options.markdown:
+        options.markdown.write_text(text + "\n", encoding="utf-8")
+
+
+def draw(name, seed, options):
+    """Labelled texts and queries, with their labels."""
+    train, test = read_set(options.data, name)
+    chosen = nested_contexts(train.y, [options.rows], n_repeats=1, random_state=seed)[0][options.rows]
+    queries = np.random.default_rng(seed).permutation(len(test.X))[: options.queries]
+    return ([train.X[i] for i in chosen], train.y[chosen], [test.X[i] for i in queries], test.y[queries])
+
+
+def run(name, seed, options):
+    """Pairs of an arm and its scores."""
+    X, y, queries, truth = draw(name, seed, options)
+    wording = wording_of(name, np.unique(y))
+    base = {"template": wording.templates[0], "verbalizer": wording.words[0]}
+    classifier = make(options, seed, **base).fit(X, y)
+    found = dict(arms(classifier, X, queries))
+    for arm, probabilities in found.items():
+        yield arm, scores_of(truth, probabilities, classifier.classes_)
+    for varied in options.vary:
+        if varied == "words" and len(wording.words) < MEMBERS:
+            continue
+        members = [make(options, seed, **{**base, **change}) for change in changes(varied, wording, seed, options)]
+        others = [member.fit(X, y).predict_log_proba(queries) for member in members]
+        opinions = np.stack([np.log(found["plain"]), *others])  # the first member is the prompt without any change
+        for how in ("mean", "vote", "max"):
+            yield f"{varied}, {how}", scores_of(truth, combined(opinions, how), classifier.classes_)
+
+
+def make(options, seed, **parameters):
+    from skicl.prompting import ModelSettings, StratifiedDemonstrations
+
+    demonstrations = StratifiedDemonstrations(options.demonstrations, random_state=seed)
+    settings = ModelSettings(dtype=options.dtype)
+    parameters = {"demonstrations": demonstrations, "model_settings": settings, "device": options.device, **parameters}
+    return ICLClassifier(options.model, **parameters)
+
+
+def changes(varied, wording, seed, options):
+    """Parameters of all members but the first of an ensemble in which one thing varies."""
+    from skicl.prompting import PromptEnsemble, StratifiedDemonstrations
+
+    seeds = [seed + 1000 * number for number in range(1, MEMBERS)]
+    if varied == "demonstrations":
+        return [{"demonstrations": StratifiedDemonstrations(options.demonstrations, random_state=s)} for s in seeds]
+    if varied == "order":
+        return [{"ensemble": PromptEnsemble(1, vary=["order"], random_state=s)} for s in seeds]
+    if varied == "template":
+        return [{"template": template} for template in wording.templates[1:MEMBERS]]
+    return [{"verbalizer": words} for words in wording.words[1:MEMBERS]]
+
+
+def combined(opinions, how):
+    from skicl.prompting import PromptEnsemble
+
+    return np.exp(PromptEnsemble(len(opinions), combine=how).combined(opinions))
+
+
+def arms(classifier, X, queries):
+    """Pairs of an arm and probabilities, from one reading of the labelled rows and one of the queries."""
+    from skicl.prompting._readouts import centroid_scores, neighbor_scores
+
+    task = classifier._learnt.questions[0][0]
+    n_classes, rows = len(classifier.classes_), [(text,) for text in queries]
+    numbers = task._training_rows(len(X))
+    anchors = read(task, [task._rows[i] for i in numbers], task._training_plans(numbers))
+    asked, codes = read(task, rows, task._plans(rows)), task._codes[numbers]
+    yield "plain", np.exp(asked["words"])
+    for name in CALIBRATIONS:
+        calibrator = fitted(name, task, anchors["words"], codes)
+        yield name, np.exp(calibrator.transform(asked["words"]))
+    yield "hidden_centroid", np.exp(centroid_scores(anchors["states"], codes, asked["states"], n_classes))
+    yield "knn", np.exp(neighbor_scores(anchors["vocabulary"], codes, asked["vocabulary"], n_classes))
+    yield "lr on states", logistic(anchors["states"], codes, asked["states"])
+    encode = sentence_vectors
+    yield "lr on embeddings", logistic(encode([task._rows[i][0] for i in numbers]), codes, encode(queries))
+
+
+def read(task, rows, plans):
+    """Log-probabilities of the classes, last states, log-probabilities of the vocabulary."""
+    from scipy.special import log_softmax
+
+    from skicl.prompting._verbalizer import class_scores, normalized
+
+    found = task._prompts.score(rows, plans, states=True, vocabulary=True)
+    words = task.recipe.words
+    compared = normalized(found.log_probs, found.lengths, task.recipe.verbalizer.normalize)
+    owners = np.repeat(np.arange(len(words)), [len(some) for some in words])
+    log_proba = log_softmax(class_scores(compared, owners, len(words)), axis=1)
+    return {"words": log_proba, "states": found.states, "vocabulary": found.vocabulary}
+
+
+def fitted(name, task, log_proba, codes):
+    """The calibrator of a name, fitted as the classifier does."""
+    from skicl.prompting._calibration import resolve_calibration
+
+    calibrator = resolve_calibration(name)
+    probes = calibrator.probes(task._rows)
+    if probes is not None:
+        return calibrator.fit(read(task, probes, task._plans(probes))["words"])
+    return calibrator.fit(log_proba, codes)
+
+
+def logistic(X, codes, queries):
+    scale = np.linalg.norm(X, axis=1).mean()
+    return build_tuned_logistic_regression().fit(X / scale, codes).predict_proba(queries / scale)
+
+
+def sentence_vectors(texts):
+    from skicl import SentenceEncoder
+
+    return SentenceEncoder(device="cpu").fit_transform(texts)
+
+
+def scores_of(truth, probabilities, classes):
+    """Log-loss with probabilities of at least a millionth."""
+    kept = np.maximum(probabilities, LEAST)
+    kept /= kept.sum(axis=1, keepdims=True)
+    return {
+        "accuracy": float((classes[probabilities.argmax(axis=1)] == truth).mean()),
+        "log_loss": float(log_loss(truth, kept, labels=classes)),
+        "brier": float(brier_score(truth, kept, labels=classes)),
+        "ece": float(expected_calibration_error(truth, kept, labels=classes)),
+    }
+
+
+HEADER = ["", "accuracy (%)", "± s.e.", "log-loss", "Brier", "ECE"]
+
+
+def report(records, options):
+    """One table for each set and one of their means."""
+    found = sorted({record["set"] for record in records})
+    n_seeds = len({record["seed"] for record in records})
+    lines = [
+        f"{Path(options.model).name}, {options.dtype or 'float32'}; {options.demonstrations} demonstrations, "
+        f"{options.rows} labelled rows, {options.queries} queries, {n_seeds} seeds. Standard errors are over seeds."
+    ]
+    for name in [None, *found] if len(found) > 1 else found:
+        some = [record for record in records if name is None or record["set"] == name]
+        rows = [table_row(arm, some) for arm in NAMES if any(record["arm"] == arm for record in some)]
+        heading = name or "Mean over " + ", ".join(found)
+        lines.append(f"### {heading}\n\n" + markdown_table(HEADER, rows))
+    return "\n\n".join(lines)
+
+
+def table_row(arm, records):
+    """One line: means over sets and seeds, and the standard error over seeds of the mean over sets."""
+    values = {score: [record[score] for record in records if record["arm"] == arm] for score in SCORES}
+    seeds = sorted({record["seed"] for record in records})
+    by_seed = [
+        np.mean([record["accuracy"] for record in records if (record["arm"], record["seed"]) == (arm, seed)])
+        for seed in seeds
+    ]
+    error = f"{100 * np.std(by_seed, ddof=1) / np.sqrt(len(seeds)):.1f}" if len(seeds) > 1 else ""
+    accuracy, *others = (np.mean(values[score]) for score in SCORES)
+    return [NAMES[arm], f"{100 * accuracy:.1f}", error, *(f"{value:.3f}" for value in others)]
+
+
+def read_records(path):
+    if path is None or not path.exists():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return [
+            {**row, "seed": int(row["seed"]), **{score: float(row[score]) for score in SCORES}}
+            for row in csv.DictReader(file)
+        ]
+
+
+def write_records(path, records):
+    if path is not None:
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS)
+            writer.writeheader()
+            writer.writerows(records)
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with the text sets, see few_shot_text.py")
+    parser.add_argument("--model", required=True, help="a causal language model: name or folder")
+    parser.add_argument("--sets", default="trec,sst2,snips", help="names, separated by commas (%(default)s)")
+    parser.add_argument("--device", default="cpu", help="where the language model runs (%(default)s)")
+    parser.add_argument("--dtype", help="number format of the language model (default: that of the device)")
+    parser.add_argument("--demonstrations", type=int, default=16, help="in a prompt (%(default)s)")
+    parser.add_argument("--rows", type=int, default=64, help="labelled rows in all (%(default)s)")
+    parser.add_argument("--queries", type=int, default=100, help="of each seed (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=5, help="draws of rows and queries (%(default)s)")
+    parser.add_argument("--vary", default=",".join(VARIED), help="what varies in ensembles, or none (%(default)s)")
+    parser.add_argument("--out", type=Path, help="file of the scores; a run continues from it")
+    parser.add_argument("--markdown", type=Path, help="file for the tables")
+    options = parser.parse_args(arguments)
+    known = [name for name, kind in find_sets(options.data).items() if kind == TEXT]
+    options.sets = options.sets.split(",")
+    options.vary = [] if options.vary == "none" else options.vary.split(",")
+    if unknown := set(options.vary) - set(VARIED):
+        parser.error(f"--vary: {sorted(unknown)[0]!r} is none of {', '.join(VARIED)}")
+    if unknown := set(options.sets) - set(known):
+        parser.error(f"--sets: no text set is called {sorted(unknown)[0]!r}; there are {', '.join(known)}")
+    for name in ("demonstrations", "queries", "seeds"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} must be at least 1")
+    if options.rows < options.demonstrations:
+        parser.error("--rows must be at least --demonstrations")
+    return options
+
+
+if __name__ == "__main__":
+    main()
