@@ -36,7 +36,7 @@ def alone(model, ids):
 
 
 def test_switch_is_found():
-    assert model_of().length_switch == LengthSwitch(SWITCH, True)
+    assert model_of().rows.switch == LengthSwitch(SWITCH, True)
     assert [model_of().way(n) for n in (1, SWITCH, SWITCH + 1, 500)] == [0, 0, 1, 1]
     assert model_of().by_way([5, 70, 6]) == [[0, 2], [1]]
 
@@ -46,7 +46,7 @@ def test_other_families_have_none(family):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = LanguageModel(make_network(family), make_tokenizer(family))
-        assert model.length_switch is None
+        assert model.rows.switch is None
     assert model.way(10**6) == 0
     assert model.by_way([3, 10**6]) == [[0, 1]]
 
@@ -56,7 +56,7 @@ def test_a_scaling_that_never_settles_is_refused_beyond_its_switch():
     switch = find_length_switch(network.model, [5, 6, 7], 512)
     assert switch == LengthSwitch(SWITCH, False)
     model = LanguageModel(network, small.byte_tokenizer())
-    model.__dict__["length_switch"] = switch
+    model.rows.__dict__["switch"] = switch
     assert model.way(SWITCH) == 0
     with pytest.raises(ValueError, match=f"`window` or `max_length` to at most {SWITCH}"):
         model.way(SWITCH + 1)
