@@ -141,6 +141,8 @@ class LanguageModel:
         """
         kind = type(network)  # a head may be put on later
         if kind not in self._shares_prefix:
+            if network is not self.network:
+                self.rows.try_head(network)
             self._shares_prefix[kind] = self.rows.manner == TOGETHER and self._reads_on_well(network)
         return self._shares_prefix[kind]
 
@@ -151,7 +153,7 @@ class LanguageModel:
     @cached_property
     def rows(self) -> RowsTogether:
         """Which rows may be read together."""
-        return RowsTogether(self.network, self.some_tokens, self.positions, self.causal)
+        return RowsTogether(self.network, self.some_tokens(32), self.positions, self.causal)
 
     def way(self, n_tokens: int) -> int:
         """A number for the way in which the network reads a text of so many tokens; only equal ones go together.

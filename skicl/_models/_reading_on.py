@@ -104,7 +104,7 @@ def trial_of_reading_on(
         largest = max((whole - aim).abs().max(), (beginning - aim[:1]).abs().max())
         return float(largest / at_once.abs().max().clamp(min=1e-30))
 
-    return lambda: max(map(distance, sorted({2, len(text) // 2, len(text) - 2}))) if len(text) > 8 else distance(2)
+    return lambda: max(map(distance, [len(text) // 2, len(text) - 2] if len(text) > 8 else [2]))
 
 
 def reason_against(difference: Callable[[], float], allowed: float) -> str | None:

@@ -15,6 +15,7 @@ import numpy as np
 from skicl._models._length_switch import LengthSwitch, find_length_switch
 from skicl._models._states import padded, pool, resolve_layers
 from skicl._validation._environment import warn_user
+from skicl._validation._scalars import is_integer
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from skicl._models._language_model import LanguageModel
 
 # Manners: what may stand in one batch.
-TOGETHER, EQUAL, ALONE = "together", "equal lengths", "alone"
+MANNERS = TOGETHER, EQUAL, ALONE = "together", "equal lengths", "alone"
 # How far states may differ that should be equal, as a fraction of their size: in float32, in the shorter formats.
 ROUNDING = (1e-4, 5e-2)
 # Numbers of a configuration at which attention may change.
@@ -31,33 +32,34 @@ _EDGES = re.compile("window|chunk|block_size|local_att|top_?k|bucket")
 # Numbers of tokens, or of blocks of them, from among which a network chooses those that it looks at. Where two are as
 # good, the length of the text and the rows beside decide; no trial is sure to meet such a pair.
 _CHOICES = re.compile(r"index\w*_top_?k(_blocks)?|keep_window_size")
-_LEAST = 6  # tokens of a trial
-# Weights times tokens of the longest text of a trial, on the CPU and elsewhere: a fraction of a second.
-_MOST_WORK = (5e9, 5e11)
+_LEAST, _MOST = 6, 300  # tokens of the longest text of a trial
+# Its tokens times the weights of the network, on the CPU and elsewhere. A trial reads about ten times as many tokens.
+_MOST_WORK = (1e9, 1e11)
 
 
 class RowsTogether:
     """Which rows a network without its head may read together, found out once.
 
-    `some_tokens` gives so many different tokens; `positions` is the most that the network has places for.
+    `tokens` are 32 for trials, different as far as there are; `positions` is the most that the network has places for.
     """
 
     def __init__(
         self,
         network: "transformers.PreTrainedModel",
-        some_tokens: Callable[[int], list[int]],
+        tokens: Sequence[int],
         positions: int | None,
         causal: bool,
     ) -> None:
-        self._network, self._some_tokens, self._positions, self._causal = network, some_tokens, positions, causal
+        self._network, self._tokens, self._positions, self._causal = network, tokens, positions, causal
         self._told: set[str] = set()
+        self._heads: set[type] = set()
 
     @cached_property
     def switch(self) -> LengthSwitch | None:
         """Where the network begins to read longer texts in another way; None if nowhere."""
         if self._positions is None:
             return None
-        return find_length_switch(self._network, self._some_tokens(3), self._positions)
+        return find_length_switch(self._network, self._tokens[:3], self._positions)
 
     @cached_property
     def chooses_beyond(self) -> tuple[int, str] | None:
@@ -74,7 +76,7 @@ class RowsTogether:
     def trial_lengths(self) -> list[int]:
         """Numbers of tokens of texts that trials read: beyond each edge that is near enough to be tried at low cost."""
         work = _MOST_WORK[self._network.device.type != "cpu"] / max(1, self._network.num_parameters())
-        limits = [work, self._positions, self.switch and self.switch.last]
+        limits = [_MOST, work, self._positions, self.switch and self.switch.last]
         most = min(limit for limit in limits if limit is not None)
         edges = {value for name, value in _numbers(self._network.config.get_text_config().to_dict()) if _is_edge(name)}
         edges = {edge for edge in edges if edge < most}
@@ -87,25 +89,48 @@ class RowsTogether:
         return self._text(0)
 
     def _text(self, first: int) -> list[int]:
-        pool = self._some_tokens(first + 16)[first:]
+        pool = self._tokens[first : first + 16]
         return [pool[i * (i + 1) // 2 % 16] for i in range(self.trial_lengths[-1])]
 
     @cached_property
     def manner(self) -> str:
-        """TOGETHER, EQUAL or ALONE, with a warning but for the first; a ValueError where nothing can be relied on."""
-        texts = [self.trial_text[:length] for length in self.trial_lengths]
-        alone = [self._states([text])[0] for text in texts]
+        """One of MANNERS, with a warning but for the first; a ValueError where nothing can be relied on."""
+        return self._tried(self._network, self._states, self.trial_lengths)
+
+    def try_head(self, whole: "transformers.PreTrainedModel") -> None:
+        """Try the network with its head too, once: some heads mix what the states keep apart."""
+        if type(whole) not in self._heads:
+            found = self._tried(whole, lambda rows: self._read(whole, rows).logits.float(), [_LEAST // 2, _LEAST])
+            self.__dict__["manner"] = max(found, self.manner, key=MANNERS.index)
+            self._heads.add(type(whole))
+
+    def _tried(self, network: Any, read: Callable[[list], "torch.Tensor"], lengths: list[int]) -> str:
+        """The manner by a trial of `read`, which makes something (B, T, D) of rows, with texts of some lengths."""
+        import torch
+
+        texts = [self._text(0)[:length] for length in lengths]
+        alone: list = []
+        for text in texts:
+            try:
+                alone.append(read([text])[0])
+            except (MemoryError, torch.cuda.OutOfMemoryError):
+                raise
+            except Exception:
+                if not alone:
+                    raise
+                break  # it cannot read so many tokens at all
+        texts = texts[: len(alone)]
         beginnings = zip(texts, alone) if self._causal else ()
-        if self._agree(texts, alone) and all(self._same(alone[-1][: len(text)], own) for text, own in beginnings):
+        if self._agree(read, texts, alone) and all(self._same(alone[-1][: len(text)], own) for text, own in beginnings):
             return TOGETHER
-        if not self._same(self._states(texts[-1:])[0], alone[-1]):
+        if not self._same(read(texts[-1:])[0], alone[-1]):
             raise ValueError(
-                f"`model` ({type(self._network).__name__}) gives another result each time that it reads the same "
+                f"`model` ({type(network).__name__}) gives another result each time that it reads the same "
                 f"{len(texts[-1])} tokens. Expected a network without chance: sorting by random hashes, for instance, "
                 "has it."
             )
-        others = [self._text(16)[:length] for length in self.trial_lengths]
-        equal = all(self._agree([text, other], [own]) for text, other, own in zip(texts, others, alone))
+        others = [self._text(16)[: len(text)] for text in texts]
+        equal = all(self._agree(read, [text, other], [own]) for text, other, own in zip(texts, others, alone))
         how = "only rows of equal length are read together" if equal else "rows are read one by one"
         self._tell(f"makes something else of a row beside a longer one than of the row alone. So {how}.")
         return EQUAL if equal else ALONE
@@ -164,25 +189,27 @@ class RowsTogether:
 
     def _states(self, rows: list) -> "torch.Tensor":
         """Last states (B, T, D) of rows that are read together."""
+        return self._read(self._network, rows).last_hidden_state.float()
+
+    def _read(self, network: Any, rows: list) -> Any:
         import torch
 
-        ids, mask = padded(rows, self._some_tokens(1)[0], self._network.device)
+        ids, mask = padded(rows, self._tokens[0], network.device)
         keep = {"use_cache": False} if self._causal else {}
         with torch.inference_mode():
-            output = self._network(input_ids=ids, attention_mask=mask, return_dict=True, **keep)
-        return output.last_hidden_state.float()
+            return network(input_ids=ids, attention_mask=mask, return_dict=True, **keep)
 
-    def _agree(self, rows: list, alone: list) -> bool:
-        """Whether rows that are read together have the states that they, or the first of them, have alone."""
+    def _agree(self, read: Callable[[list], "torch.Tensor"], rows: list, alone: list) -> bool:
+        """Whether rows that are read together give what they, or the first of them, give alone."""
         import torch
 
         try:
-            read = self._states(rows)
+            found = read(rows)
         except (MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception:  # it reads one row only
             return False
-        return all(self._same(states[: len(own)], own) for states, own in zip(read, alone))
+        return all(self._same(states[: len(own)], own) for states, own in zip(found, alone))
 
     def _same(self, states: "torch.Tensor", own: "torch.Tensor") -> bool:
         """Whether states (T, D) differ by no more than rounding makes.
@@ -232,5 +259,5 @@ def _numbers(config: dict) -> Iterator[tuple[str, int]]:
         if isinstance(value, dict):
             yield from _numbers(value)
         for number in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(number, int) and not isinstance(number, bool) and number > 1:
+            if is_integer(number) and number > 1:
                 yield str(name), number

@@ -103,7 +103,7 @@ def test_a_network_that_is_causal_only_by_its_own_length_reads_beginnings_as_tex
         return states * (1 + 0.1 * (ids != 2).sum(dim=1))[:, None, None]
 
     network = changed(small.small_network("llama"), by_tokens)
-    rows = RowsTogether(network.model, lambda n: [2] * 1 if n == 1 else [*range(5, 5 + n)], 512, causal=True)
+    rows = RowsTogether(network.model, [2, *range(5, 36)], 512, causal=True)
     with pytest.warns(UserWarning, match="equal length"):
         assert rows.manner == EQUAL
 
@@ -123,7 +123,9 @@ def test_effects_beyond_a_window_are_noticed_if_it_is_near(monkeypatch):
 def test_trials_stay_within_positions_and_on_one_side_of_a_switch():
     assert max(rows_of(small.small_network("gpt_neo")).trial_lengths) > small.WINDOW
     network = small.small_network("gpt_neo")
-    assert RowsTogether(network.transformer, lambda n: list(range(n)), 10, True).trial_lengths[-1] <= 10
+    assert RowsTogether(network.transformer, range(32), 10, True).trial_lengths[-1] <= 10
+    network.config.window_size = 10**5
+    assert RowsTogether(network.transformer, range(32), None, True).trial_lengths[-1] <= 300
     rows = rows_of(small.small_network("phi3", "longrope"))
     rows.__dict__["switch"] = rows.switch._replace(last=9)
     assert rows.trial_lengths[-1] <= 9
@@ -131,7 +133,7 @@ def test_trials_stay_within_positions_and_on_one_side_of_a_switch():
 
 def test_chance_is_refused():
     pair = byte_pair(changed(small.small_network("llama"), by_chance))
-    rows = RowsTogether(pair[0].model, lambda n: list(range(5, 5 + n)), 512, causal=True)
+    rows = RowsTogether(pair[0].model, range(5, 37), 512, causal=True)
     with pytest.raises(ValueError, match="another result each time"):
         _ = rows.manner
 
@@ -153,7 +155,7 @@ def test_states_that_are_no_numbers_are_not_taken_for_chance():
 
 def test_memory_that_runs_out_says_nothing():
     network = small.small_network("llama")
-    rows = RowsTogether(network.model, lambda n: list(range(5, 5 + n)), None, causal=True)
+    rows = RowsTogether(network.model, range(5, 37), None, causal=True)
     forward = network.model.forward
 
     def fail(input_ids, **inputs):
@@ -173,7 +175,7 @@ def test_classifier_scores_are_those_of_each_text_alone(kind):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         outcome = families.compared(causal(kind))
-    assert outcome.kind == "exact, one by one", outcome
+    assert outcome.kind == "exact, read apart", outcome
     assert max(outcome.scores, outcome.vectors) <= families.ALLOWED
     assert not caught
 
@@ -241,3 +243,30 @@ def test_keys_and_values_that_are_forgotten_beyond_a_window_are_not_used():
     with pytest.warns(UserWarning, match="reads every prompt from its beginning"):
         assert not model.shares_prefix(network)
     assert model.rows.manner == TOGETHER
+
+
+def test_a_head_that_mixes_what_the_states_keep_apart_is_noticed():
+    """That of ProphetNet predicts otherwise from the beginning of a longer text."""
+    network = small.small_network("prophetnet")
+    model = LanguageModel(*byte_pair(network))
+    assert model.rows.manner == TOGETHER
+    with pytest.warns(UserWarning, match="equal length"):
+        model.rows.try_head(network)
+    assert model.rows.manner == EQUAL
+    counts = CountsTokens(network)
+    model.rows.try_head(network)
+    assert counts.calls == 0
+
+
+def test_texts_that_are_too_long_for_the_network_itself_are_left_out_of_the_trial():
+    network = small.small_network("mistral")
+    rows, forward = rows_of(network), network.model.forward
+
+    def short(input_ids, **inputs):
+        if input_ids.shape[1] > small.WINDOW:
+            raise RuntimeError("too long")
+        return forward(input_ids, **inputs)
+
+    network.model.forward = short
+    assert rows.trial_lengths[-1] > small.WINDOW
+    assert rows.manner == TOGETHER
