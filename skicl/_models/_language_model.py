@@ -75,7 +75,13 @@ class LanguageModel:
     @cached_property
     def n_layers(self) -> int:
         """Number of blocks of the network."""
-        return self.network.config.get_text_config().num_hidden_layers
+        number = getattr(self.network.config.get_text_config(), "num_hidden_layers", None)
+        if number is None:
+            raise ValueError(
+                f"`model` ({type(self.network).__name__}) does not say how many layers it has: `num_hidden_layers` is "
+                "missing in its configuration. Expected a network of equal layers, one after the other."
+            )
+        return number
 
     @cached_property
     def positions(self) -> int | None:

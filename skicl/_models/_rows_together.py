@@ -31,7 +31,7 @@ ROUNDING = (1e-4, 5e-2)
 _EDGES = re.compile("window|chunk|block_size|local_att|top_?k|bucket")
 # Numbers of tokens, or of blocks of them, from among which a network chooses those that it looks at. Where two are as
 # good, the length of the text and the rows beside decide; no trial is sure to meet such a pair.
-_CHOICES = re.compile(r"index\w*_top_?k(_blocks)?|keep_window_size")
+_CHOICES = re.compile(r"index\w*_(top_?k|budget)(_blocks)?|keep_window_size")
 _LEAST, _MOST = 6, 300  # tokens of the longest text of a trial
 # Its tokens times the weights of the network, on the CPU and elsewhere. A trial reads about ten times as many tokens.
 _MOST_WORK = (1e9, 1e11)

@@ -88,7 +88,9 @@ class LanguageModelEncoder(BaseEncoder):
     -----
     Texts are padded on the right whatever the tokenizer says: with the mask, left and right padding give the same
     vectors in exact arithmetic, and on the right no model has to correct its positions. Whether a model is causal is
-    found out by a trial rather than read from its configuration. Models with an encoder and a decoder are refused.
+    found out by a trial rather than read from its configuration, as is whether rows may be padded at all: where a row
+    changes what is read beside it, rows of equal length or single rows are read, with one warning. Models with an
+    encoder and a decoder are refused, and those that go by chance.
 
     In the raw layers of many causal models a few features are very large, as is the first token [3]_; standardise the
     features before methods that measure distances.
