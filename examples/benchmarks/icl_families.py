@@ -53,7 +53,10 @@ KINDS = ("exact", "exact, read again", "exact, read apart", "refused", "not buil
 
 
 def main(arguments=None):
+    import transformers
+
     options = parse(arguments)
+    transformers.logging.set_verbosity_error()
     torch.set_num_threads(options.threads)
     rows = []
     for name in options.only or architectures():
@@ -77,9 +80,6 @@ def kinds_of(name):
 
 def tried(name, rotary=None):
     """The Outcome of one architecture."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
