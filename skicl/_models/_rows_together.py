@@ -51,6 +51,7 @@ class RowsTogether:
         causal: bool,
     ) -> None:
         self._network, self._tokens, self._positions, self._causal = network, tokens, positions, causal
+        self._numbers = list(_numbers(network.config.get_text_config().to_dict()))
         self._told: set[str] = set()
         self._heads: set[type] = set()
 
@@ -64,10 +65,9 @@ class RowsTogether:
     @cached_property
     def chooses_beyond(self) -> tuple[int, str] | None:
         """The number of tokens up to which the network looks at all, and its name; None if it always does."""
-        numbers = dict(_numbers(self._network.config.get_text_config().to_dict()))
-        sizes = [value for name, value in numbers.items() if re.search("index.*block_size", name)]
+        sizes = [value for name, value in self._numbers if re.search("index.*block_size", name)]
         found = []
-        for name, value in numbers.items():
+        for name, value in self._numbers:
             if _CHOICES.fullmatch(name):
                 found.append((value * (min(sizes, default=1) if name.endswith("blocks") else 1), name))
         return min(found, default=None)
@@ -76,10 +76,11 @@ class RowsTogether:
     def trial_lengths(self) -> list[int]:
         """Numbers of tokens of texts that trials read: beyond each edge that is near enough to be tried at low cost."""
         work = _MOST_WORK[self._network.device.type != "cpu"] / max(1, self._network.num_parameters())
-        limits = [_MOST, work, self._positions, self.switch and self.switch.last]
+        limits = [_MOST, work, self._positions]
+        # Beyond these a text is read in its own way, or on another side.
+        limits += [self.chooses_beyond and self.chooses_beyond[0], self.switch and self.switch.last]
         most = min(limit for limit in limits if limit is not None)
-        edges = {value for name, value in _numbers(self._network.config.get_text_config().to_dict()) if _is_edge(name)}
-        edges = {edge for edge in edges if edge < most}
+        edges = {edge for name, edge in self._numbers if _EDGES.search(name) and edge < most}
         longest = max(_LEAST, min(int(most), 2 * max(edges, default=0) + 5))
         return sorted({_LEAST // 2, *(edge + 1 for edge in edges if edge + 1 >= _LEAST), longest})
 
@@ -247,10 +248,6 @@ def pooled_rows(
     if len(groups) == 1:
         return read(groups[0])
     return torch.cat([read(group) for group in groups])[np.argsort(np.concatenate(groups)).tolist()]
-
-
-def _is_edge(name: str) -> bool:
-    return _EDGES.search(name) is not None or _CHOICES.fullmatch(name) is not None
 
 
 def _numbers(config: dict) -> Iterator[tuple[str, int]]:
