@@ -53,6 +53,11 @@ def test_other_families_have_none(family):
 
 def test_a_scaling_that_never_settles_is_refused_beyond_its_switch():
     network = small.small_network("llama", "dynamic")
+    before = network.model.rotary_emb.inv_freq.clone()
+    for length in (SWITCH + 1, 3):
+        network(torch.arange(5, 5 + length)[None], use_cache=False)
+    if not torch.equal(network.model.rotary_emb.inv_freq, before):
+        pytest.skip("in this version of transformers a long text changes how all later ones are read")
     switch = find_length_switch(network.model, [5, 6, 7], 512)
     assert switch == LengthSwitch(SWITCH, False)
     model = LanguageModel(network, small.byte_tokenizer())

@@ -16,7 +16,6 @@ families, small = load("icl_families"), load("small_networks")
         ("llama4_text", None, "exact"),
         ("mamba", None, "exact, read again"),
         ("bart", None, "exact"),
-        ("doge", None, "exact, read apart"),
     ],
 )
 def test_families_of_every_kind_are_as_by_the_definition(name, rotary, kind):
