@@ -74,6 +74,7 @@ SMALL = {name: value for value, names in SIZES.items() for name in names.split()
 # What belongs to one architecture alone.
 OWN = {
     "bamba": {"mamba_n_heads": 4},
+    "blt": {"encoder_hash_byte_group_vocab": 101},
     "cohere_compass_text": {
         "layer_types": ["sliding_attention", "full_attention"] * 2,
         "rope_parameters": {
@@ -96,12 +97,18 @@ OWN = {
         "indexer_n_heads": 2,
         "indexer_kv_heads": 1,
         "indexer_head_dim": 16,
-        "indexer_topk": 8,
-        "indexer_block_size": 4,
+        "indexer_budget": 8,
+        "indexer_compress_ratio": 4,
     },
     "reformer": {"axial_pos_shape": [16, 32], "axial_pos_embds_dim": [16, 16], "attn_layers": ["local", "lsh"] * 2},
     "xmod": {"default_language": "en_XX"},
-    "zamba2": {"layer_types": ["mamba", "hybrid"] * 2},
+    "zamba": {"num_hidden_layers": 8, "attention_hidden_size": 64, "attention_head_dim": 32},
+    "zamba2": {
+        "layers_block_type": ["mamba", "hybrid"] * 2,
+        "attention_hidden_size": 64,
+        "attention_head_dim": 32,
+        "num_mem_blocks": 2,
+    },
     "zaya": {"num_experts_per_tok": 1},
 }
 

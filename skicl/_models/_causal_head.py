@@ -52,14 +52,15 @@ def _checked_causal(loaded: LoadedModel) -> LoadedModel:
     whole = loaded.model.whole
     if not loaded.model.causal:
         raise ValueError(
-            f"`model` is a masked language model ({whole.config.model_type}). Expected a causal one, which "
-            "predicts the next token."
+            f"`model` ({whole.config.model_type}) lets tokens see what follows them, as a masked language model does. "
+            "Expected a causal one, which predicts the next token."
         )
     # Encoders move what is below the head only; a model spread over devices stays as it is.
     here = whole.get_output_embeddings().weight.device
     if here != loaded.model.network.device and getattr(whole, "hf_device_map", None) is None:
         whole.to(loaded.model.network.device)
     whole.eval()
+    _ = loaded.model.rows.manner  # a network that goes by chance is refused
     return loaded
 
 

@@ -13,7 +13,6 @@ import torch
 
 from skicl._models._files import DEFAULT_MODEL, INSTALL_LINE, find_model
 from skicl._models._in_memory import LiveModel, LoadedModel
-from skicl._models._length_switch import LengthSwitch, find_length_switch
 from skicl._models._loading import ModelKind, UnsuitableModelError, is_pair
 from skicl._models._reading_on import (
     find_past_name,
@@ -22,8 +21,8 @@ from skicl._models._reading_on import (
     trial_of_reading_on,
     warn_of_reading_again,
 )
+from skicl._models._rows_together import ROUNDING, TOGETHER, RowsTogether
 from skicl._models._token_counts import NO_LIMIT
-from skicl._validation._environment import warn_user
 
 # What to do where a model is not on this machine and the hub cannot be reached.
 _INSTEAD = (
@@ -32,9 +31,6 @@ _INSTEAD = (
 )
 # States of two texts with the same beginning count as equal below this fraction of their size.
 _SAME_STATE = 1e-5
-# How far states may differ that are read on from keys and values, as a fraction of their size: in float32, in the
-# shorter formats.
-_ROUNDING = (1e-4, 5e-2)
 
 
 class LanguageModel:
@@ -75,12 +71,17 @@ class LanguageModel:
         self._found: dict[Any, Any] = {}
         self._shares_prefix: dict[Any, bool] = {}
         self._warned = False
-        self._warned_of_switch = False
 
     @cached_property
     def n_layers(self) -> int:
         """Number of blocks of the network."""
-        return self.network.config.get_text_config().num_hidden_layers
+        number = getattr(self.network.config.get_text_config(), "num_hidden_layers", None)
+        if number is None:
+            raise ValueError(
+                f"`model` ({type(self.network).__name__}) does not say how many layers it has: `num_hidden_layers` is "
+                "missing in its configuration. Expected a network of equal layers, one after the other."
+            )
+        return number
 
     @cached_property
     def positions(self) -> int | None:
@@ -146,50 +147,30 @@ class LanguageModel:
         """
         kind = type(network)  # a head may be put on later
         if kind not in self._shares_prefix:
-            difference = trial_of_reading_on(network, self.some_tokens(5), lambda: self.past_name(network))
-            allowed = _ROUNDING[network.dtype.itemsize < 4]
-            self._shares_prefix[kind] = self.reads_on(network, difference, allowed)
+            if network is not self.network:
+                self.rows.try_head(network)
+            self._shares_prefix[kind] = self.rows.manner == TOGETHER and self._reads_on_well(network)
         return self._shares_prefix[kind]
 
+    def _reads_on_well(self, network: Any) -> bool:
+        difference = trial_of_reading_on(network, self.rows.trial_text, lambda: self.past_name(network))
+        return self.reads_on(network, difference, ROUNDING[network.dtype.itemsize < 4])
+
     @cached_property
-    def length_switch(self) -> LengthSwitch | None:
-        """Where the network begins to read longer texts in another way; None if nowhere."""
-        if self.positions is None:
-            return None
-        return find_length_switch(self.network, self.some_tokens(3), self.positions)
+    def rows(self) -> RowsTogether:
+        """Which rows may be read together."""
+        return RowsTogether(self.network, self.some_tokens(32), self.positions, self.causal)
 
     def way(self, n_tokens: int) -> int:
-        """A number for the way in which the network reads a text of so many tokens; only equal ones go together."""
-        switch = self.length_switch
-        if switch is None or n_tokens <= switch.last:
-            return 0
-        if switch.steady:
-            return 1
-        raise ValueError(
-            f"`model` ({type(self.network).__name__}) turns its positions otherwise for every number of tokens beyond "
-            f"{switch.last}, and a text has {n_tokens}. Let no text be longer: set `window` or `max_length` to at most "
-            f"{switch.last}."
-        )
+        """A number for the way in which the network reads a text of so many tokens; only equal ones go together.
+
+        Below 0, rows of this way need not go together either, and keys and values are of no use.
+        """
+        return self.rows.way(n_tokens)
 
     def by_way(self, lengths: Sequence[int]) -> list[list[int]]:
         """Numbers of rows that may be read together, by the numbers of tokens of all: mostly one list of all."""
-        if self.length_switch is None:
-            return [list(range(len(lengths)))]
-        groups: dict[int, list[int]] = {}
-        for i, n_tokens in enumerate(lengths):
-            groups.setdefault(self.way(n_tokens), []).append(i)
-        return list(groups.values())
-
-    def warn_of_switch(self) -> None:
-        """Say once that keys and values of one side of the switch are not used on the other."""
-        if not self._warned_of_switch and self.length_switch is not None:
-            self._warned_of_switch = True
-            warn_user(
-                f"{type(self.network).__name__} reads texts of more than {self.length_switch.last} tokens in another "
-                "way than shorter ones. Prompts of another side than the part that they share are read from their "
-                "beginning: the results are exact, but take longer. Keep all prompts on one side, by "
-                "`window` or the number of demonstrations."
-            )
+        return self.rows.groups(lengths)
 
     def _find(self, trial: Any, network: Any) -> Any:
         """What a trial says about `network`, found out once."""

@@ -57,10 +57,10 @@ def read_prefix(model: "LanguageModel", ids: Iterable[int], *, known: Iterable[P
     """Read tokens for a network with its head, going on from the one of `known` that begins most as they do."""
     ids = tuple(ids)
     shares = model.shares_prefix(model.whole)
-    if not (shares and ids):
+    way = model.way(len(ids))
+    if not (shares and ids and way >= 0):
         return Prefix(ids, None, shares)
     # The last token is read in any case, so that there is something to read.
-    way = model.way(len(ids))
     usable = [start for start in known if start.past is not None and start.way == way]
     starts = [(shared_beginning([ids[:-1]], start.ids), start.past) for start in usable]
     n_known, past = max(starts, key=lambda start: start[0], default=(0, None))
@@ -81,8 +81,9 @@ def last_prefix(model: "LanguageModel", ids: tuple, layers: tuple, *, live: bool
         model.last_prefix = None  # its memory is free for the new one
         inputs, cache = _inputs(model, network, [ids], None, 0, keep=shares)
         states = states_of(network, layers, model.n_layers, **inputs)[0]
-        past = layers_of(cache) if shares else None
-        model.last_prefix = key, Prefix(ids, past, shares, states, model.way(len(ids)))
+        way = model.way(len(ids))
+        past = layers_of(cache) if shares and way >= 0 else None
+        model.last_prefix = key, Prefix(ids, past, shares, states, way)
     return model.last_prefix[1]
 
 
@@ -122,14 +123,9 @@ def log_probs_after(
     position. The last position asked about is that of `states` and `vocabulary`; `keep` returns keys and values, of
     rows that are read in one way.
     """
-    if keep or model.length_switch is None:
+    if keep or model.rows.alike:
         return _read_together(model, prefix, n_kept, rows, wanted, keep, states, vocabulary)
-    # What stands before a token is read as the text that it is; what follows may not change the way.
-    pieces: dict[tuple[int, int], list[int]] = {}  # by way and row: which tokens of `wanted`
-    for i, row in enumerate(wanted):
-        for number, (place, _) in enumerate(row):
-            pieces.setdefault((model.way(n_kept + place + 1), i), []).append(number)
-    return _read_apart(model, prefix, n_kept, rows, wanted, pieces, states, vocabulary)
+    return _read_apart(model, prefix, n_kept, rows, wanted, states, vocabulary)
 
 
 def _read_apart(
@@ -138,25 +134,32 @@ def _read_apart(
     n_kept: int,
     rows: Sequence[Sequence[int]],
     wanted: Sequence[Sequence[tuple[int, int]]],
-    pieces: dict[tuple[int, int], list[int]],
     states: bool,
     vocabulary: bool,
 ) -> TokenScores:
-    """The same for rows that are read in several ways: beginnings of rows, those of one way together."""
+    """The same for rows that are read in several ways: beginnings of rows, those of one way together.
+
+    What stands before a token is read as the text that it is; what follows may not change the way.
+    """
     import torch
 
+    pieces: dict[tuple[int, int], list[int]] = {}  # by way and row: which tokens of `wanted`
+    for i, row in enumerate(wanted):
+        for number, (place, _) in enumerate(row):
+            pieces.setdefault((model.way(n_kept + place + 1), i), []).append(number)
+    begun = [(i, numbers, 1 + max(wanted[i][number][0] for number in numbers)) for (_, i), numbers in pieces.items()]
     log_probs = [np.zeros(len(row)) for row in wanted]
     extra: tuple[list, list] = ([None] * len(rows), [None] * len(rows))
-    for way in sorted({way for way, _ in pieces}):
-        parts = [(i, numbers) for (of_way, i), numbers in pieces.items() if of_way == way]
-        asked = [[wanted[i][number] for number in numbers] for i, numbers in parts]
-        begun = [rows[i][: max(place for place, _ in row) + 1] for (i, _), row in zip(parts, asked)]
-        read = _read_together(model, prefix, n_kept, begun, asked, False, states, vocabulary)
-        for k, (i, numbers) in enumerate(parts):
+    for group in model.by_way([n_kept + length for _, _, length in begun]):
+        parts = [begun[j] for j in group]
+        asked = [[wanted[i][number] for number in numbers] for i, numbers, _ in parts]
+        beginnings = [rows[i][:length] for i, _, length in parts]
+        read = _read_together(model, prefix, n_kept, beginnings, asked, False, states, vocabulary)
+        for k, (i, numbers, _) in enumerate(parts):
             log_probs[i][numbers] = read.log_probs[k]
             if numbers[-1] == len(wanted[i]) - 1:
-                for place, part in zip(extra, (read.states, read.vocabulary)):
-                    place[i] = None if part is None else part[k]
+                for found, part in zip(extra, (read.states, read.vocabulary)):
+                    found[i] = None if part is None else part[k]
     stacked = [torch.stack(part) if asked_for else None for part, asked_for in zip(extra, (states, vocabulary))]
     return TokenScores(log_probs, None, *stacked)
 
@@ -215,7 +218,7 @@ def _to_read(
     if prefix.past is not None:
         if model.way(n_kept + max(map(len, rows))) == prefix.way:
             return n_kept, rows
-        model.warn_of_switch()
+        model.rows.warn_of_switch()
     return 0, [[*prefix.ids[:n_kept], *row] for row in rows]
 
 

@@ -44,6 +44,8 @@ def find_past_name(network: "transformers.PreTrainedModel", tokens: Sequence[int
             raise
         except Exception as error:
             complaints.append(f"`{name}`: {type(error).__name__}: {error}")
+            if not isinstance(error, TypeError):  # it knows the name; an older one would bring the same, and a warning
+                break
         else:
             if filled:
                 return name
@@ -75,14 +77,14 @@ def layers_of(cache: Any) -> list:
 def trial_of_reading_on(
     network: "transformers.PreTrainedModel", tokens: Sequence[int], past_name: Callable[[], str]
 ) -> Callable[[], float]:
-    """A trial with five tokens: three are read, and two rows of unequal length after the first two of these.
+    """A trial with at least five tokens: of what is read of them, a part is forgotten before the rest is read.
 
-    Called, it returns how far the last states are from those of reading everything at once, as a fraction of their
-    size.
+    The rest stands in two rows of unequal length; what is kept is short and, given more tokens, long too. Called, the
+    trial returns how far the last states are from those of reading everything at once, as a fraction of their size.
     """
     import torch
 
-    prefix, row = list(tokens[:3]), list(tokens[3:5])
+    text, other = [*tokens[:2], *tokens[3:]], tokens[2]
 
     def last_states(rows: list, n_past: int = 0, past: dict[str, Any] | None = None) -> "torch.Tensor":
         ids, mask = padded(rows, tokens[0], network.device)
@@ -91,16 +93,18 @@ def trial_of_reading_on(
         with torch.inference_mode():
             return network(**inputs, output_hidden_states=True, return_dict=True).hidden_states[-1].float()
 
-    at_once = last_states([[*prefix[:2], *row]])[0, 2:]
+    at_once = last_states([text])[0]
 
-    def difference() -> float:
-        name, cache = past_name(), cache_of([], 0, 1)
-        last_states([prefix], past={name: cache})
-        whole, beginning = last_states([row, row[:1]], 2, {name: cache_of(layers_of(cache), 2, 2)})
-        distance = max((whole - at_once).abs().max(), (beginning[:1] - at_once[:1]).abs().max())
-        return float(distance / at_once.abs().max().clamp(min=1e-30))
+    def distance(n_kept: int) -> float:
+        name, cache, row = past_name(), cache_of([], 0, 1), text[n_kept:]
+        last_states([[*text[:n_kept], other]], past={name: cache})
+        rows = last_states([row, row[:1]], n_kept, {name: cache_of(layers_of(cache), n_kept, 2)})
+        whole, beginning = rows[0], rows[1, :1]
+        aim = at_once[n_kept:]
+        largest = max((whole - aim).abs().max(), (beginning - aim[:1]).abs().max())
+        return float(largest / at_once.abs().max().clamp(min=1e-30))
 
-    return difference
+    return lambda: max(map(distance, [len(text) // 2, len(text) - 2] if len(text) > 8 else [2]))
 
 
 def reason_against(difference: Callable[[], float], allowed: float) -> str | None:

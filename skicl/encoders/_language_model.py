@@ -6,7 +6,8 @@ import numpy as np
 
 from skicl._models._in_memory import weights_digest
 from skicl._models._language_model import check_model, live_handle, load_language_model
-from skicl._models._states import check_layers, check_pooling, padded, pool, resolve_layers, states_of
+from skicl._models._rows_together import pooled_rows
+from skicl._models._states import check_layers, check_pooling, resolve_layers, states_of
 from skicl._models._token_counts import count_longer, cut_message
 from skicl._validation._environment import warn_user
 from skicl._validation._scalars import check_flag, check_integer
@@ -87,7 +88,9 @@ class LanguageModelEncoder(BaseEncoder):
     -----
     Texts are padded on the right whatever the tokenizer says: with the mask, left and right padding give the same
     vectors in exact arithmetic, and on the right no model has to correct its positions. Whether a model is causal is
-    found out by a trial rather than read from its configuration. Models with an encoder and a decoder are refused.
+    found out by a trial rather than read from its configuration, as is whether rows may be padded at all: where a row
+    changes what is read beside it, rows of equal length or single rows are read, with one warning. Models with an
+    encoder and a decoder are refused, and those that go by chance.
 
     In the raw layers of many causal models a few features are very large, as is the first token [3]_; standardise the
     features before methods that measure distances.
@@ -235,21 +238,7 @@ def text_tokens(model, texts, prompt, limit):
 def encode_tokens(loaded, rows, layers, pooling):
     """Vectors (n_rows, n_features), float32, of texts that stand alone, from the rows of :func:`text_tokens`."""
     with loaded.lock:
-        groups = loaded.model.by_way([len(ids) for ids, _ in rows])
-        vectors = [_vectors(loaded.model, [rows[i] for i in group], layers, pooling) for group in groups]
-        back = np.argsort(np.concatenate(groups))
-        return np.concatenate(vectors)[back]
-
-
-def _vectors(model, rows, layers, pooling):
-    """Vectors of texts that are read together."""
-    device = model.network.device
-    ids, mask = padded([ids for ids, _ in rows], model.neutral_token, device)
-    counted, _ = padded([counted for _, counted in rows], 0, device)
-    numbers = resolve_layers(layers, model.n_layers)
-    keep = {"use_cache": False} if model.causal else {}
-    states = states_of(model.network, numbers, model.n_layers, input_ids=ids, attention_mask=mask, **keep)
-    return pool(states, counted, pooling).cpu().numpy()
+        return pooled_rows(loaded.model, rows, layers, pooling, states_of).cpu().numpy()
 
 
 def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
@@ -258,7 +247,7 @@ def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
     digest = weights_digest(loaded, model.network, model.backend)
     numbers = resolve_layers(layers, model.n_layers)
     with loaded.lock:
-        switches = model.length_switch is not None
+        alike = model.rows.alike
     return (
         "language model",
         digest,
@@ -267,7 +256,7 @@ def stream_fingerprint(loaded, layers, pooling, prompt, max_length):
         pooling,
         prompt or None,
         longest_text(model, max_length),
-        *(("each length in its way",) if switches else ()),
+        *(("each length in its way",) if not alike else ()),
     )
 
 

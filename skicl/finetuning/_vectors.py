@@ -11,7 +11,8 @@ from sklearn.base import clone
 from skicl._models._in_memory import LiveModel
 from skicl._models._language_model import LanguageModel
 from skicl._models._precision import dtype_name
-from skicl._models._states import padded, pool, resolve_layers, states_with_gradient
+from skicl._models._rows_together import pooled_rows
+from skicl._models._states import states_with_gradient
 from skicl._validation._environment import resolve_device
 from skicl._validation._wording import refuse_misspelt_auto
 from skicl.encoders import LanguageModelEncoder, SentenceEncoder
@@ -78,6 +79,7 @@ def private_encoder(encoder, *, trainable):
         module = private_copy(module_of(base), trainable=trainable)
         if isinstance(base.model, LanguageModel):
             module = LanguageModel(module, base.model.tokenizer)
+            _ = module.rows.alike  # tried now, before dropout in training brings chance into it
     own = clone(encoder).set_params(
         model=LiveModel(module), revision=None, device=None, dtype=None, cache=None, verbose=False
     )
@@ -95,7 +97,7 @@ def vectors_with_gradient(encoder, loaded, texts):
 
     ready = encoder._prepare(loaded, texts)
     if isinstance(loaded.model, LanguageModel):
-        vectors = _pooled(encoder, loaded.model, ready)
+        vectors = pooled_rows(loaded.model, ready, encoder.layers, encoder.pooling, states_with_gradient)
     else:
         vectors = _embedded(encoder, loaded.model, ready)
     return torch.nn.functional.normalize(vectors, dim=1) if encoder.normalize else vectors
@@ -112,14 +114,3 @@ def _embedded(encoder, network, features):
     moved = {name: value.to(device) if torch.is_tensor(value) else value for name, value in features.items()}
     width = encoder.truncate_dim or network.truncate_dim
     return network(moved)["sentence_embedding"].float()[:, :width]
-
-
-def _pooled(encoder, model, rows):
-    """Vectors (B, D) by a language model."""
-    device = model.network.device
-    ids, mask = padded([ids for ids, _ in rows], model.neutral_token, device)
-    counted, _ = padded([counted for _, counted in rows], 0, device)
-    keep = {"use_cache": False} if model.causal else {}
-    layers = resolve_layers(encoder.layers, model.n_layers)
-    states = states_with_gradient(model.network, layers, model.n_layers, input_ids=ids, attention_mask=mask, **keep)
-    return pool(states, counted, encoder.pooling)

@@ -149,7 +149,9 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
 
     Rotary scalings that switch with the length of a text (longrope) make a network read all tokens in another way
     beyond so many. Each prompt is read as it would be alone: those on the other side of the switch than the part that
-    prompts share are read from their beginning, with one warning.
+    prompts share are read from their beginning, with one warning. A short trial finds networks in which a row changes
+    what is read beside it: these read rows of equal length only, or one row at a time, as do networks that choose among
+    the tokens of a long text. A network that goes by chance is refused.
 
     The first token of a label needs a token before it. A prompt without any, an empty row without demonstrations and
     without a cue for instance, therefore gets the start token of the model on purpose; where there is none, the token

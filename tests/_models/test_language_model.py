@@ -237,3 +237,10 @@ def test_device_of_a_live_model_is_left_alone_unless_asked_for(monkeypatch):
     assert moved == []
     load_language_model(handle, None, torch.device("meta"), None)
     assert moved == [torch.device("meta")]
+
+
+def test_a_network_that_does_not_count_its_layers_is_refused():
+    network = make_network("llama")
+    network.config.get_text_config = lambda *args, **options: SimpleNamespace(model_type="llama")
+    with pytest.raises(ValueError, match="does not say how many layers it has: `num_hidden_layers`"):
+        _ = LanguageModel(network, make_tokenizer("llama")).n_layers

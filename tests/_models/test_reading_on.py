@@ -14,6 +14,7 @@ from skicl._models._reading_on import (
     find_past_name,
     keeps_chosen_logits,
     reason_against,
+    trial_of_reading_on,
     warn_of_reading_again,
 )
 
@@ -63,6 +64,30 @@ def test_memory_that_runs_out_and_interrupts_say_nothing_of_a_network(error):
         assert model.past_name(network) in NAMES
         assert model.keeps_chosen_logits(network)
         assert model.reads_on(network, lambda: 0.0, 1.0)
+
+
+def test_a_network_that_fails_with_the_name_it_knows_is_not_asked_by_an_older_one():
+    network, asked = make_network("llama"), []
+    forward = network.forward
+
+    def fail(**inputs):
+        asked.extend(name for name in NAMES if name in inputs)
+        if "cache" in inputs:
+            raise ValueError("no such layer")
+        return forward(**inputs)
+
+    network.forward = fail
+    with pytest.raises(CannotReadOnError, match=r"\(`cache`: ValueError: no such layer\)"):
+        find_past_name(network, SOME)
+    assert asked == ["cache"]
+
+
+@pytest.mark.parametrize("n_tokens", [5, 6, 9, 40])
+def test_a_trial_of_any_length_goes_well_with_every_family(n_tokens):
+    for family in CAUSAL:
+        model = LanguageModel(make_network(family), make_tokenizer(family))
+        difference = trial_of_reading_on(model.network, range(5, 5 + n_tokens), lambda m=model: m.past_name(m.network))
+        assert difference() < 1e-4
 
 
 def test_reasons():

@@ -1,5 +1,6 @@
 """The benchmark of families: small networks are built, held against the definition, and put into a table."""
 
+import numpy as np
 import pytest
 import torch
 from benchmark_modules import load
@@ -47,6 +48,22 @@ def test_a_network_whose_rows_depend_on_their_neighbours_is_found_out(monkeypatc
     assert families.compared(network).kind == "wrong"
 
 
+def test_agreement_of_a_network_in_which_nothing_matters_does_not_count():
+    network = small.small_network("gpt2")
+    network.lm_head.weight.data.zero_()
+    outcome = families.compared(network)
+    assert outcome.kind == "not built small"
+    assert "make no difference" in outcome.note
+
+
+@pytest.mark.parametrize("name", ["rwkv", "openai-gpt"])
+def test_prompts_and_labels_matter_where_batches_agree_to_the_last_bit(name):
+    network = small.small_network(name)
+    scores = np.array([families.label_scores(network, families.prompt_of(text), False) for text in families.texts()])
+    assert np.ptp(scores, axis=0).min() > 1
+    assert np.ptp(scores, axis=1).min() > 1
+
+
 def test_an_architecture_that_cannot_be_built_is_said_so():
     outcome = families.tried("no such architecture")
     assert outcome.kind == "not built small"
@@ -57,6 +74,8 @@ def test_an_architecture_that_cannot_be_built_is_said_so():
 def test_judgement(told):
     good = families.judged(1e-5, 1e-5, ["another warning", told])
     assert good.kind == ("exact, read again" if told else "exact")
+    for how in ("read one by one", "rows of equal length"):
+        assert families.judged(1e-5, 1e-5, ["... from its beginning ...", how]).kind == "exact, read apart"
     for pair in ((1e-3, 1e-5), (1e-5, 1e-3), (float("nan"), 0.0)):
         assert families.judged(*pair, [told]).kind == "wrong"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmark_modules import load
 from encoders.tiny_language_models import make_network, make_tokenizer, save_tiny_model
 
 from skicl import SentenceEncoder
@@ -119,3 +120,27 @@ def test_vectors_are_arrays_whatever_the_encoder_gives(library, tiny_folder):
     for found in (vectors_of(encoder, TEXTS, fit=True), vectors_of(encoder, TEXTS)):
         assert isinstance(found, np.ndarray)
         np.testing.assert_array_equal(found, expected)
+
+
+def test_vectors_across_a_switch_of_the_rotary_scaling_are_those_of_each_text_alone():
+    small = load("small_networks")
+    pair = small.small_network("phi3", "longrope"), small.byte_tokenizer()
+    own, _, loaded = private_encoder(LanguageModelEncoder(pair), trainable=True)
+    texts = ["a" * n + "b" for n in (3, small.SWITCH + 20, 30, small.SWITCH + 1, small.SWITCH - 2)]
+    together = vectors_with_gradient(own, loaded, texts)
+    alone = torch.cat([vectors_with_gradient(own, loaded, [text]) for text in texts])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    together.sum().backward()
+    assert all(weight.grad is not None for weight in loaded.model.network.layers.parameters())
+
+
+def test_whether_rows_go_together_is_found_out_before_dropout():
+    network = make_network("gpt2")
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    own, _, loaded = private_encoder(LanguageModelEncoder((network, make_tokenizer("gpt2"))), trainable=True)
+    loaded.model.network.train()
+    found = vectors_with_gradient(own, loaded, TEXTS)
+    assert found.shape == (len(TEXTS), loaded.model.network.config.n_embd)
+    assert loaded.model.by_way([3, 9]) == [[0, 1]]
