@@ -25,7 +25,7 @@ from small_networks import SWITCH, architectures, byte_tokenizer, rotary_kinds, 
 import skicl
 from skicl import ICLClassifier
 from skicl.encoders import LanguageModelEncoder
-from skicl.prompting import PromptTemplate, Verbalizer
+from skicl.prompting import ModelSettings, PromptTemplate, Verbalizer
 
 # How far scores may be from the definition, in nats, and vectors, as a fraction of the largest number.
 ALLOWED = 1e-4
@@ -101,7 +101,9 @@ def compared(network, *, fresh=False):
             template=TEMPLATE,
             verbalizer=Verbalizer(normalize="sum"),
             demonstrations=InOrder(),
-            batch_size=BATCH,
+            readout="label_words",
+            calibration=None,
+            model_settings=ModelSettings(batch_size=BATCH),
             device="cpu",
         )
         try:

@@ -69,6 +69,8 @@ def classifier_of(pair):
         template=PromptTemplate(TEMPLATE, chat=False),
         verbalizer=Verbalizer(normalize="sum"),
         demonstrations=InOrder(),
+        calibration=None,
+        readout="label_words",
         model_settings=ModelSettings(batch_size=BATCH),
     )
 

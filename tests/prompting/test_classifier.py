@@ -861,3 +861,112 @@ def test_weights_that_are_nan_are_named_and_abstentions_stay():
     for method in ("predict", "predict_proba", "decision_function", "label_mass"):
         with pytest.raises(ValueError, match=r"are NaN or infinite\. The weights of the model may be damaged"):
             getattr(classifier, method)(QUERIES)
+
+
+# -- as it comes ----------------------------------------------------------------------------------
+
+
+def many_rows(n_rows=24):
+    return [f"{text} {i}" for i in range(n_rows // 4) for text in TRAIN[:4]], [Y[i % 4] for i in range(n_rows)]
+
+
+def test_as_it_comes_states_and_words_are_read():
+    classifier = ICLClassifier(handle("llama")).fit(*many_rows())
+    assert (classifier.readout_, classifier.chat_, len(classifier.demonstrations_)) == ("reasoner", False, 4)
+    assert classifier.calibration_ in {None, "contextual", "domain", "batch"}
+    assert classifier.losses_["calibration"][classifier.calibration_ or "none"] <= max(
+        classifier.losses_["calibration"].values()
+    )
+    assert 0 <= classifier.evidence_["prior"] <= 1
+    np.testing.assert_allclose(classifier.predict_proba(QUERIES).sum(axis=1), 1)
+
+
+def test_without_rows_to_learn_from_words_are_read():
+    few = ICLClassifier(handle("llama")).fit(TRAIN[:4], Y[:4])
+    assert (few.readout_, few.calibration_, few.losses_["calibration"]) == ("label_words", "contextual", {})
+    assert not hasattr(few, "evidence_")
+    expected = make(calibration="contextual").fit(TRAIN[:4], Y[:4])
+    np.testing.assert_array_equal(few.predict_proba(QUERIES), expected.predict_proba(QUERIES))
+    none = ICLClassifier(handle("llama"), classes=sorted(set(Y))).fit(None)
+    assert (none.readout_, none.calibration_) == ("label_words", "contextual")
+
+
+@pytest.mark.parametrize("readout", ["label_words", "reasoner"])
+def test_a_row_alone_is_as_a_row_among_others(readout):
+    classifier = ICLClassifier(handle("llama"), readout=readout).fit(*many_rows())
+    together = classifier.predict_proba(QUERIES)
+    alone = np.vstack([classifier.predict_proba([query]) for query in QUERIES])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+    np.testing.assert_allclose(classifier.predict_proba(QUERIES[::-1]), together[::-1], atol=1e-5)
+
+
+def test_a_pickle_predicts_the_same_without_reading_the_labelled_rows(folder):
+    classifier = ICLClassifier(folder, device="cpu").fit(*many_rows())
+    again = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_allclose(again.predict_proba(QUERIES), classifier.predict_proba(QUERIES), atol=1e-6)
+    counted = CountsTokens(again._load().model.whole)
+    again.predict_proba(QUERIES[:1])
+    assert counted.tokens <= again.prompts(QUERIES[:1])[0].n_tokens + 30  # a prompt and label words
+
+
+def test_classes_without_a_row_can_be_predicted():
+    classifier = ICLClassifier(handle("llama"), classes=["billing", "delivery", "other"]).fit(*many_rows())
+    assert classifier.predict_proba(QUERIES).shape == (len(QUERIES), 3)
+    assert (classifier.predict_proba(QUERIES) > 0).all()
+
+
+def test_several_labels_and_several_prompts_as_they_come():
+    rows, _ = many_rows(12)
+    matrix = np.array([[i % 2, (i // 2) % 2] for i in range(12)])
+    several = ICLClassifier(handle("llama")).fit(rows, matrix)
+    assert several.predict(QUERIES).shape == (len(QUERIES), 2)
+    ensemble = ICLClassifier(handle("llama"), ensemble=2).fit(*many_rows())
+    np.testing.assert_allclose(ensemble.predict_proba(QUERIES).sum(axis=1), 1)
+    assert [task.readout_ for task in ensemble._learnt.questions[0]] == ["reasoner"] * 2
+
+
+def test_a_grid_search_over_the_four_words():
+    grid = {
+        "template": ["Text: {text}\nLabel: {label}", "{text} = {label}"],
+        "demonstrations": [None, 2],
+        "calibration": ["auto", None, "affine"],
+        "readout": ["auto", "label_words", "hidden_centroid"],
+    }
+    search = GridSearchCV(ICLClassifier(handle("llama")), grid, cv=2, error_score="raise").fit(*many_rows(16))
+    assert len(search.cv_results_["params"]) == 2 * 2 * 3 * 3
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert set(search.predict(QUERIES)) <= set(Y)
+
+
+def biased_towards(word, amount=30.0):
+    network, tokenizer = pair_of("gpt_neox")
+    head = network.get_output_embeddings()
+    head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
+    with torch.no_grad():
+        head.bias[tokenizer(f" {word}").input_ids[-1]] += amount
+    return network, tokenizer
+
+
+def test_a_model_that_prefers_one_label_is_warned_of():
+    parameters = {"verbalizer": {"delivery": "x", "billing": "y"}, "demonstrations": 2, "template": "{text} = {label}"}
+    rows, queries = many_rows(), [f"query {i}" for i in range(30)]
+    plain = ICLClassifier(biased_towards("x"), **parameters, **PLAIN).fit(*rows)
+    with pytest.warns(UserWarning, match=r"30 of 30 rows are predicted as 'delivery'.*calibration='auto'"):
+        plain.predict(queries)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain.predict(queries[:5])  # so few may well be of one class
+        plain.predict([queries[0]] * 40)  # so may copies
+        ICLClassifier(biased_towards("x"), **parameters).fit(*rows).predict(queries)
+        mostly = [*rows[0], *queries[:20]], [*rows[1], *["delivery"] * 70][: len(rows[0]) + 20]
+        one_class = (mostly[0], ["billing", *["delivery"] * (len(mostly[0]) - 1)])
+        ICLClassifier(biased_towards("x"), **parameters, **PLAIN).fit(*one_class).predict(queries)
+
+
+def test_progress_of_fit_counts_the_rows_that_are_read(capsys):
+    classifier = ICLClassifier(handle("llama"), demonstrations=4, verbose=True).fit(*many_rows())
+    said = capsys.readouterr().err
+    assert "ICLClassifier.fit" in said
+    assert f"{24 + 23}/{24 + 23}" in said  # labelled rows, and inputs of calibrations
+    classifier.predict(QUERIES)
+    assert f"{len(QUERIES)}/{len(QUERIES)}" in capsys.readouterr().err
