@@ -4,7 +4,8 @@ What calibration repairs
 
 Language models prefer some labels whatever the input: those that are frequent in the prompt, that stand last, or
 whose words are common. A calibrator of :mod:`skicl.prompting` estimates such a bias in ``fit`` and takes it off in
-log space. This page makes a prompt with a bias and looks at the answers before and after.
+log space; as it comes, ``ICLClassifier`` chooses one by labelled rows that the prompt does not show. This page makes a
+prompt with a bias and looks at the answers of the label words alone, before and after.
 
 It runs on ``"skicl-tiny"``, the small model that comes with the package; measurements with a real model on public
 data are in :doc:`/benchmarks/icl_calibration`. With a larger one only the name changes:
@@ -12,9 +13,9 @@ data are in :doc:`/benchmarks/icl_calibration`. With a larger one only the name 
 .. code-block:: python
 
     # Not run here: these need the weights of the model.
-    ICLClassifier("HuggingFaceTB/SmolLM2-360M", calibration="batch")
-    ICLClassifier("Qwen/Qwen3-0.6B", calibration="batch")
-    ICLClassifier("meta-llama/Llama-3.2-1B", calibration="batch")
+    ICLClassifier("HuggingFaceTB/SmolLM2-360M")
+    ICLClassifier("Qwen/Qwen3-0.6B")
+    ICLClassifier("meta-llama/Llama-3.2-1B")
 """
 
 # %%
@@ -75,7 +76,9 @@ for task in range(12):
     X, y, queries, wanted = draw_task(task)
     truth.append(wanted)
     for calibration in calibrations:
-        classifier = ICLClassifier("skicl-tiny", demonstrations=Lopsided(), calibration=calibration, device="cpu")
+        classifier = ICLClassifier(
+            "skicl-tiny", demonstrations=Lopsided(), calibration=calibration, readout="label_words", device="cpu"
+        )
         said[calibration].append(classifier.fit(X, y).predict_proba(queries))
 truth = np.concatenate(truth)
 said = {calibration: np.concatenate(some) for calibration, some in said.items()}
@@ -131,5 +134,6 @@ plt.show()
 hits = []
 for task in range(12):
     X, y, queries, wanted = draw_task(task)
-    hits.append(ICLClassifier("skicl-tiny", demonstrations=16, device="cpu").fit(X, y).score(queries, wanted))
+    classifier = ICLClassifier("skicl-tiny", demonstrations=16, calibration=None, readout="label_words", device="cpu")
+    hits.append(classifier.fit(X, y).score(queries, wanted))
 print(f"accuracy with 16 balanced demonstrations and no calibration: {np.mean(hits):.2f}")

@@ -56,7 +56,8 @@ for text, label in zip(X[:6], y[:6]):
 #
 # ``fit`` takes no gradient step: it lets the model read the demonstrations, once.
 
-classifier = ICLClassifier("skicl-tiny", demonstrations=16, device="cpu").fit(X, y)
+what_it_says = {"calibration": None, "readout": "label_words", "device": "cpu"}  # the label words alone, as they are
+classifier = ICLClassifier("skicl-tiny", demonstrations=16, **what_it_says).fit(X, y)
 print(dict(zip(classifier.classes_.tolist(), classifier.predict_proba(queries[:1])[0].round(3).tolist())))
 print("accuracy:", classifier.score(queries, truth))
 
@@ -75,7 +76,7 @@ for task in range(8):
     X, y, queries, truth = draw_task(task)
     for i, k in enumerate(shots):
         for name, parameters in arms.items():
-            classifier = ICLClassifier("skicl-tiny", demonstrations=k, device="cpu", **parameters).fit(X, y)
+            classifier = ICLClassifier("skicl-tiny", demonstrations=k, **{**what_it_says, **parameters}).fit(X, y)
             probabilities = classifier.predict_proba(queries)
             scores[name][i, task] = np.mean(classifier.classes_[probabilities.argmax(axis=1)] == truth)
             errors[name][i, task] = expected_calibration_error(
@@ -83,7 +84,7 @@ for task in range(8):
             )
     X, y, queries, truth = draw_task(task, scrambled=True)
     for i, k in enumerate(shots):
-        classifier = ICLClassifier("skicl-tiny", demonstrations=k, classes=np.unique(y), device="cpu").fit(X, y)
+        classifier = ICLClassifier("skicl-tiny", demonstrations=k, classes=np.unique(y), **what_it_says).fit(X, y)
         scores["scrambled labels"][i, task] = classifier.score(queries, truth)
 
 # %%
@@ -123,7 +124,7 @@ from skicl.prompting import StratifiedDemonstrations
 
 X, y, queries, truth = draw_task(0)
 search = GridSearchCV(
-    ICLClassifier("skicl-tiny", demonstrations=StratifiedDemonstrations(), device="cpu"),
+    ICLClassifier("skicl-tiny", demonstrations=StratifiedDemonstrations(), **what_it_says),
     {"demonstrations__k": [2, 8, 32], "calibration": [None, "batch"]},
     cv=3,
 ).fit(X, y)

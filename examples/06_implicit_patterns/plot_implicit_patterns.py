@@ -41,7 +41,9 @@ from skicl.encoders import LanguageModelEncoder
 from skicl.finetuning import FineTuneClassifier
 
 encoder = LanguageModelEncoder("skicl-tiny", pooling="last")
-in_context = ICLClassifier("skicl-tiny", template="{text} {label}")
+in_context = ICLClassifier(
+    "skicl-tiny", template="{text} {label}", demonstrations=16, calibration=None, readout="label_words"
+)
 fine_tuned = FineTuneClassifier(encoder, learning_rate=1e-3, validation_fraction=0)
 letters = make_pipeline(TfidfVectorizer(analyzer="char", ngram_range=(1, 4)), LogisticRegression())
 learners = {

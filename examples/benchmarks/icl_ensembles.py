@@ -1,13 +1,10 @@
-"""What calibration, readouts and ensembles do for ICLClassifier on public text sets.
+"""What ensembles of prompts do for the label words of ICLClassifier on public text sets.
 
-    python examples/benchmarks/icl_calibration.py --data FOLDER --model HuggingFaceTB/SmolLM2-135M [--out FILE.csv]
+    python examples/benchmarks/icl_ensembles.py --data FOLDER --model HuggingFaceTB/SmolLM2-135M [--out FILE.csv]
 
-Per set and seed: some labelled rows, of which the first stand in the prompt and all are there to calibrate with, and
-queries of the test part. Every text is read once for each prompt; calibrations and readouts are worked out from what
-was read (a test shows that ICLClassifier gives the same). Tuned logistic regression sees the same labelled rows, as
-last hidden states of the same model after the prompt, or as vectors of the default sentence encoder. Every ensemble has
-three members; most of the time goes into them (``--vary none`` leaves them out). A run that was killed continues from
-its file.
+Per set and seed: some labelled rows, of which the first stand in the prompt, and queries of the test part. Every
+ensemble has three members, each of which reads all queries; one prompt with calibration stands beside them. A run that
+was killed continues from its file.
 """
 
 import argparse
@@ -16,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from competitors import build_tuned_logistic_regression
 from data_sets import TEXT, find_sets, read_set
 from icl_prompts import wording_of
 from sklearn.metrics import log_loss
@@ -26,17 +22,13 @@ from skicl import ICLClassifier
 from skicl.evaluation import brier_score, expected_calibration_error, nested_contexts
 
 MEMBERS = 3
-CALIBRATIONS = ("contextual", "domain", "batch", "affine")
 VARIED = ("demonstrations", "order", "template", "words")
 LEAST = 1e-6
 NAMES = {
-    "plain": "label words",
-    **{name: f"calibration: {name}" for name in CALIBRATIONS},
-    "hidden_centroid": "readout: hidden_centroid",
-    "knn": "readout: knn",
+    "plain": "one prompt",
+    "batch": "one prompt, calibration='batch'",
+    "affine": "one prompt, calibration='affine'",
     **{f"{varied}, {how}": f"3 prompts: {varied}, {how}" for varied in VARIED for how in ("mean", "vote", "max")},
-    "lr on states": "tuned LR on states of the same model",
-    "lr on embeddings": "tuned LR on MiniLM embeddings",
 }
 SCORES = ("accuracy", "log_loss", "brier", "ece")
 FIELDS = ("set", "seed", "arm", *SCORES)
@@ -73,10 +65,11 @@ def run(name, seed, options):
     X, y, queries, truth = draw(name, seed, options)
     wording = wording_of(name, np.unique(y))
     base = {"template": wording.templates[0], "verbalizer": wording.words[0]}
-    classifier = make(options, seed, **base).fit(X, y)
-    found = dict(arms(classifier, X, queries))
-    for arm, probabilities in found.items():
-        yield arm, scores_of(truth, probabilities, classifier.classes_)
+    found = {}
+    for arm, calibration in (("plain", None), ("batch", "batch"), ("affine", "affine")):
+        classifier = make(options, seed, **base, calibration=calibration).fit(X, y)
+        found[arm] = classifier.predict_proba(queries)
+        yield arm, scores_of(truth, found[arm], classifier.classes_)
     for varied in options.vary:
         if varied == "words" and len(wording.words) < MEMBERS:
             continue
@@ -92,8 +85,8 @@ def make(options, seed, **parameters):
 
     demonstrations = StratifiedDemonstrations(options.demonstrations, random_state=seed)
     settings = ModelSettings(dtype=options.dtype)
-    parameters = {"demonstrations": demonstrations, "model_settings": settings, "device": options.device, **parameters}
-    return ICLClassifier(options.model, **parameters)
+    defaults = {"calibration": None, "readout": "label_words", "demonstrations": demonstrations}
+    return ICLClassifier(options.model, model_settings=settings, device=options.device, **{**defaults, **parameters})
 
 
 def changes(varied, wording, seed, options):
@@ -114,62 +107,6 @@ def combined(opinions, how):
     from skicl.prompting import PromptEnsemble
 
     return np.exp(PromptEnsemble(len(opinions), combine=how).combined(opinions))
-
-
-def arms(classifier, X, queries):
-    """Pairs of an arm and probabilities, from one reading of the labelled rows and one of the queries."""
-    from skicl.prompting._readouts import centroid_scores, neighbor_scores
-
-    task = classifier._learnt.questions[0][0]
-    n_classes, rows = len(classifier.classes_), [(text,) for text in queries]
-    numbers = task._training_rows(len(X))
-    anchors = read(task, [task._rows[i] for i in numbers], task._training_plans(numbers))
-    asked, codes = read(task, rows, task._plans(rows)), task._codes[numbers]
-    yield "plain", np.exp(asked["words"])
-    for name in CALIBRATIONS:
-        calibrator = fitted(name, task, anchors["words"], codes)
-        yield name, np.exp(calibrator.transform(asked["words"]))
-    yield "hidden_centroid", np.exp(centroid_scores(anchors["states"], codes, asked["states"], n_classes))
-    yield "knn", np.exp(neighbor_scores(anchors["vocabulary"], codes, asked["vocabulary"], n_classes))
-    yield "lr on states", logistic(anchors["states"], codes, asked["states"])
-    encode = sentence_vectors
-    yield "lr on embeddings", logistic(encode([task._rows[i][0] for i in numbers]), codes, encode(queries))
-
-
-def read(task, rows, plans):
-    """Log-probabilities of the classes, last states, log-probabilities of the vocabulary."""
-    from scipy.special import log_softmax
-
-    from skicl.prompting._verbalizer import class_scores, normalized
-
-    found = task._prompts.score(rows, plans, states=True, vocabulary=True)
-    words = task.recipe.words
-    compared = normalized(found.log_probs, found.lengths, task.recipe.verbalizer.normalize)
-    owners = np.repeat(np.arange(len(words)), [len(some) for some in words])
-    log_proba = log_softmax(class_scores(compared, owners, len(words)), axis=1)
-    return {"words": log_proba, "states": found.states, "vocabulary": found.vocabulary}
-
-
-def fitted(name, task, log_proba, codes):
-    """The calibrator of a name, fitted as the classifier does."""
-    from skicl.prompting._calibration import resolve_calibration
-
-    calibrator = resolve_calibration(name)
-    probes = calibrator.probes(task._rows)
-    if probes is not None:
-        return calibrator.fit(read(task, probes, task._plans(probes))["words"])
-    return calibrator.fit(log_proba, codes)
-
-
-def logistic(X, codes, queries):
-    scale = np.linalg.norm(X, axis=1).mean()
-    return build_tuned_logistic_regression().fit(X / scale, codes).predict_proba(queries / scale)
-
-
-def sentence_vectors(texts):
-    from skicl import SentenceEncoder
-
-    return SentenceEncoder(device="cpu").fit_transform(texts)
 
 
 def scores_of(truth, probabilities, classes):
@@ -240,20 +177,20 @@ def parse(arguments):
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with the text sets, see few_shot_text.py")
     parser.add_argument("--model", required=True, help="a causal language model: name or folder")
-    parser.add_argument("--sets", default="trec,sst2,snips", help="names, separated by commas (%(default)s)")
+    parser.add_argument("--sets", default="sst2,trec", help="names, separated by commas (%(default)s)")
     parser.add_argument("--device", default="cpu", help="where the language model runs (%(default)s)")
     parser.add_argument("--dtype", help="number format of the language model (default: that of the device)")
     parser.add_argument("--demonstrations", type=int, default=16, help="in a prompt (%(default)s)")
     parser.add_argument("--rows", type=int, default=64, help="labelled rows in all (%(default)s)")
     parser.add_argument("--queries", type=int, default=100, help="of each seed (%(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="draws of rows and queries (%(default)s)")
-    parser.add_argument("--vary", default=",".join(VARIED), help="what varies in ensembles, or none (%(default)s)")
+    parser.add_argument("--vary", default=",".join(VARIED), help="what varies in ensembles (%(default)s)")
     parser.add_argument("--out", type=Path, help="file of the scores; a run continues from it")
     parser.add_argument("--markdown", type=Path, help="file for the tables")
     options = parser.parse_args(arguments)
     known = [name for name, kind in find_sets(options.data).items() if kind == TEXT]
     options.sets = options.sets.split(",")
-    options.vary = [] if options.vary == "none" else options.vary.split(",")
+    options.vary = options.vary.split(",")
     if unknown := set(options.vary) - set(VARIED):
         parser.error(f"--vary: {sorted(unknown)[0]!r} is none of {', '.join(VARIED)}")
     if unknown := set(options.sets) - set(known):

@@ -28,6 +28,8 @@ from skicl.finetuning import FineTuneClassifier
 TASKS = ("topic", "boolean", "parity", "relation", "expression", "algebra", "code")
 TUNED = ("fine-tuned", "LoRA")
 PLAIN = "Text: {text}\nLabel: {label}"
+# What the model says itself: no other way of reading it, no correction.
+PROMPT = {"template": "{text} {label}", "demonstrations": 16, "calibration": None, "readout": "label_words"}
 MEASURES = {
     "accuracy_pattern": "shortcut right",
     "accuracy_conflict": "shortcut wrong",
@@ -118,7 +120,7 @@ def build(model, quick, seed):
         "logisticregression__C": [0.1, 1, 10, 100],
     }
     learners = {
-        "in context": (ICLClassifier(model, template="{text} {label}"), prompts),
+        "in context": (ICLClassifier(model, **PROMPT), prompts),
         "fine-tuned": (tuned["full"], {"learning_rate": rates["full"], "epochs": epochs}),
         "LoRA": (tuned["lora"], {"learning_rate": rates["lora"], "epochs": epochs}),
         "TART": (TartClassifier(), {"encoder": [encoder, LanguageModelEncoder(model, pooling="mean")]}),

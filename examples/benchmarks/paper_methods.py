@@ -83,7 +83,12 @@ def prompt(options, calibration=None):
     """All labelled texts in the prompt, as many as the option and the window of the model allow."""
     from skicl import ICLClassifier
 
-    return ICLClassifier(options.language_model, demonstrations=options.demonstrations, calibration=calibration)
+    return ICLClassifier(
+        options.language_model,
+        demonstrations=options.demonstrations,
+        calibration=calibration,
+        readout="label_words",
+    )
 
 
 def fine_tuning(options, method):

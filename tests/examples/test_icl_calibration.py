@@ -1,6 +1,7 @@
-"""The benchmark of calibration: what it works out from one reading is what the classifier says."""
+"""The benchmark of ICLClassifier as it comes: what it works out from one reading is what the classifier says."""
 
 import gzip
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -8,11 +9,10 @@ from benchmark_modules import load
 from prompting.tiny_causal_models import save_pair
 
 from skicl import ICLClassifier
-from skicl.prompting import PromptEnsemble
 
-benchmark, prompts = load("icl_calibration"), load("icl_prompts")
-X = ["where is my parcel?", "it has not arrived", "I was charged twice", "wrong amount on my bill", "late", "too dear"]
-Y = np.array(["delivery", "delivery", "billing", "billing", "delivery", "billing"])
+benchmark = load("icl_calibration")
+X = [f"{text} {i}" for i in range(5) for text in ("where is my parcel?", "I was charged twice", "late", "too dear")]
+Y = np.array(["delivery", "billing", "delivery", "billing"] * 5)
 QUERIES = ["my package is late", "please correct the invoice"]
 
 
@@ -21,59 +21,36 @@ def folder(tmp_path_factory):
     return save_pair("gpt2", tmp_path_factory.mktemp("models") / "gpt2")
 
 
-def test_arms_are_those_of_the_classifier(folder, monkeypatch):
-    monkeypatch.setattr(benchmark, "sentence_vectors", lambda texts: np.array([[len(t), t.count("e")] for t in texts]))
-    make = {"demonstrations": 2, "device": "cpu"}
-    found = dict(benchmark.arms(ICLClassifier(folder, **make).fit(X, Y), X, QUERIES))
-    expected = {"plain": {}, **{name: {"calibration": name} for name in benchmark.CALIBRATIONS}}
-    expected |= {name: {"readout": name} for name in ("hidden_centroid", "knn")}
+def test_arms_are_those_of_the_classifier(folder):
+    options = Namespace(model=folder, dtype=None, device="cpu", many_shots=True, embeddings=False)
+    found = dict(benchmark.arms(X, Y, QUERIES, np.unique(Y), options))
+    words = {"readout": "label_words"}
+    expected = {"as it comes": {}, "words": {**words, "calibration": None}, "auto": words}
+    expected |= {name: {**words, "calibration": name} for name in benchmark.CALIBRATIONS}
+    expected |= {"centroid": {"readout": "hidden_centroid"}, "many shots": {**words, "demonstrations": 16}}
     for arm, parameters in expected.items():
-        classifier = ICLClassifier(folder, **make, **parameters).fit(X, Y)
+        classifier = ICLClassifier(folder, device="cpu", **parameters).fit(X, Y)
         np.testing.assert_allclose(found[arm], classifier.predict_proba(QUERIES), atol=1e-4, err_msg=arm)
-    assert set(found) == {*expected, "lr on states", "lr on embeddings"}
+    assert set(found) == {*expected, "lr", "tuned lr", "tuned lr on standardized", "tart"}
+    for probabilities in found.values():
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
 
-def test_ensembles_are_those_of_the_classifier(folder):
-    seeds = [0, 5, 9]
-    from skicl.prompting import StratifiedDemonstrations
-
-    members = [ICLClassifier(folder, demonstrations=StratifiedDemonstrations(2, random_state=s)) for s in seeds]
-    opinions = np.stack([member.fit(X, Y).predict_log_proba(QUERIES) for member in members])
-    np.testing.assert_allclose(benchmark.combined(opinions, "mean"), np.exp(opinions).mean(axis=0), atol=1e-6)
-    whole = ICLClassifier(folder, demonstrations=2, ensemble=PromptEnsemble(3, combine="max")).fit(X, Y)
-    parts = [ICLClassifier(folder, demonstrations=StratifiedDemonstrations(2, random_state=s)) for s in range(3)]
-    opinions = np.stack([part.fit(X, Y).predict_log_proba(QUERIES) for part in parts])
-    np.testing.assert_allclose(benchmark.combined(opinions, "max"), whole.predict_proba(QUERIES), atol=1e-4)
-
-
-def test_wordings_are_complete():
-    for name, wording in prompts.WORDINGS.items():
-        assert len(wording.templates) == len(wording.words) == benchmark.MEMBERS, name
-        assert all(template.endswith("{label}") and "{text}" in template for template in wording.templates)
-        for words in wording.words:
-            assert set(words) == set(wording.words[0])
-            assert len(set(words.values())) == len(words)
-
-
-def test_a_run_is_recorded_and_goes_on(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "sentence_vectors", lambda texts: np.array([[len(t), t.count("e")] for t in texts]))
+def test_a_run_is_recorded_and_goes_on(folder, tmp_path, capsys):
     for part in ("train", "test"):
         with gzip.open(tmp_path / f"some.{part}.tsv.gz", "wt", encoding="utf-8") as file:
-            rows = [f"{part} {text} {i}\t{y}\n" for i in range(3) for text, y in zip(X, Y)]
-            file.write("text\tlabel\n" + "".join(rows))
+            file.write("text\tlabel\n" + "".join(f"{part} {text}\t{y}\n" for text, y in zip(X, Y)))
     out, page = tmp_path / "out.csv", tmp_path / "page.md"
-    sizes = ["--sets", "some", "--demonstrations", "2", "--rows", "8", "--queries", "6"]
+    sizes = ["--sets", "some", "--sizes", "8,16", "--queries", "6", "--draws", "natural"]
     command = ["--data", str(tmp_path), "--model", folder, *sizes, "--out", str(out), "--markdown", str(page)]
     benchmark.main([*command, "--seeds", "1"])
     first = out.read_text(encoding="utf-8")
-    assert "some 0" in capsys.readouterr().out
+    assert "some natural 16 0" in capsys.readouterr().out
     benchmark.main([*command, "--seeds", "2"])
     assert out.read_text(encoding="utf-8").startswith(first)
     said = capsys.readouterr().out
-    assert "some 1" in said
-    assert "some 0" not in said
+    assert "some natural 8 1" in said
+    assert "some natural 8 0" not in said
     rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    arms = 9 + 3 * 3  # the words do not vary: there is one set of them
-    assert len(rows) == 2 + arms
-    accuracies = [float(row.split("|")[2]) for row in rows[2:]]
-    assert all(0 <= accuracy <= 100 for accuracy in accuracies)
+    assert len(rows) == 2 + 12
+    assert all(0 <= float(row.split("|")[2]) <= 100 for row in rows[2:])
