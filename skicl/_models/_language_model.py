@@ -124,11 +124,16 @@ class LanguageModel:
         return next((token for token in known if token is not None), 0)
 
     def some_tokens(self, n_tokens: int) -> list[int]:
-        """So many tokens without a special meaning, for trials: different ones, as far as there are."""
+        """So many tokens without a special meaning, for trials: different ones, as far as there are.
+
+        They are spread over the vocabulary: the first of many are hardly trained, and a network may make so much of
+        the rounding of such tokens that a trial takes it for an effect.
+        """
         special = set(self.tokenizer.all_special_ids)
-        n_known = self.whole.get_input_embeddings().weight.shape[0]
-        plain = [i for i in range(min(n_known, n_tokens + len(special))) if i not in special]
-        return list(islice(cycle(plain or [self.neutral_token]), n_tokens))
+        n_known = min(self.whole.get_input_embeddings().weight.shape[0], len(self.tokenizer))
+        plain = [i for i in range(n_known) if i not in special]
+        step = max(1, len(plain) // n_tokens)
+        return list(islice(cycle(plain[step // 2 :: step] or [self.neutral_token]), n_tokens))
 
     def past_name(self, network: Any) -> str:
         """The name of the argument under which `network`, which is `whole` or below it, takes keys and values."""
