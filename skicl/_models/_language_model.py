@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from skicl._models._files import DEFAULT_MODEL, INSTALL_LINE, find_model
 from skicl._models._in_memory import LiveModel, LoadedModel
 from skicl._models._length_switch import LengthSwitch, find_length_switch
 from skicl._models._loading import ModelKind, UnsuitableModelError, is_pair
+from skicl._models._packed import packs_rows
 from skicl._models._reading_on import (
     find_past_name,
     keeps_chosen_logits,
@@ -143,6 +144,10 @@ class LanguageModel:
         """Whether `network`, which has a head, returns logits only where it is asked for them."""
         return self._find(keeps_chosen_logits, network)
 
+    def packs_rows(self, network: Any) -> bool:
+        """Whether `network`, which has a head, reads many rows as one, each as if it stood alone."""
+        return self._find(partial(packs_rows, past_name=lambda: self.past_name(network)), network, packs_rows)
+
     def shares_prefix(self, network: Any) -> Any:
         """Whether `network` reads on from keys and values of a prefix, or of its beginning; if not, one warning.
 
@@ -196,9 +201,9 @@ class LanguageModel:
                 "`window` or the number of demonstrations."
             )
 
-    def _find(self, trial: Any, network: Any) -> Any:
-        """What a trial says about `network`, found out once."""
-        key = trial, type(network)
+    def _find(self, trial: Any, network: Any, name: Any = None) -> Any:
+        """What a trial says about `network`, found out once; kept under `name`, which is mostly the trial."""
+        key = name or trial, type(network)
         if key not in self._found:
             self._found[key] = trial(network, self.some_tokens(3))
         return self._found[key]

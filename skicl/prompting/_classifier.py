@@ -96,8 +96,9 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         limit of the model.
     revision : str or None, default=None
         Branch, tag or commit of a model on the hub.
-    batch_size : int, default=16
-        Rows read together. It affects speed and memory only, and halves where memory runs out.
+    batch_size : int or None, default=None
+        Most rows read together. None reads as many as the device reads fastest, told by their tokens. It affects speed
+        and memory only, and halves where memory runs out.
     device : str, torch.device or None, default=None
         Where the model runs. None means cuda, else mps, else cpu; a model in memory stays where it is.
     dtype : {"float32", "bfloat16", "float16"}, torch.dtype or None, default=None
@@ -190,7 +191,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         classes: ArrayLike | None = None,
         window: int | None = None,
         revision: str | None = None,
-        batch_size: int = 16,
+        batch_size: int | None = None,
         device: "str | torch.device | None" = None,
         dtype: "str | torch.dtype | None" = None,
         verbose: bool = False,
@@ -406,7 +407,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         """Template, verbalizer, selector and calibrator, resolved; bad parameters are refused."""
         check_model(self.model, self.revision, self.dtype)
         check_dtype(self.dtype)
-        check_integer(self.batch_size, "batch_size")
+        check_integer(self.batch_size, "batch_size", optional=True)
         check_integer(self.window, "window", optional=True)
         check_choice(self.readout, "readout", READOUTS)
         check_flag(self.verbose, "verbose")

@@ -52,8 +52,8 @@ class Prompts:
         The name of the label that is asked about.
     window : int or None
         Most tokens of a prompt with a label; None means the limit of the model.
-    batch_size : int
-        Most rows read together.
+    batch_size : int or None
+        Most rows read together; None means as many as are read fastest.
     shared : dict or None, default=None
         What the model made of the beginnings of prompts, by their tokens; others put theirs there too.
     """
@@ -91,6 +91,8 @@ class Prompts:
         kept, shared = self._read[self.model]
         if ids not in shared:
             shared[ids] = read_prefix(self.model, ids, known=shared.values())
+            if shared[ids].shares:
+                self.model.packs_rows(self.model.whole)  # a trial, now rather than before the first query
         kept[plan] = opened._replace(prefix=shared[ids])
 
     def score(self, rows, plans, *, states=False, vocabulary=False, progress=None):

@@ -516,7 +516,8 @@ def test_predict_reads_the_queries_only():
     assert sum(ids.numel() for ids in read) <= tokens + sum(map(len, shared))
     read.clear()
     classifier.predict(["late"] * 64)
-    assert len(read) == 4 * (1 + len(shared)), "16 rows at a time"
+    assert len(read) == 64 * (tokens + len(shared)) // 256, "256 tokens at a time"
+    assert sum(ids.numel() for ids in read) == 64 * (tokens + len(shared)), "no padding"
 
 
 MANY = [f"parcel number {i} is late" for i in range(40)]
