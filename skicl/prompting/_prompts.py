@@ -248,7 +248,8 @@ class Prompts:
         frame = self._frame(plan)
         anchor = AnchoredText(self._encode, frame.head)
         ids = (*self._first(frame), *anchor.ids)
-        return _Opened(frame, anchor, read_prefix(self.model, ids) if read else None)
+        known = self._read[self.model][1].values() if read else ()
+        return _Opened(frame, anchor, read_prefix(self.model, ids, known=known) if read else None)
 
     def _frame(self, plan):
         rows, words, columns = self._demonstrations
