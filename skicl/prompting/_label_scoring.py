@@ -17,6 +17,9 @@ from skicl._models._packed import Tree, packed_at_once, read_packed, tokens_at_o
 from skicl._models._prefix import Prefix, log_probs_after, past_of, shared_beginning
 from skicl.prompting._batching import in_batches
 
+# Most rows read together by networks that copy the keys and values of what they share for each, if none is asked for.
+PADDED_ROWS = 16
+
 
 class LabelScores(NamedTuple):
     """Scores of labels."""
@@ -97,7 +100,9 @@ def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary
 
         sizes = [size + len(tree.nodes.tokens) for size in sizes] if packed else sizes
         tokens = packed or (tokens_at_once(model) if batch_size is None else None)
-        batch_size = in_batches(sizes, batch_size, run, tokens=tokens)
+        most = batch_size or (None if packed else PADDED_ROWS)
+        in_the_end = in_batches(sizes, most, run, tokens=tokens)
+        batch_size = batch_size if in_the_end == most else in_the_end
     in_order = [
         None if part is None else np.stack([part[i] for i in range(len(prompts))])
         for part in (scores.states, scores.vocabulary)

@@ -9,7 +9,7 @@ from prompting.tiny_causal_models import FAMILIES, OTHERS, model_of
 
 from skicl._models._prefix import Prefix, read_prefix
 from skicl.prompting._joint_tokens import AnchoredText, TokenizedPrompt, encoder_of, tokenize_jointly
-from skicl.prompting._label_scoring import label_tree, score_labels
+from skicl.prompting._label_scoring import PADDED_ROWS, label_tree, score_labels
 
 PREFIX = "".join(
     f"Text: {text}\nLabel: {label}\n\n"
@@ -206,3 +206,28 @@ def test_memory_that_runs_out_halves_the_batch():
         scores = score_labels(model, prefix, prompts, batch_size=8)
     assert len(caught) == 1
     np.testing.assert_allclose(scores.log_probs, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma", "bloom", "mamba"])
+def test_batches_by_tokens_score_as_batches_of_rows(family):
+    model = model_of(family)
+    ids, prompts = prompts_of(family)
+    scores = score_labels(model, read_prefix(model, ids), prompts, batch_size=None)
+    close(scores, by_brute_force(family))
+    assert scores.batch_size is None
+
+
+def test_a_network_that_cannot_read_rows_as_one_reads_few_together(monkeypatch):
+    """It copies what they share for each of them."""
+    model = model_of.__wrapped__("llama")
+    monkeypatch.setattr(model, "packs_rows", lambda network: False)
+    prefix, rows = read_prefix(model, tuple(range(5, 105))), []
+    prompts = [TokenizedPrompt((*prefix.ids, 30 + i, 40), ((20,), (21, 22), (21, 23), (24, 25))) for i in range(40)]
+    model.whole.register_forward_pre_hook(lambda _, args, given: rows.append(len(given["input_ids"])), with_kwargs=True)
+    padded = score_labels(model, prefix, prompts, batch_size=None)
+    assert max(rows) == PADDED_ROWS
+    monkeypatch.undo()
+    rows.clear()
+    packed = score_labels(model, prefix, prompts, batch_size=None)
+    assert set(rows[-1:]) == {1}
+    np.testing.assert_allclose(packed.log_probs, padded.log_probs, atol=1e-4)

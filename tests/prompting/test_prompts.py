@@ -172,9 +172,11 @@ def test_memory_that_runs_out_is_reported_once(monkeypatch):
     model = LanguageModel(*pair_of("gpt2"))
     prompts, queries = make(model=model), [(f"late {i}",) for i in range(12)]
     prompts.keep((0, 1))
+    counter = CountsTokens(model.whole)
+    prompts.score(queries[:2], [(0, 1)] * 2)
 
-    def fail(network, arguments, named):
-        if len(named["input_ids"]) > 2:
+    def fail(network, arguments, named, most=1.5 * counter.tokens):  # more than two rows
+        if named["input_ids"].numel() > most:
             raise RuntimeError("not enough memory: you tried to allocate")
 
     hook = model.whole.register_forward_pre_hook(fail, with_kwargs=True)
