@@ -3,7 +3,7 @@
 ``skorch`` is ``FewShotClassifier`` of skorch.llm. ``pairs`` reads every prompt with every label from the beginning.
 ``prompts`` is the way of CAPPr: every prompt is read once, and all labels after it; CAPPr itself (0.9.6) cannot be
 imported with transformers 5, so it is done here with the scorer of skicl, which is kept from sharing the prefix.
-``skicl`` is ICLClassifier.
+``skicl`` is ICLClassifier as it comes. :func:`plain_pass` is what all of them are held against: the network alone.
 """
 
 import time
@@ -13,11 +13,13 @@ import numpy as np
 import torch
 
 from skicl import ICLClassifier
-from skicl.prompting import ModelSettings, PromptTemplate, Verbalizer
+from skicl.prompting import PromptTemplate, Verbalizer
 
 # A label begins a line, as in the prompts of skorch, which tokenises labels without the space before them.
 TEMPLATE = "Message: {text}\nTopic:\n{label}"
 BATCH = 16
+# Batches of which the best is the floor.
+SHAPES = [(1, 128), (1, 256), (1, 512), (4, 32), (4, 128), (16, 24), (64, 24)]
 
 
 class Task(NamedTuple):
@@ -29,22 +31,36 @@ class Task(NamedTuple):
     labels: list
 
 
+class Model(NamedTuple):
+    """A network, its tokenizer, and what ICLClassifier loads them by."""
+
+    network: torch.nn.Module
+    tokenizer: object
+    name: str
+    device: str
+
+
 class Cost(NamedTuple):
     """What a way of scoring took, and its probabilities (n_queries, n_labels)."""
 
     tokens: int
+    padding: int  # tokens of these that are padding
     calls: int
     wall: float
     cpu: float
-    probabilities: np.ndarray
+    probabilities: np.ndarray | None
 
 
 def measured(network, work):
     """Run a function, count what the network reads, and take the time."""
-    counts = []
+    counts, padding = [], []
 
     def count(module, arguments, named):
-        counts.append((named["input_ids"] if "input_ids" in named else arguments[0]).numel())
+        ids = named["input_ids"] if "input_ids" in named else arguments[0]
+        counts.append(ids.numel())
+        mask = named.get("attention_mask")  # what was read before is in it too
+        flat = mask is not None and mask.dim() == 2
+        padding.append(int((mask[:, -ids.shape[1] :] == 0).sum()) if flat else 0)
 
     hook = network.register_forward_pre_hook(count, with_kwargs=True)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -52,7 +68,27 @@ def measured(network, work):
         probabilities = work()
     finally:
         hook.remove()
-    return Cost(sum(counts), len(counts), time.perf_counter() - wall, time.process_time() - cpu, probabilities)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return Cost(sum(counts), sum(padding), len(counts), wall, cpu, probabilities)
+
+
+def plain_pass(network, n_tokens, shape):
+    """Read so many tokens in batches of a shape (rows, tokens of a row), each row by itself, one logit row a text."""
+    ids = torch.randint(10, network.get_input_embeddings().weight.shape[0], shape, device=network.device)
+    with torch.inference_mode():
+        for _ in range(max(1, round(n_tokens / ids.numel()))):
+            network(input_ids=ids, use_cache=False, logits_to_keep=1)
+
+
+def best_shape(network, trials=2):
+    """The one of `SHAPES` in which the network reads most tokens a second."""
+    seconds = {}
+    for shape in SHAPES * trials:
+        start = time.process_time()
+        plain_pass(network, 1, shape)
+        cost = (time.process_time() - start) / np.prod(shape)
+        seconds[shape] = min(cost, seconds.get(shape, np.inf))
+    return min(seconds, key=seconds.get)
 
 
 def prompts_of(task):
@@ -65,13 +101,14 @@ def prompts_of(task):
 def classifier_of(pair):
     """ICLClassifier with all demonstrations, in the order in which they are given, and summed scores of tokens."""
     return ICLClassifier(
-        pair,
+        pair.name,
+        device=pair.device,
+        dtype="float32",
         template=PromptTemplate(TEMPLATE, chat=False),
         verbalizer=Verbalizer(normalize="sum"),
         demonstrations=InOrder(),
         calibration=None,
         readout="label_words",
-        model_settings=ModelSettings(batch_size=BATCH),
     )
 
 
@@ -111,7 +148,7 @@ def skorch(pair, task):
 
 def pairs(pair, task):
     """From the definition: one row for each prompt with each label, in batches."""
-    network, tokenizer = pair
+    network, tokenizer = pair[:2]
     texts = [(prompt, prompt + label) for prompt in prompts_of(task) for label in task.labels]
     alone = tokenizer([prompt for prompt, _ in texts]).input_ids
     joint = tokenizer([text for _, text in texts]).input_ids
@@ -130,7 +167,7 @@ def prompts(pair, task):
     from skicl.prompting._joint_tokens import AnchoredText, encoder_of, tokenize_jointly
     from skicl.prompting._label_scoring import score_labels
 
-    model = LanguageModel(*pair)
+    model = LanguageModel(*pair[:2])
     encode = encoder_of(model.backend)
     nothing = AnchoredText(encode, "")
     tokenized = tokenize_jointly(encode, nothing, model.first_tokens, prompts_of(task), "", task.labels)
@@ -143,6 +180,7 @@ NAMES = {
     "skorch": "skorch `FewShotClassifier`",
     "pairs": "every prompt with every label (our code)",
     "prompts": "every prompt once, as CAPPr (our code)",
+    "floor": "plain forward pass, same tokens",
     "skicl": "`ICLClassifier`",
 }
 

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from skicl._models._files import DEFAULT_MODEL, INSTALL_LINE, find_model
 from skicl._models._in_memory import LiveModel, LoadedModel
 from skicl._models._loading import ModelKind, UnsuitableModelError, is_pair
+from skicl._models._packed import packs_rows
 from skicl._models._reading_on import (
     find_past_name,
     keeps_chosen_logits,
@@ -125,11 +126,16 @@ class LanguageModel:
         return next((token for token in known if token is not None), 0)
 
     def some_tokens(self, n_tokens: int) -> list[int]:
-        """So many tokens without a special meaning, for trials: different ones, as far as there are."""
+        """So many tokens without a special meaning, for trials: different ones, as far as there are.
+
+        They are spread over the vocabulary: the first of many are hardly trained, and a network may make so much of
+        the rounding of such tokens that a trial takes it for an effect.
+        """
         special = set(self.tokenizer.all_special_ids)
-        n_known = self.whole.get_input_embeddings().weight.shape[0]
-        plain = [i for i in range(min(n_known, n_tokens + len(special))) if i not in special]
-        return list(islice(cycle(plain or [self.neutral_token]), n_tokens))
+        n_known = min(self.whole.get_input_embeddings().weight.shape[0], len(self.tokenizer))
+        plain = [i for i in range(n_known) if i not in special]
+        step = max(1, len(plain) // n_tokens)
+        return list(islice(cycle(plain[step // 2 :: step] or [self.neutral_token]), n_tokens))
 
     def past_name(self, network: Any) -> str:
         """The name of the argument under which `network`, which is `whole` or below it, takes keys and values."""
@@ -138,6 +144,10 @@ class LanguageModel:
     def keeps_chosen_logits(self, network: Any) -> bool:
         """Whether `network`, which has a head, returns logits only where it is asked for them."""
         return self._find(keeps_chosen_logits, network)
+
+    def packs_rows(self, network: Any) -> bool:
+        """Whether `network`, which has a head, reads many rows as one, each as if it stood alone."""
+        return self._find(partial(packs_rows, past_name=lambda: self.past_name(network)), network, packs_rows)
 
     def shares_prefix(self, network: Any) -> Any:
         """Whether `network` reads on from keys and values of a prefix, or of its beginning; if not, one warning.
@@ -172,9 +182,9 @@ class LanguageModel:
         """Numbers of rows that may be read together, by the numbers of tokens of all: mostly one list of all."""
         return self.rows.groups(lengths)
 
-    def _find(self, trial: Any, network: Any) -> Any:
-        """What a trial says about `network`, found out once."""
-        key = trial, type(network)
+    def _find(self, trial: Any, network: Any, name: Any = None) -> Any:
+        """What a trial says about `network`, found out once; kept under `name`, which is mostly the trial."""
+        key = name or trial, type(network)
         if key not in self._found:
             self._found[key] = trial(network, self.some_tokens(3))
         return self._found[key]

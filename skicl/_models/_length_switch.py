@@ -6,6 +6,7 @@ of the switch only, and keys and values of one side are of no use on the other.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,18 +30,19 @@ def find_length_switch(
     """Where a network without its head switches, among texts of up to `most` tokens; None if nowhere.
 
     Two tokens are read before a third, which is masked and said to stand at a later place: only the way of reading can
-    change their states then. Networks that take no places of tokens have none of these scalings.
+    change their states then. All pairs of the first three `tokens` are tried: one may look at nothing but itself, and
+    then nothing changes it. Networks that take no places of tokens have none of these scalings.
     """
     import torch
 
-    ids = torch.tensor([list(tokens[:3])], device=network.device)
-    mask = torch.tensor([[1, 1, 0]], device=network.device)
+    ids = torch.tensor([[*pair, tokens[0]] for pair in product(tokens[:3], repeat=2)], device=network.device)
+    mask = torch.tensor([[1, 1, 0]] * len(ids), device=network.device)
 
     def states(n_tokens: int) -> "torch.Tensor":
-        places = torch.tensor([[0, 1, n_tokens - 1]], device=network.device)
+        places = torch.tensor([[0, 1, n_tokens - 1]] * len(ids), device=network.device)
         with torch.inference_mode():
             output = network(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False, return_dict=True)
-        return output.last_hidden_state[0, :2].float()
+        return output.last_hidden_state[:, :2].float()
 
     def differ(some: "torch.Tensor", others: "torch.Tensor") -> bool:
         allowed = _ROUNDING[network.dtype.itemsize < 4]

@@ -185,19 +185,32 @@ def _read_together(
     column = {place: i for i, place in enumerate(places)}
     ends = [before + row[-1][0] for row in wanted]
     with torch.inference_mode():
-        output = _forward(model, inputs, places, states)
-        logits = output.logits if model.keeps_chosen_logits(model.whole) else output.logits[:, places]
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        log_probs = logits.log_softmax(-1)  # B, U, V
-        # One index for each token asked about, of all rows in turn; `split` gives each row its own again.
-        flat = [(i, column[before + place], token) for i, row in enumerate(wanted) for place, token in row]
-        index, columns, tokens = (torch.tensor(part, device=logits.device) for part in zip(*flat))
-        values = log_probs[index, columns, tokens].double().cpu().numpy()
+        flat = [(i, before + place, token) for i, row in enumerate(wanted) for place, token in row]
+        values, output, log_probs = asked_about(model, inputs, places, flat, states)
+        # `split` gives each row its own again.
         of_rows = np.split(values, np.cumsum([len(row) for row in wanted])[:-1])
-        all_rows = torch.arange(len(rows), device=logits.device)
+        all_rows = torch.arange(len(rows), device=log_probs.device)
         last_states = output.hidden_states[-1][all_rows, ends].float() if states else None
         all_tokens = log_probs[all_rows, [column[end] for end in ends]] if vocabulary else None
     return TokenScores(of_rows, cache if keep else None, last_states, all_tokens)
+
+
+def asked_about(
+    model: "LanguageModel", inputs: dict, places: Sequence[int], flat: Sequence[tuple[int, int, int]], states: bool
+) -> tuple[np.ndarray, Any, "torch.Tensor"]:
+    """One pass, asked for triples (row, place, token), places being some of `places`: the log-probability of each.
+
+    Also all that the network returned, and the log-probabilities (B, U, V) at the places.
+    """
+    import torch
+
+    output = _forward(model, inputs, places, states)
+    logits = output.logits if model.keeps_chosen_logits(model.whole) else output.logits[:, places]
+    log_probs = (logits if logits.dtype == torch.float64 else logits.float()).log_softmax(-1)  # B, U, V
+    column = {place: i for i, place in enumerate(places)}
+    asked = zip(*((row, column[place], token) for row, place, token in flat))
+    index, columns, tokens = (torch.tensor(part, device=logits.device) for part in asked)
+    return log_probs[index, columns, tokens].double().cpu().numpy(), output, log_probs
 
 
 def past_of(cache: Any, rows: Sequence[int], n_tokens: int) -> list:

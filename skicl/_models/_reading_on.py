@@ -65,7 +65,9 @@ def cache_of(layers: list, n_tokens: int, n_rows: int) -> "transformers.DynamicC
     for number, pair in enumerate(layers):
         kept = [part[:, :, :n_tokens] for part in pair]
         kept = [part.expand(n_rows, -1, -1, -1) if part.shape[0] == 1 else part for part in kept]
-        cache.update(*kept, number)
+        cache.update(*(part[:, :, :0] for part in kept), number)  # makes the layer; given the rest, it would copy it
+        layer: Any = cache.layers[number]
+        layer.keys, layer.values = kept
     return cache
 
 

@@ -1,41 +1,48 @@
-"""Batches of rows of similar length, made smaller where memory runs out."""
+"""Batches of rows of similar length, by rows and by tokens, made smaller where memory runs out."""
 
 from skicl._validation._environment import warn_user
 
 
-def in_batches(sizes, batch_size, run):
+def in_batches(sizes, batch_size, run, *, tokens=None):
     """Run a function on batches of rows of similar length; where memory runs out, on halves, with one warning.
 
-    `run` is called with a list of row numbers and with `batch_size` as it is by then, and again with fewer rows if it
-    runs out of memory. Returned is the batch size at the end.
+    A batch has at most `batch_size` rows, None meaning any number, and a row more than one only while all together,
+    padded to the longest, have at most `tokens`. `run` is called with a list of row numbers and with the most rows as
+    they are by then, and again with fewer rows if it runs out of memory. Returned is `batch_size` at the end.
 
     >>> from skicl.prompting._batching import in_batches
     >>> in_batches([3, 9, 4], 2, print)
     [1, 2] 2
     [0] 2
     2
+    >>> in_batches([3, 9, 4], None, print, tokens=10)
+    [1] 3
+    [2, 0] 3
     """
     order = sorted(range(len(sizes)), key=lambda i: -sizes[i])  # the largest first: lack of memory shows at once
-    given, start = batch_size, 0
+    most, start = len(sizes) if batch_size is None else batch_size, 0
+    given = most
     while start < len(order):
+        size = most if tokens is None else min(most, max(1, tokens // max(1, sizes[order[start]])))
         try:
-            run(order[start : start + batch_size], batch_size)
+            run(order[start : start + size], most)
         except RuntimeError as error:
-            if batch_size == 1 or not is_out_of_memory(error):
+            size = min(size, len(order) - start)
+            if size == 1 or not is_out_of_memory(error):
                 raise
-            smaller = max(1, min(batch_size, len(order) - start) // 2)
         else:
-            start += batch_size
+            start += size
             continue
         # Outside of the handler, whose traceback would hold on to the tensors of the attempt.
-        batch_size = smaller
+        most = size // 2
         _free_memory()
-    if batch_size < given:
-        warn_user(
-            f"Memory ran out with `batch_size`={given}; {batch_size} rows at a time were read in the end. Set "
-            f"batch_size={batch_size} to save the failed attempts."
-        )
-    return batch_size
+    if most == given:
+        return batch_size
+    warn_user(
+        f"Memory ran out with `batch_size`={batch_size}; {most} rows at a time were read in the end. Set "
+        f"batch_size={most} to save the failed attempts."
+    )
+    return most
 
 
 def is_out_of_memory(error):

@@ -1,7 +1,9 @@
 """Log-probabilities of all tokens of every label after every prompt, at the cost of reading what they share once.
 
 The tokens that all prompts begin with are read once (see _models/_prefix.py), each prompt once, and after it the
-labels as a tree: what two labels begin with is read once, and a label of one token costs nothing.
+labels as a tree: what two labels begin with is read once, and a label of one token costs nothing. Most networks read
+many prompts and their trees in one pass (see _models/_packed.py); others read prompts padded, and paths of the tree
+after them.
 
 Shapes: Q prompts, W labels.
 """
@@ -11,8 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skicl._models._packed import Tree, packed_at_once, read_packed, tokens_at_once
 from skicl._models._prefix import Prefix, log_probs_after, past_of, shared_beginning
 from skicl.prompting._batching import in_batches
+
+# Most rows read together by networks that copy the keys and values of what they share for each, if none is asked for.
+PADDED_ROWS = 16
 
 
 class LabelScores(NamedTuple):
@@ -33,10 +39,19 @@ class LabelTree(NamedTuple):
     # For each path (position in it, token, label): what comes next there in the label. Each token of a label, the
     # first apart, is wanted once.
     wanted: list
+    nodes: Tree  # all of the paths, each token once
+    # For each token of a label but the first: the node that it follows, itself, and the label.
+    wanted_after: list
 
 
 def label_tree(labels):
     """Labels, tuples of at least one token, as a tree."""
+    beginnings = sorted({label[:end] for label in labels for end in range(1, len(label))})
+    node = {beginning: number for number, beginning in enumerate(beginnings)}
+    nodes = Tree(tuple(part[-1] for part in beginnings), tuple(node.get(part[:-1], -1) for part in beginnings))
+    wanted_after = [
+        (node[label[:end]], label[end], number) for number, label in enumerate(labels) for end in range(1, len(label))
+    ]
     inner = sorted({label[:-1] for label in labels if len(label) > 1})
     # In sorted order a path is followed at once by those that go on from it.
     paths = [path for path, after in zip(inner, [*inner[1:], ()]) if after[: len(path)] != path]
@@ -45,14 +60,15 @@ def label_tree(labels):
         if len(label) > 1:
             home = next(i for i, path in enumerate(paths) if path[: len(label) - 1] == label[:-1])
             wanted[home] += [(place, token, number) for place, token in enumerate(label[1:])]
-    return LabelTree(labels, paths, wanted)
+    return LabelTree(labels, paths, wanted, nodes, wanted_after)
 
 
 def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary=False, progress=None):
     """LabelScores of prompts, all with the same number of labels, in their order.
 
-    Tokens at the end of the prefix that a prompt does not have are not used. `batch_size` halves where memory runs out;
-    `progress` is called with the number of prompts after each batch.
+    Tokens at the end of the prefix that a prompt does not have are not used. `batch_size` is the most rows read
+    together, None as many as are read fastest; it halves where memory runs out. `progress` is called with the number of
+    prompts after each batch.
     """
     n_kept = shared_beginning([prompt.ids for prompt in prompts], prefix.ids)
     n_kept = min(n_kept, min(len(prompt.ids) for prompt in prompts) - 1)  # a row must have a token of its own
@@ -72,13 +88,21 @@ def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary
         rows = [(*prompts[i].ids[n_kept:], *begun) for i in numbers]
         tree = label_tree(tuple(label[len(begun) :] for label in labels))
 
-        def run(batch, size, rows=rows, begun=begun, tree=tree, numbers=numbers):
+        sizes = [len(row) for row in rows]
+        packed = packed_at_once(model, prefix, n_kept, sizes, tree.nodes)
+        score = _score_packed if packed else _score_batch
+
+        def run(batch, size, rows=rows, begun=begun, tree=tree, numbers=numbers, score=score):
             places = [numbers[i] for i in batch]
-            _score_batch(model, prefix, n_kept, [rows[i] for i in batch], begun, tree, size, places, scores)
+            score(model, prefix, n_kept, [rows[i] for i in batch], begun, tree, size, places, scores)
             if progress is not None:
                 progress(len(batch))
 
-        batch_size = in_batches([len(row) for row in rows], batch_size, run)
+        sizes = [size + len(tree.nodes.tokens) for size in sizes] if packed else sizes
+        tokens = packed or (tokens_at_once(model) if batch_size is None else None)
+        most = batch_size or (None if packed else PADDED_ROWS)
+        in_the_end = in_batches(sizes, most, run, tokens=tokens)
+        batch_size = batch_size if in_the_end == most else in_the_end
     in_order = [
         None if part is None else np.stack([part[i] for i in range(len(prompts))])
         for part in (scores.states, scores.vocabulary)
@@ -91,23 +115,49 @@ def _common_beginning(labels):
     return labels[0][: min(shared_beginning(labels, labels[0]), min(map(len, labels)) - 1)]
 
 
+def _score_packed(model, prefix, n_kept, rows, begun, tree, size, numbers, scores):
+    """Score the labels of a tree after rows that end with `begun`, in one pass; the results go to `numbers`."""
+    after = [(node, token) for node, token, _ in tree.wanted_after]
+    wanted = [[*_asked_of_row(row, begun, tree), *((len(row) + node, token) for node, token in after)] for row in rows]
+    read = read_packed(model, prefix, n_kept, rows, tree.nodes, wanted, **_extra(scores))
+    log_probs, after_first = np.split(np.stack(read.log_probs), [len(begun) + len(tree.labels)], axis=1)
+    log_probs = _with_beginning(log_probs, begun)
+    owners = [label for *_, label in tree.wanted_after]
+    np.add.at(log_probs, (slice(None), owners), after_first)
+    _store(scores, numbers, log_probs, read)
+
+
 def _score_batch(model, prefix, n_kept, rows, begun, tree, size, numbers, scores):
-    """Score the labels of a tree after rows that end with `begun`; the results go to the places `numbers`."""
-    first = [label[0] for label in tree.labels]
-    extra = {"states": scores.states is not None, "vocabulary": scores.vocabulary is not None}
-    wanted = [
-        [(len(row) - len(begun) - 1 + place, token) for place, token in enumerate(begun)]
-        + [(len(row) - 1, token) for token in first]
-        for row in rows
-    ]
+    """The same for networks that cannot read rows as one: rows are padded, and paths are read after them."""
+    wanted = [_asked_of_row(row, begun, tree) for row in rows]
     reads_on = bool(tree.paths) and prefix.shares and _read_in_one_way(model, n_kept, rows, begun, tree)
-    read = log_probs_after(model, prefix, n_kept, rows, wanted, keep=reads_on, **extra)
-    all_before, log_probs = np.split(np.stack(read.log_probs), [len(begun)], axis=1)
-    log_probs = log_probs + all_before.sum(axis=1, keepdims=True)
+    read = log_probs_after(model, prefix, n_kept, rows, wanted, keep=reads_on, **_extra(scores))
+    log_probs = _with_beginning(np.stack(read.log_probs), begun)
     if reads_on:
         _read_on(model, read.cache, n_kept, rows, tree, size, log_probs)
     elif tree.paths:
         _read_again(model, prefix, n_kept, rows, tree, size, log_probs)
+    _store(scores, numbers, log_probs, read)
+
+
+def _asked_of_row(row, begun, tree):
+    """What is asked about in a row: the tokens of `begun`, and the first one of each label."""
+    before = [(len(row) - len(begun) - 1 + place, token) for place, token in enumerate(begun)]
+    return before + [(len(row) - 1, label[0]) for label in tree.labels]
+
+
+def _with_beginning(log_probs, begun):
+    """Log-probabilities of labels, to whose first tokens those of what all begin with are added."""
+    before, first = np.split(log_probs, [len(begun)], axis=1)
+    return first + before.sum(axis=1, keepdims=True)
+
+
+def _extra(scores):
+    return {"states": scores.states is not None, "vocabulary": scores.vocabulary is not None}
+
+
+def _store(scores, numbers, log_probs, read):
+    """Put the results of a batch to the places `numbers`."""
     scores.log_probs[numbers] = log_probs
     for place, part in ((scores.states, read.states), (scores.vocabulary, read.vocabulary)):
         if place is not None:

@@ -24,8 +24,9 @@ class ModelSettings(BaseEstimator):
     window : int or None, default=None
         Most tokens of a prompt with a label. Demonstrations that do not fit are left out as a whole. None means the
         limit of the model.
-    batch_size : int, default=16
-        Rows read together. It affects speed and memory only, and halves where memory runs out.
+    batch_size : int or None, default=None
+        Most rows read together. None reads as many as the device reads fastest, told by their tokens. It affects speed
+        and memory only, and halves where memory runs out.
 
     See Also
     --------
@@ -46,7 +47,7 @@ class ModelSettings(BaseEstimator):
         revision: str | None = None,
         dtype: "str | torch.dtype | None" = None,
         window: int | None = None,
-        batch_size: int = 16,
+        batch_size: int | None = None,
     ) -> None:
         self.revision = revision
         self.dtype = dtype
@@ -61,5 +62,5 @@ def resolve_settings(given):
     settings = ModelSettings() if given is None else given
     check_dtype(settings.dtype)
     check_integer(settings.window, "window", optional=True)
-    check_integer(settings.batch_size, "batch_size")
+    check_integer(settings.batch_size, "batch_size", optional=True)
     return settings

@@ -53,8 +53,8 @@ class Prompts:
         The name of the label that is asked about.
     window : int or None
         Most tokens of a prompt with a label; None means the limit of the model.
-    batch_size : int
-        Most rows read together.
+    batch_size : int or None
+        Most rows read together; None means as many as are read fastest.
     shared : dict or None, default=None
         What the model made of the beginnings of prompts, by their tokens; others put theirs there too.
     """
@@ -93,6 +93,8 @@ class Prompts:
         kept, shared = self._read[self.model]
         if ids not in shared:
             shared[ids] = read_prefix(self.model, ids, known=shared.values())
+            if shared[ids].shares:
+                self.model.packs_rows(self.model.whole)  # a trial, now rather than before the first query
         kept[plan] = opened._replace(prefix=shared[ids])
 
     def score(self, rows, plans, *, states=False, vocabulary=False, progress=None):
@@ -269,7 +271,8 @@ class Prompts:
         frame = self._frame(plan)
         anchor = AnchoredText(self._encode, frame.head)
         ids = (*self._first(frame), *anchor.ids)
-        return _Opened(frame, anchor, read_prefix(self.model, ids) if read else None)
+        known = self._read[self.model][1].values() if read else ()
+        return _Opened(frame, anchor, read_prefix(self.model, ids, known=known) if read else None)
 
     def _frame(self, plan):
         rows, words, columns = self._demonstrations

@@ -29,7 +29,7 @@ class Recipe(NamedTuple):
     readout: str = "label_words"  # what classes are read off
     candidate: str | None = None  # the name of the label that is asked about
     window: int | None = None  # most tokens of a prompt
-    batch_size: int = 16  # most rows read together
+    batch_size: int | None = None  # most rows read together; None means as many as are read fastest
     shuffle: int | None = None  # seed of another order of the demonstrations; None keeps that of the selector
     device: Any = None  # where a reasoner runs
 

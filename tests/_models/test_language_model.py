@@ -51,6 +51,19 @@ def put_into_cache(hub, name, source):
     return place / "snapshots" / COMMIT
 
 
+@pytest.mark.parametrize("n_tokens", [1, 3, 5, 16])
+def test_trials_take_different_plain_tokens_from_all_of_the_vocabulary(n_tokens):
+    """The first tokens of many vocabularies are hardly trained, and rounding may count for much there."""
+    tokenizer = make_tokenizer("llama")
+    tokens = LanguageModel(make_network("llama"), tokenizer).some_tokens(n_tokens)
+    assert len(set(tokens)) == len(tokens) == n_tokens
+    assert not set(tokens) & set(tokenizer.all_special_ids)
+    assert max(tokens) < len(tokenizer)
+    steps = [after - before for before, after in zip([0, *tokens], [*tokens, len(tokenizer)])]
+    assert max(steps) <= 2 * len(tokenizer) / n_tokens
+    assert min(steps) >= 0.2 * len(tokenizer) / n_tokens
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_trial_tells_causal_from_masked_models(family):
     assert LanguageModel(make_network(family), make_tokenizer(family)).causal == (family in CAUSAL)

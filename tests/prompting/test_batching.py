@@ -42,3 +42,31 @@ def test_other_errors_are_passed_on():
     with pytest.raises(RuntimeError, match="sizes"):
         in_batches([1, 1], 2, run)
     assert not is_out_of_memory(RuntimeError("sizes of tensors must match"))
+
+
+def test_batches_by_tokens_hold_little_padding():
+    """No batch has more tokens than asked for, padding included, but for single rows; and none could take one more."""
+    sizes, seen = [30, 3, 3, 9, 5, 7, 2, 1], []
+    assert in_batches(sizes, None, lambda rows, most: seen.append(rows), tokens=20) is None
+    assert sorted(row for rows in seen for row in rows) == list(range(8))
+    for rows in seen:
+        longest = max(sizes[row] for row in rows)
+        assert len(rows) * longest <= 20 or len(rows) == 1
+    for rows in seen[:-1]:
+        assert (len(rows) + 1) * max(sizes[row] for row in rows) > 20
+    seen.clear()
+    assert in_batches(sizes, 2, lambda rows, most: seen.append(rows), tokens=20) == 2
+    assert max(map(len, seen)) == 2
+
+
+def test_memory_that_runs_out_among_batches_by_tokens():
+    done = []
+
+    def run(rows, most):
+        if len(rows) > 3:
+            raise RuntimeError("out of memory")
+        done.extend(rows)
+
+    with pytest.warns(UserWarning, match=r"`batch_size`=None; 2 rows at a time .* Set batch_size=2"):
+        assert in_batches([2] * 9, None, run, tokens=10) == 2
+    assert sorted(done) == list(range(9))

@@ -536,7 +536,31 @@ def test_predict_reads_the_queries_only():
     assert sum(ids.numel() for ids in read) <= tokens + sum(map(len, shared))
     read.clear()
     classifier.predict(["late"] * 64)
-    assert len(read) == 4 * (1 + len(shared)), "16 rows at a time"
+    assert len(read) == 64 * (tokens + len(shared)) // 256, "256 tokens at a time"
+    assert sum(ids.numel() for ids in read) == 64 * (tokens + len(shared)), "no padding"
+
+
+def test_calibration_reads_each_row_once_and_the_prompt_never_again():
+    network, tokenizer = pair_of("llama")
+    rows, options = [f"{text} {i}" for i, text in enumerate(TRAIN)], {"demonstrations": 2, "readout": "label_words"}
+    plain = ICLClassifier((network, tokenizer), verbalizer=["y", "n"], calibration=None, **options)
+    plain.fit(rows, Y)  # with trials
+    calibrated = clone(plain).set_params(calibration=BatchCalibration(n_rows=6))
+    counter = CountsTokens(network)
+
+    def cost(action):
+        counter.tokens = 0
+        action()
+        return counter.tokens
+
+    left = [row for row in rows if row not in {rows[i] for i in plain.demonstrations_}]
+    once = cost(lambda: plain.predict(left))
+    assert once <= sum(len(tokenizer(f"Text: {row}\nLabel:").input_ids) for row in left)
+    fits = [cost(lambda classifier=classifier: clone(classifier).fit(rows, Y)) for classifier in (plain, calibrated)]
+    assert len(left) == 6
+    assert fits[1] - fits[0] == once
+    calibrated.fit(rows, Y)
+    assert cost(lambda: calibrated.predict(left)) == once
 
 
 MANY = [f"parcel number {i} is late" for i in range(40)]

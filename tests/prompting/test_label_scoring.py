@@ -9,7 +9,7 @@ from prompting.tiny_causal_models import FAMILIES, OTHERS, model_of
 
 from skicl._models._prefix import Prefix, read_prefix
 from skicl.prompting._joint_tokens import AnchoredText, TokenizedPrompt, encoder_of, tokenize_jointly
-from skicl.prompting._label_scoring import label_tree, score_labels
+from skicl.prompting._label_scoring import PADDED_ROWS, label_tree, score_labels
 
 PREFIX = "".join(
     f"Text: {text}\nLabel: {label}\n\n"
@@ -152,9 +152,11 @@ def test_what_is_shared_is_read_once():
     prefix = read_prefix(model, tuple(range(5, 105)))
     labels = ((20,), (21, 22), (21, 23))
     prompts = [TokenizedPrompt((*prefix.ids, 30 + i, 40), labels) for i in range(6)]
+    score_labels(model, prefix, prompts[:1], batch_size=1)  # trials
     counter = CountsTokens(model.whole)
     score_labels(model, prefix, prompts, batch_size=6)
-    assert counter.tokens == 6 * 2 + 6 * 1  # the queries, and after each the one token that two labels share
+    # The queries, and after each the one token that two labels share: in one pass.
+    assert (counter.calls, counter.tokens) == (1, 6 * 2 + 6 * 1)
     counter.tokens = counter.calls = 0
     score_labels(model, prefix, [prompt._replace(continuations=((20,), (21,))) for prompt in prompts], batch_size=6)
     assert (counter.calls, counter.tokens) == (1, 12)
@@ -192,8 +194,11 @@ def test_memory_that_runs_out_halves_the_batch():
     prefix = read_prefix(model, ids)
     expected = score_labels(model, prefix, prompts, batch_size=8).log_probs
 
+    lengths = sorted(len(prompt.ids) - len(ids) for prompt in prompts)
+    tree = len(label_tree(prompts[0].continuations).nodes.tokens)
+
     def refuse(network, args, kwargs):
-        if len(kwargs["input_ids"]) > 2:
+        if kwargs["input_ids"].numel() > sum(lengths[-2:]) + 2 * tree:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     model.whole.register_forward_pre_hook(refuse, with_kwargs=True)
@@ -201,3 +206,28 @@ def test_memory_that_runs_out_halves_the_batch():
         scores = score_labels(model, prefix, prompts, batch_size=8)
     assert len(caught) == 1
     np.testing.assert_allclose(scores.log_probs, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma", "bloom", "mamba"])
+def test_batches_by_tokens_score_as_batches_of_rows(family):
+    model = model_of(family)
+    ids, prompts = prompts_of(family)
+    scores = score_labels(model, read_prefix(model, ids), prompts, batch_size=None)
+    close(scores, by_brute_force(family))
+    assert scores.batch_size is None
+
+
+def test_a_network_that_cannot_read_rows_as_one_reads_few_together(monkeypatch):
+    """It copies what they share for each of them."""
+    model = model_of.__wrapped__("llama")
+    monkeypatch.setattr(model, "packs_rows", lambda network: False)
+    prefix, rows = read_prefix(model, tuple(range(5, 105))), []
+    prompts = [TokenizedPrompt((*prefix.ids, 30 + i, 40), ((20,), (21, 22), (21, 23), (24, 25))) for i in range(40)]
+    model.whole.register_forward_pre_hook(lambda _, args, given: rows.append(len(given["input_ids"])), with_kwargs=True)
+    padded = score_labels(model, prefix, prompts, batch_size=None)
+    assert max(rows) == PADDED_ROWS
+    monkeypatch.undo()
+    rows.clear()
+    packed = score_labels(model, prefix, prompts, batch_size=None)
+    assert set(rows[-1:]) == {1}
+    np.testing.assert_allclose(packed.log_probs, padded.log_probs, atol=1e-4)

@@ -2,6 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
+from encoders.argument_names import CountsTokens
 from prompting.tiny_causal_models import pair_of
 
 from skicl._models._language_model import LanguageModel
@@ -66,6 +67,16 @@ def test_what_others_read_is_used():
     assert sum(read) < 1.2 * n_tokens(rendered((2,), "")), "only the last demonstration is read"
     plain = make().score(QUERIES, [(0, 1, 2)] * 3).log_probs
     np.testing.assert_allclose(prompts.score(QUERIES, [(0, 1, 2)] * 3).log_probs, plain, atol=1e-4)
+
+
+def test_plans_of_several_rows_are_read_on_from_what_is_kept():
+    prompts, plans = make(), [(0, 1, 3), (0, 1, 3), (0, 1, 2)]
+    expected = prompts.score(QUERIES, plans).log_probs
+    prompts.keep((0, 1, 2))
+    counter = CountsTokens(MODEL.whole)
+    np.testing.assert_allclose(prompts.score(QUERIES, plans).log_probs, expected, atol=1e-4)
+    rows = sum(n_tokens(f"Text: {query}\nLabel:") + 2 for (query,) in QUERIES)
+    assert counter.tokens <= rows + n_tokens(rendered((3,), "")), "of what two rows share, the last demonstration"
 
 
 def test_demonstrations_that_do_not_fit_are_left_out_as_a_whole():
@@ -161,9 +172,11 @@ def test_memory_that_runs_out_is_reported_once(monkeypatch):
     model = LanguageModel(*pair_of("gpt2"))
     prompts, queries = make(model=model), [(f"late {i}",) for i in range(12)]
     prompts.keep((0, 1))
+    counter = CountsTokens(model.whole)
+    prompts.score(queries[:2], [(0, 1)] * 2)
 
-    def fail(network, arguments, named):
-        if len(named["input_ids"]) > 2:
+    def fail(network, arguments, named, most=1.5 * counter.tokens):  # more than two rows
+        if named["input_ids"].numel() > most:
             raise RuntimeError("not enough memory: you tried to allocate")
 
     hook = model.whole.register_forward_pre_hook(fail, with_kwargs=True)
