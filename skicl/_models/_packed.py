@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from skicl._models._prefix import Prefix, TokenScores, asked_about
+from skicl._models._prefix import Prefix, TokenScores, asked_about, states_at
 from skicl._models._reading_on import cache_of
 from skicl._models._states import padded
 from skicl._validation._scalars import is_integer
@@ -92,7 +92,7 @@ def read_packed(
     tree: Tree,
     wanted: Sequence[Sequence[tuple[int, int]]],
     *,
-    states: bool = False,
+    states: Sequence[float] = (),
     vocabulary: bool = False,
 ) -> TokenScores:
     """Log-probabilities of tokens in rows and in the tree after each, in one pass, as of rows that stand alone.
@@ -112,7 +112,7 @@ def read_packed(
     with torch.inference_mode():
         values, output, log_probs = asked_about(model, inputs, places, flat, states)
         of_rows = np.split(values, np.cumsum([len(row) for row in wanted])[:-1])
-        last_states = output.hidden_states[-1][0, ends].float() if states else None
+        last_states = states_at(output, states, 0, ends) if states else None
         all_tokens = log_probs[0, [column[end] for end in ends]] if vocabulary else None
     return TokenScores(of_rows, None, last_states, all_tokens)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from skicl._models._in_memory import state_of
 from skicl._models._reading_on import cache_of, layers_of
-from skicl._models._states import padded, states_of
+from skicl._models._states import padded, resolve_layers, states_of
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ class TokenScores(NamedTuple):
 
     log_probs: list  # (n_wanted,): For each row, those of the tokens asked about
     cache: Any = None  # keys and values, if they were to be kept
-    # (B, D): Last hidden states at the last position asked about, if they were wanted
+    # (B, D): Hidden states at the last position asked about, of the depths that were wanted
     states: "torch.Tensor | None" = None
     vocabulary: "torch.Tensor | None" = None  # (B, V): Log-probabilities of all tokens there, if they were wanted
 
@@ -114,13 +114,14 @@ def log_probs_after(
     wanted: Sequence[Sequence[tuple[int, int]]],
     *,
     keep: bool = False,
-    states: bool = False,
+    states: Sequence[float] = (),
     vocabulary: bool = False,
 ) -> TokenScores:
     """Log-probabilities of tokens in rows after the first `n_kept` of a prefix, given all that stands before them.
 
     `wanted` has for each row pairs (position in the row, token): the token is asked about as the one after that
-    position. The last position asked about is that of `states` and `vocabulary`; `keep` returns keys and values, of
+    position. The last position asked about is that of `vocabulary` and of `states`, which are the depths of layers
+    (1.0 the last); `keep` returns keys and values, of
     rows that are read in one way.
     """
     if keep or model.rows.alike:
@@ -134,7 +135,7 @@ def _read_apart(
     n_kept: int,
     rows: Sequence[Sequence[int]],
     wanted: Sequence[Sequence[tuple[int, int]]],
-    states: bool,
+    states: Sequence[float],
     vocabulary: bool,
 ) -> TokenScores:
     """The same for rows that are read in several ways: beginnings of rows, those of one way together.
@@ -171,7 +172,7 @@ def _read_together(
     rows: Sequence[Sequence[int]],
     wanted: Sequence[Sequence[tuple[int, int]]],
     keep: bool,
-    states: bool,
+    states: Sequence[float],
     vocabulary: bool,
 ) -> TokenScores:
     """The same for rows that are read in one way."""
@@ -190,13 +191,17 @@ def _read_together(
         # `split` gives each row its own again.
         of_rows = np.split(values, np.cumsum([len(row) for row in wanted])[:-1])
         all_rows = torch.arange(len(rows), device=log_probs.device)
-        last_states = output.hidden_states[-1][all_rows, ends].float() if states else None
+        last_states = states_at(output, states, all_rows, ends) if states else None
         all_tokens = log_probs[all_rows, [column[end] for end in ends]] if vocabulary else None
     return TokenScores(of_rows, cache if keep else None, last_states, all_tokens)
 
 
 def asked_about(
-    model: "LanguageModel", inputs: dict, places: Sequence[int], flat: Sequence[tuple[int, int, int]], states: bool
+    model: "LanguageModel",
+    inputs: dict,
+    places: Sequence[int],
+    flat: Sequence[tuple[int, int, int]],
+    states: Sequence[float],
 ) -> tuple[np.ndarray, Any, "torch.Tensor"]:
     """One pass, asked for triples (row, place, token), places being some of `places`: the log-probability of each.
 
@@ -256,7 +261,18 @@ def _inputs(
     return inputs, cache
 
 
-def _forward(model: "LanguageModel", inputs: dict, places: Sequence[int], states: bool) -> Any:
+def states_at(output: Any, depths: Sequence[float], rows: Any, places: Any) -> "torch.Tensor":
+    """States (B, D) at a place in each row, in float32; of several depths side by side, each of unit length."""
+    import torch
+
+    numbers = resolve_layers(list(depths), len(output.hidden_states) - 1)
+    states = [output.hidden_states[number][rows, places].float() for number in numbers]
+    if len(states) == 1:
+        return states[0]
+    return torch.cat([torch.nn.functional.normalize(block, dim=-1) for block in states], dim=-1)
+
+
+def _forward(model: "LanguageModel", inputs: dict, places: Sequence[int], states: Sequence[float]) -> Any:
     """One pass of the network with its head; logits only where they are asked for, if it knows how."""
     import torch
 

@@ -26,7 +26,7 @@ class LabelScores(NamedTuple):
 
     log_probs: np.ndarray  # (Q, W): Log-probability of all tokens of each label after each prompt, in nats
     lengths: np.ndarray  # (Q, W): Number of tokens of each
-    states: np.ndarray | None = None  # (Q, D): Last hidden states at the ends of the prompts
+    states: np.ndarray | None = None  # (Q, D): Hidden states at the ends of the prompts
     vocabulary: np.ndarray | None = None  # (Q, V): Log-probabilities of all tokens there
     batch_size: int | None = None  # most rows that could be read together; smaller than asked for if memory ran out
 
@@ -63,12 +63,12 @@ def label_tree(labels):
     return LabelTree(labels, paths, wanted, nodes, wanted_after)
 
 
-def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary=False, progress=None):
+def score_labels(model, prefix, prompts, *, batch_size, states=(), vocabulary=False, progress=None):
     """LabelScores of prompts, all with the same number of labels, in their order.
 
     Tokens at the end of the prefix that a prompt does not have are not used. `batch_size` is the most rows read
-    together, None as many as are read fastest; it halves where memory runs out. `progress` is called with the number of
-    prompts after each batch.
+    together, None as many as are read fastest; it halves where memory runs out. `states` are the depths of those that
+    are wanted, 1.0 for the last. `progress` is called with the number of prompts after each batch.
     """
     n_kept = shared_beginning([prompt.ids for prompt in prompts], prefix.ids)
     n_kept = min(n_kept, min(len(prompt.ids) for prompt in prompts) - 1)  # a row must have a token of its own
@@ -94,7 +94,7 @@ def score_labels(model, prefix, prompts, *, batch_size, states=False, vocabulary
 
         def run(batch, size, rows=rows, begun=begun, tree=tree, numbers=numbers, score=score):
             places = [numbers[i] for i in batch]
-            score(model, prefix, n_kept, [rows[i] for i in batch], begun, tree, size, places, scores)
+            score(model, prefix, n_kept, [rows[i] for i in batch], begun, tree, size, places, scores, states)
             if progress is not None:
                 progress(len(batch))
 
@@ -115,11 +115,12 @@ def _common_beginning(labels):
     return labels[0][: min(shared_beginning(labels, labels[0]), min(map(len, labels)) - 1)]
 
 
-def _score_packed(model, prefix, n_kept, rows, begun, tree, size, numbers, scores):
+def _score_packed(model, prefix, n_kept, rows, begun, tree, size, numbers, scores, depths):
     """Score the labels of a tree after rows that end with `begun`, in one pass; the results go to `numbers`."""
     after = [(node, token) for node, token, _ in tree.wanted_after]
+    extra = {"states": depths, "vocabulary": scores.vocabulary is not None}
     wanted = [[*_asked_of_row(row, begun, tree), *((len(row) + node, token) for node, token in after)] for row in rows]
-    read = read_packed(model, prefix, n_kept, rows, tree.nodes, wanted, **_extra(scores))
+    read = read_packed(model, prefix, n_kept, rows, tree.nodes, wanted, **extra)
     log_probs, after_first = np.split(np.stack(read.log_probs), [len(begun) + len(tree.labels)], axis=1)
     log_probs = _with_beginning(log_probs, begun)
     owners = [label for *_, label in tree.wanted_after]
@@ -127,11 +128,12 @@ def _score_packed(model, prefix, n_kept, rows, begun, tree, size, numbers, score
     _store(scores, numbers, log_probs, read)
 
 
-def _score_batch(model, prefix, n_kept, rows, begun, tree, size, numbers, scores):
+def _score_batch(model, prefix, n_kept, rows, begun, tree, size, numbers, scores, depths):
     """The same for networks that cannot read rows as one: rows are padded, and paths are read after them."""
+    extra = {"states": depths, "vocabulary": scores.vocabulary is not None}
     wanted = [_asked_of_row(row, begun, tree) for row in rows]
     reads_on = bool(tree.paths) and prefix.shares and _read_in_one_way(model, n_kept, rows, begun, tree)
-    read = log_probs_after(model, prefix, n_kept, rows, wanted, keep=reads_on, **_extra(scores))
+    read = log_probs_after(model, prefix, n_kept, rows, wanted, keep=reads_on, **extra)
     log_probs = _with_beginning(np.stack(read.log_probs), begun)
     if reads_on:
         _read_on(model, read.cache, n_kept, rows, tree, size, log_probs)
@@ -150,10 +152,6 @@ def _with_beginning(log_probs, begun):
     """Log-probabilities of labels, to whose first tokens those of what all begin with are added."""
     before, first = np.split(log_probs, [len(begun)], axis=1)
     return first + before.sum(axis=1, keepdims=True)
-
-
-def _extra(scores):
-    return {"states": scores.states is not None, "vocabulary": scores.vocabulary is not None}
 
 
 def _store(scores, numbers, log_probs, read):

@@ -97,10 +97,11 @@ class Prompts:
                 self.model.packs_rows(self.model.whole)  # a trial, now rather than before the first query
         kept[plan] = opened._replace(prefix=shared[ids])
 
-    def score(self, rows, plans, *, states=False, vocabulary=False, progress=None):
+    def score(self, rows, plans, *, states=(), vocabulary=False, progress=None):
         """LabelScores of the label words after rows, each after the demonstrations of its plan.
 
-        A row that does not fit into the window even without demonstrations is refused before anything is read.
+        `states` are the depths of hidden states that are wanted, 1.0 for the last. A row that does not fit into the
+        window even without demonstrations is refused before anything is read.
         `progress` is called with the number of rows after each batch.
         """
         self._check_long_rows(rows)

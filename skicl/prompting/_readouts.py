@@ -23,7 +23,7 @@ class Heard(NamedTuple):
 
     words: np.ndarray  # (Q, C): Log-probabilities of the classes by their label words, normalised
     mass: np.ndarray  # (Q,): Probability of all label words together
-    states: np.ndarray | None = None  # (Q, D): Last hidden states at the ends of the prompts
+    states: np.ndarray | None = None  # (Q, D): Hidden states at the ends of the prompts
     vocabulary: np.ndarray | None = None  # (Q, V): Log-probabilities of all tokens there
 
     def by_row(self):
@@ -39,7 +39,8 @@ class Heard(NamedTuple):
 class Readout:
     """How classes are read off; each kind says what it needs."""
 
-    looks_at = None  # "states" or "vocabulary", if more than the label words
+    depths = ()  # of the hidden states that it looks at, 1.0 for the last
+    reads_vocabulary = False  # whether it looks at the next tokens
     n_anchors = 0  # labelled rows that it learns from, at most
     needs_all_classes = False  # whether it needs a labelled row of each class, and takes classes by turns
     reads_calibrated_words = True  # rather than that its own answers are calibrated
@@ -58,7 +59,7 @@ class LabelWords(Readout):
 class HiddenCentroid(Readout):
     """The mean state of each class."""
 
-    looks_at, n_anchors, needs_all_classes, reads_calibrated_words, is_kept = "states", 256, True, False, False
+    depths, n_anchors, needs_all_classes, reads_calibrated_words, is_kept = (1.0,), 256, True, False, False
 
     def fit(self, anchors, codes, n_classes):
         """Keep the states of labelled rows, at least one of each class."""
@@ -74,7 +75,7 @@ class HiddenCentroid(Readout):
 class NearestPredictions(Readout):
     """The votes of the labelled rows after which the network predicts the most similar next tokens."""
 
-    looks_at, n_anchors, needs_all_classes, reads_calibrated_words, is_kept = "vocabulary", 256, True, False, False
+    reads_vocabulary, n_anchors, needs_all_classes, reads_calibrated_words, is_kept = True, 256, True, False, False
 
     def fit(self, anchors, codes, n_classes):
         """Keep what is predicted after labelled rows, at least one of each class."""
@@ -88,13 +89,13 @@ class NearestPredictions(Readout):
 
 
 class ReadByReasoner(Readout):
-    """TartClassifier on the last states, with what the label words say as its prior, and a share in the answer.
+    """TartClassifier on hidden states, with what the label words say as its prior, and a share in the answer.
 
     The answer is the geometric mean of what the reasoner and the label words say, with the shares that labelled rows
     bear out which the reasoner has not read: words need no row, while a dozen say little about so many features.
     """
 
-    looks_at, n_anchors, learns_scale = "states", 512, True
+    depths, n_anchors, learns_scale = (2 / 3, 5 / 6, 1.0), 512, True
 
     def __init__(self, device):
         self._device = device
@@ -116,7 +117,7 @@ class ReadByReasoner(Readout):
 
         columns = {"n_classes": n_classes}
         encoder, prior = FunctionTransformer(_states_of, kw_args=columns), partial(_words_of, **columns)
-        # A few features of the last states of many models vary ten times as much as the others.
+        # A few features of the states of many models vary ten times as much as the others.
         reader = TartClassifier(encoder, prior=prior, standardize=True, device=self._device)
         return reader.fit(X, codes, classes=np.arange(n_classes))
 

@@ -253,10 +253,8 @@ class PromptedTask:
 
     def _hear(self, rows, plans, progress=None):
         """What the model says after rows, as far as the readout looks at it."""
-        looks_at = self._readout.looks_at
-        scores = self._prompts.score(
-            rows, plans, states=looks_at == "states", vocabulary=looks_at == "vocabulary", progress=progress
-        )
+        looks_at = {"states": self._readout.depths, "vocabulary": self._readout.reads_vocabulary}
+        scores = self._prompts.score(rows, plans, **looks_at, progress=progress)
         return Heard(self._words_of(scores), label_mass(scores.log_probs), scores.states, scores.vocabulary)
 
     def _words_of(self, scores):

@@ -81,7 +81,7 @@ def test_memory_that_runs_out_says_nothing():
 def test_tokens_get_the_probabilities_that_they_have_alone(prefix):
     model = model_of()
     wanted = [[(place, 9) for place in range(len(row))] + [(len(row) - 1, 11)] for row in ROWS]
-    read = log_probs_after(model, read_prefix(model, prefix), len(prefix), ROWS, wanted, states=True, vocabulary=True)
+    read = log_probs_after(model, read_prefix(model, prefix), len(prefix), ROWS, wanted, states=(1.0,), vocabulary=True)
     for i, row in enumerate(ROWS):
         expected = [alone(model, [*prefix, *row[: place + 1]])[0][token] for place, token in wanted[i]]
         np.testing.assert_allclose(read.log_probs[i], torch.stack(expected), atol=1e-4)

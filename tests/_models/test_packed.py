@@ -47,7 +47,7 @@ def test_packed_is_alone(family, n_kept):
     prefix = read_prefix(model, PREFIX)
     n_tokens = packed_at_once(model, prefix, n_kept, SIZES, TREE)
     rows = ROWS if n_tokens >= 3 * 7 else ROWS[:1]  # layers with a window allow few tokens
-    read = read_packed(model, prefix, n_kept, rows, TREE, wanted_of(rows, TREE), states=True, vocabulary=True)
+    read = read_packed(model, prefix, n_kept, rows, TREE, wanted_of(rows, TREE), states=(1.0,), vocabulary=True)
     for row, found, state, vocabulary in zip(rows, read.log_probs, read.states, read.vocabulary):
         np.testing.assert_allclose(found, definition(model, PREFIX[:n_kept], row, TREE, CHAINS), atol=1e-4)
         with torch.inference_mode():

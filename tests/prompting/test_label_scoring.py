@@ -107,7 +107,7 @@ def test_what_all_labels_begin_with_is_read_with_the_prompt(family, labels):
     ids, prompts = prompts_of(family)
     prompts = [TokenizedPrompt(prompt.ids, labels) for prompt in prompts]
     prefix, calls = read_prefix(model, ids), []
-    expected = score_labels(model, prefix, prompts, batch_size=8, states=True)  # there it is read after the prompt
+    expected = score_labels(model, prefix, prompts, batch_size=8, states=(1.0,))  # there it is read after the prompt
     assert (expected.lengths == [len(label) for label in labels]).all()
     hook = model.whole.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
@@ -135,7 +135,7 @@ def test_scoring_leaves_the_prefix_as_it_is():
 def test_states_and_vocabulary_are_those_at_the_end_of_the_prompt(family):
     model = model_of(family)
     ids, prompts = prompts_of(family)
-    scores = score_labels(model, read_prefix(model, ids), prompts, batch_size=4, states=True, vocabulary=True)
+    scores = score_labels(model, read_prefix(model, ids), prompts, batch_size=4, states=(1.0,), vocabulary=True)
     for i, prompt in enumerate(prompts):
         with torch.inference_mode():
             output = model.whole(input_ids=torch.tensor([prompt.ids]), output_hidden_states=True)

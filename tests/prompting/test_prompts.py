@@ -141,7 +141,7 @@ def test_rows_are_worked_on_in_parts(monkeypatch):
         with monkeypatch.context() as patched, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             patched.setattr(Prompts, "_joint", counted)
-            scores = prompts.score(queries, plans, progress=steps.append, states=True, vocabulary=True)
+            scores = prompts.score(queries, plans, progress=steps.append, states=(1.0,), vocabulary=True)
         assert sum(steps) == len(queries)
         return scores, [str(warning.message) for warning in caught]
 
