@@ -41,6 +41,8 @@ NAMES = {
     "tuned lr": "tuned LR on the states",
     "tuned lr on standardized": "tuned LR on standardised states",
     "tart": "`TartClassifier` on the states",
+    "tuned lr on last": "tuned LR on the last state",
+    "tart on last": "`TartClassifier` on the last state",
     "embeddings": "tuned LR on MiniLM",
     "tart on embeddings": "`TartClassifier` on MiniLM and names",
 }
@@ -137,9 +139,10 @@ def arms_of_words(task, labelled, codes, asked):
 
 
 def arms_of_states(labelled, codes, asked, n_classes):
-    """Probes on the last states of the labelled rows."""
+    """Probes on the states of the labelled rows that the classifier reads, of three depths, and on the last alone."""
     from skicl.prompting._readouts import centroid_scores
 
+    last = labelled.states.shape[1] // 3 * 2
     scale = np.linalg.norm(labelled.states, axis=1).mean()
     states, queries = labelled.states / scale, asked.states / scale
     known = np.unique(codes)
@@ -152,6 +155,10 @@ def arms_of_states(labelled, codes, asked, n_classes):
     }
     for arm, probe in probes.items():
         yield arm, spread(probe.fit(states, codes).predict_proba(queries), known, n_classes)
+    probe = build_tuned_logistic_regression().fit(states[:, last:], codes)
+    yield "tuned lr on last", spread(probe.predict_proba(queries[:, last:]), known, n_classes)
+    last_tart = TartClassifier(None, device="cpu").fit(labelled.states[:, last:], codes, classes=np.arange(n_classes))
+    yield "tart on last", last_tart.predict_proba(asked.states[:, last:])
     tart = TartClassifier(None, device="cpu").fit(labelled.states, codes, classes=np.arange(n_classes))
     yield "tart", tart.predict_proba(asked.states)
 

@@ -27,11 +27,12 @@ def test_arms_are_those_of_the_classifier(folder):
     words = {"readout": "label_words"}
     expected = {"as it comes": {}, "words": {**words, "calibration": None}, "auto": words}
     expected |= {name: {**words, "calibration": name} for name in benchmark.CALIBRATIONS}
-    expected |= {"centroid": {"readout": "hidden_centroid"}, "many shots": {**words, "demonstrations": 16}}
+    expected |= {"many shots": {**words, "demonstrations": 16}}
     for arm, parameters in expected.items():
         classifier = ICLClassifier(folder, device="cpu", **parameters).fit(X, Y)
         np.testing.assert_allclose(found[arm], classifier.predict_proba(QUERIES), atol=1e-4, err_msg=arm)
-    assert set(found) == {*expected, "lr", "tuned lr", "tuned lr on standardized", "tart"}
+    probes = {"centroid", "lr", "tuned lr", "tuned lr on standardized", "tart", "tuned lr on last", "tart on last"}
+    assert set(found) == {*expected, *probes}
     for probabilities in found.values():
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
@@ -52,5 +53,5 @@ def test_a_run_is_recorded_and_goes_on(folder, tmp_path, capsys):
     assert "some natural 8 1" in said
     assert "some natural 8 0" not in said
     rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    assert len(rows) == 2 + 12
+    assert len(rows) == 2 + 14
     assert all(0 <= float(row.split("|")[2]) <= 100 for row in rows[2:])
