@@ -29,16 +29,17 @@ def choose_prompt(recipe, selectors, columns, model, rows, codes, bar):
     others the first of each is taken, which is a chat for a model that has one.
     """
     forms = recipe.template.forms(model.tokenizer)
-    selector = selectors[0]
-    trials = [_Trial.of(recipe, forms[0], selector, columns, model, rows, codes, bar)]
-    if trials[0].task.n_spare:
-        trials += [_Trial.of(recipe, form, selector, columns, model, rows, codes, bar) for form in forms[1:]]
+
+    def trial(form, selector):
+        return _Trial.of(recipe, form, selector, columns, model, rows, codes, bar)
+
+    trials = [trial(forms[0], selectors[0])]
+    if trials[0].task.n_spare and len(forms) + len(selectors) > 2:
+        trials += [trial(form, selectors[0]) for form in forms[1:]]
         form = _best(trials).task.recipe.template
-        trials += [_Trial.of(recipe, form, other, columns, model, rows, codes, bar) for other in selectors[1:]]
-    best, losses = trials[0], {}
-    if len(trials) > 1:
-        best = _best(trials)
-        losses = {trial.name: loss for trial, loss in zip(trials, _losses(trials))}
+        trials += [trial(form, selector) for selector in selectors[1:]]
+    best = _best(trials)
+    losses = {trial.name: loss for trial, loss in zip(trials, _losses(trials))} if len(trials) > 1 else {}
     return PromptChoice(best.task.recipe, best.task, best.shared, losses)
 
 
@@ -82,6 +83,9 @@ class _Trial(NamedTuple):
 
 
 def _best(trials):
+    """The one after which labelled rows are most probable; a single one is not put to the test."""
+    if len(trials) == 1:
+        return trials[0]
     losses = _losses(trials)
     return trials[losses.index(min(losses))]
 

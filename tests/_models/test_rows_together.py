@@ -85,7 +85,7 @@ def test_usual_networks_are_tried_once_in_few_short_passes(family):
         warnings.simplefilter("error")
         assert model.rows.manner == TOGETHER
         first = counts.calls
-        assert counts.tokens <= (len(model.rows.trial_lengths) * 2 + 1) * model.rows.trial_lengths[-1] + 16
+        assert counts.tokens <= (len(model.rows.trial_lengths) * 2 + 1) * model.rows.trial_lengths[-1] + 2 * 9 * 3
         assert first <= len(model.rows.trial_lengths) + 4
         assert model.by_way([3, 100]) == [[0, 1]]
         assert model.rows.manner == TOGETHER
