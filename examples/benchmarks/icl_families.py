@@ -14,6 +14,7 @@ import traceback
 import warnings
 from copy import deepcopy
 from pathlib import Path
+from textwrap import shorten
 from typing import NamedTuple
 
 import numpy as np
@@ -186,8 +187,7 @@ def vector(network, text, fresh):
 def brief(error):
     """One line of an error or a text."""
     text = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else error
-    text = " ".join(text.split()).replace("|", "/")
-    return text if len(text) <= 160 else text[:157] + "..."
+    return shorten(text.replace("|", "/"), 160, placeholder=" ...")
 
 
 def report(rows):

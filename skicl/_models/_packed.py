@@ -8,15 +8,15 @@ Shapes: B rows, N tokens of all rows and trees, P tokens before them, K nodes of
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from skicl._models._prefix import Prefix, TokenScores, asked_about, states_at
 from skicl._models._reading_on import cache_of
+from skicl._models._rows_together import numbers_of
 from skicl._models._states import padded
-from skicl._validation._scalars import is_integer
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +75,9 @@ def packed_at_once(model: "LanguageModel", prefix: Prefix, n_kept: int, lengths:
     if way < 0 or len(model.by_way(ends)) > 1 or (n_kept and way != prefix.way):
         return 0
     # A network may count what a layer looks at in places of the long row: none is longer than that.
-    edge = min(_edges(model.network.config.get_text_config().to_dict()), default=None)
+    numbers = numbers_of(model.network.config.get_text_config().to_dict())
+    edges = [value for name, value in numbers if _EDGES.search(name) and not _NO_EDGES.search(name)]
+    edge = min(edges, default=None)
     most = tokens_at_once(model)
     if edge is not None:
         most = min(most, edge - n_kept)
@@ -181,14 +183,3 @@ def _packed_inputs(network: Any, rows: Sequence[Sequence[int]], tree: Tree, n_be
         "position_ids": torch.tensor([positions], device=device),
         "use_cache": True,
     }
-
-
-def _edges(config: dict) -> Iterator[int]:
-    """Numbers of tokens in a configuration, also of its parts, beyond which a layer does not see all."""
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from _edges(value)
-        elif _EDGES.search(str(name)) and not _NO_EDGES.search(str(name)):
-            for number in value if isinstance(value, list | tuple) else [value]:
-                if is_integer(number) and number > 0:
-                    yield number

@@ -65,7 +65,7 @@ def read_prefix(model: "LanguageModel", ids: Iterable[int], *, known: Iterable[P
     starts = [(shared_beginning([ids[:-1]], start.ids), start.past) for start in usable]
     n_known, past = max(starts, key=lambda start: start[0], default=(0, None))
     inputs, cache = _inputs(model, model.whole, [ids[n_known:]], past, n_known, keep=True)
-    _forward(model, inputs, [len(ids) - n_known - 1], False)
+    _forward(model, inputs, [len(ids) - n_known - 1], ())
     return Prefix(ids, layers_of(cache), shares, way=way)
 
 

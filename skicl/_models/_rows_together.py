@@ -51,7 +51,7 @@ class RowsTogether:
         causal: bool,
     ) -> None:
         self._network, self._tokens, self._positions, self._causal = network, tokens, positions, causal
-        self._numbers = list(_numbers(network.config.get_text_config().to_dict()))
+        self._numbers = list(numbers_of(network.config.get_text_config().to_dict()))
         self._told: set[str] = set()
         self._heads: set[type] = set()
 
@@ -250,11 +250,11 @@ def pooled_rows(
     return torch.cat([read(group) for group in groups])[np.argsort(np.concatenate(groups)).tolist()]
 
 
-def _numbers(config: dict) -> Iterator[tuple[str, int]]:
+def numbers_of(config: dict) -> Iterator[tuple[str, int]]:
     """Names and values of all whole numbers above 1 in a configuration, those of its parts too."""
     for name, value in config.items():
         if isinstance(value, dict):
-            yield from _numbers(value)
+            yield from numbers_of(value)
         for number in value if isinstance(value, list | tuple) else [value]:
             if is_integer(number) and number > 1:
                 yield str(name), number

@@ -42,7 +42,7 @@ def choose_calibration(log_proba, codes, probes, *, scales=True):
         held_out["batch"] = _batch_without_itself(log_proba)
         if scales:
             held_out["affine"] = without_own_label(AffineCalibration(), log_proba, codes)
-    losses = {name: -scores[np.arange(len(codes)), codes].mean() for name, scores in held_out.items()}
+    losses = {name: -float(scores[np.arange(len(codes)), codes].mean()) for name, scores in held_out.items()}
     best = min(losses, key=lambda name: losses[name] * len(codes) + HANDICAP.get(name, 0.0))
     if best == "none":
         return Choice(None, best, losses)

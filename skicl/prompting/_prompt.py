@@ -36,13 +36,13 @@ class Prompt(NamedTuple):
     Text: wrong bill
     Label: billing
     <BLANKLINE>
-    Text: late parcel
+    Text: lost parcel
     Label: delivery
     <BLANKLINE>
     Text: unpaid bill
     Label:
     >>> prompt.n_tokens, prompt.demonstrations, prompt.dropped
-    (30, [1, 0], [])
+    (35, [1, 2], [])
     """
 
     text: str

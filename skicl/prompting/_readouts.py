@@ -39,7 +39,7 @@ class Heard(NamedTuple):
 class Readout:
     """How classes are read off; each kind says what it needs."""
 
-    depths = ()  # of the hidden states that it looks at, 1.0 for the last
+    depths: tuple = ()  # of the hidden states that it looks at, 1.0 for the last
     reads_vocabulary = False  # whether it looks at the next tokens
     n_anchors = 0  # labelled rows that it learns from, at most
     needs_all_classes = False  # whether it needs a labelled row of each class, and takes classes by turns
