@@ -75,9 +75,7 @@ def packed_at_once(model: "LanguageModel", prefix: Prefix, n_kept: int, lengths:
     if way < 0 or len(model.by_way(ends)) > 1 or (n_kept and way != prefix.way):
         return 0
     # A network may count what a layer looks at in places of the long row: none is longer than that.
-    numbers = numbers_of(model.network.config.get_text_config().to_dict())
-    edges = [value for name, value in numbers if _EDGES.search(name) and not _NO_EDGES.search(name)]
-    edge = min(edges, default=None)
+    edge = min(_edges(model.network.config.get_text_config().to_dict()), default=None)
     most = tokens_at_once(model)
     if edge is not None:
         most = min(most, edge - n_kept)
@@ -183,3 +181,8 @@ def _packed_inputs(network: Any, rows: Sequence[Sequence[int]], tree: Tree, n_be
         "position_ids": torch.tensor([positions], device=device),
         "use_cache": True,
     }
+
+
+def _edges(config: dict) -> list[int]:
+    """Numbers of tokens in a configuration, also of its parts, beyond which a layer does not see all."""
+    return [value for name, value in numbers_of(config) if _EDGES.search(name) and not _NO_EDGES.search(name)]
