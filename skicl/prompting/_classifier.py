@@ -301,7 +301,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             member.template.parts(fields)
         candidates = [str(name) for name in classes] if multilabel else [None]
         loaded = self._load()
-        with loaded.lock, progress_bar(0, f"{type(self).__name__}.fit", self.verbose, unit="row") as bar:
+        with loaded.lock, progress_bar(0, f"{type(self).__name__}.fit: labelled rows", self.verbose, unit="row") as bar:
             first_codes = codes[:, 0] if multilabel else codes
             recipe = recipe._replace(candidate=candidates[0])
             choice = choose_prompt(recipe, selectors, fields, loaded.model, rows, first_codes, bar)

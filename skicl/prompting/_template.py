@@ -43,8 +43,8 @@ class PromptTemplate(BaseEstimator):
         Between demonstrations.
     chat : "auto" or bool, default="auto"
         Whether to write demonstrations as turns of a chat, in the format of the model, and to begin its answer with
-        the cue. "auto" does so if the tokenizer has a chat template; some base models have one too: set it to False
-        for them.
+        the cue. "auto" tries both, if the tokenizer has a chat template, on labelled rows that are not shown, and keeps
+        the form after which these are more probable; without such rows a chat.
 
     See Also
     --------

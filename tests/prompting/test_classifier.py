@@ -990,7 +990,7 @@ def test_a_model_that_prefers_one_label_is_warned_of():
 def test_progress_of_fit_counts_the_rows_that_are_read(capsys):
     classifier = ICLClassifier(handle("llama"), demonstrations=4, verbose=True).fit(*many_rows())
     said = capsys.readouterr().err
-    assert "ICLClassifier.fit" in said
+    assert "ICLClassifier.fit: labelled rows" in said
     assert f"{24 + 23}/{24 + 23}" in said  # labelled rows, and inputs of calibrations
     classifier.predict(QUERIES)
     assert f"{len(QUERIES)}/{len(QUERIES)}" in capsys.readouterr().err
