@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from skicl import ICLClassifier
-from skicl.prompting import PromptTemplate, Verbalizer
+from skicl.prompting import ModelSettings, PromptTemplate, Verbalizer
 
 # A label begins a line, as in the prompts of skorch, which tokenises labels without the space before them.
 TEMPLATE = "Message: {text}\nTopic:\n{label}"
@@ -103,7 +103,7 @@ def classifier_of(pair):
     return ICLClassifier(
         pair.name,
         device=pair.device,
-        dtype="float32",
+        model_settings=ModelSettings(dtype="float32"),
         template=PromptTemplate(TEMPLATE, chat=False),
         verbalizer=Verbalizer(normalize="sum"),
         demonstrations=InOrder(),
