@@ -54,6 +54,7 @@ def all_methods(options):
         Method("centroid", "Nearest centroid", competitors.build_centroid),
         Method("knn", "kNN (tuned)", competitors.build_neighbours),
         Method("svm", "SVM-RBF (tuned)", competitors.TunedSVM),
+        Method("icl-default", "ICLClassifier as it comes", partial(prompt_as_it_comes, options), TEXTS),
         Method("icl", "Prompt ICL", partial(prompt, options), TEXTS),
         Method("icl-calibrated", "Prompt ICL, calibrated", partial(prompt, options, "contextual"), TEXTS),
     ]
@@ -77,6 +78,12 @@ def tart_on_texts(options):
 def standardised_logistic_regression():
     """For hidden states of language models, a few of whose columns are far larger than all others."""
     return make_pipeline(StandardScaler(), competitors.build_tuned_logistic_regression())
+
+
+def prompt_as_it_comes(options):
+    from skicl import ICLClassifier
+
+    return ICLClassifier(options.language_model)
 
 
 def prompt(options, calibration=None):
