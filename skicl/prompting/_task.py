@@ -6,6 +6,8 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import clone
 
+from skicl._models._precision import NOT_FINITE
+from skicl._validation._finite import check_finite
 from skicl.prompting._calibration import AUTO, BRING_INPUTS, CALIBRATIONS
 from skicl.prompting._choosing_calibration import N_ROWS, choose_calibration, without_own_label
 from skicl.prompting._plans import fit_selector, plans_of
@@ -255,6 +257,9 @@ class PromptedTask:
         """What the model says after rows, as far as the readout looks at it."""
         looks_at = {"states": self._readout.depths, "vocabulary": self._readout.reads_vocabulary}
         scores = self._prompts.score(rows, plans, **looks_at, progress=progress)
+        for what, numbers in (("probabilities", np.exp(scores.log_probs)), ("hidden states", scores.states)):
+            if numbers is not None:
+                check_finite(numbers, what, NOT_FINITE)
         return Heard(self._words_of(scores), label_mass(scores.log_probs), scores.states, scores.vocabulary)
 
     def _words_of(self, scores):

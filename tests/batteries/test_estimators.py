@@ -26,8 +26,9 @@ PUBLIC_METHODS = {
     "select",
     "transform",
 }
-# What every class inherits from scikit-learn, what trains, and what takes no rows of the user's.
+# What every class inherits from scikit-learn, what trains, what takes no rows of the user's, and what gives no numbers.
 OTHER_METHODS = {
+    "prompts",
     "fit",
     "fit_transform",
     "get_feature_names_out",
