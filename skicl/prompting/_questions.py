@@ -95,5 +95,7 @@ def _losses(trials):
     shown = set().union(*(trial.task.plan_ or () for trial in trials))
     codes = trials[0].task.codes
     numbers = rows_as_they_come(codes, shown, min(N_TRIED, len(codes) - len(shown)))
+    if not numbers:  # selectors without a seed may show all rows between them
+        return [0.0] * len(trials)
     choices = [trial.task.choose_calibration(numbers, "contextual") for trial in trials]
     return [choice.losses[choice.name] for choice in choices]

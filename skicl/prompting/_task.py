@@ -65,6 +65,10 @@ class PromptedTask:
     def open(self, model, rows, codes, shared=None, bar=None):
         """The first half of ``fit``: choose demonstrations, and read what their prompts share."""
         recipe = self.recipe
+        if recipe.readout == "reasoner" and not rows:
+            raise ValueError(
+                "`readout`='reasoner' needs labelled rows, and there are none. Use readout='auto' or 'label_words'."
+            )
         self._rows, self._codes, self._bar = rows, codes, bar
         self._numbers = range(len(rows))  # what the owner calls the rows
         # What the model said after labelled rows, by their numbers, and after inputs of calibrations, by their names.

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from prompting.tiny_causal_models import pair_of
+from sklearn.base import BaseEstimator
 
 from skicl import ICLClassifier
 from skicl.prompting import PromptEnsemble, PromptTemplate, StratifiedDemonstrations
@@ -51,6 +52,33 @@ def test_without_a_choice_nothing_is_compared(n_rows, chat, expected):
     assert classifier.chat_ is expected
     assert classifier.losses_["prompt"] == {}
     assert len(classifier.demonstrations_) == 4
+
+
+class Unseeded(BaseEstimator):
+    """Shows other rows each time that it is fitted."""
+
+    fits = 0
+
+    def fit(self, X, y):
+        Unseeded.fits += 1
+        self.rows_ = np.array([0, 1, 2]) if Unseeded.fits % 2 else np.array([1, 2, 3])
+        return self
+
+    def select(self, X):
+        return self.rows_
+
+
+def test_prompts_that_show_all_rows_between_them_are_not_compared():
+    classifier = fitted(4, demonstrations=Unseeded())
+    assert classifier.chat_
+    assert len(set(classifier.losses_["prompt"].values())) <= 1
+
+
+def test_a_reasoner_without_rows_is_refused_before_the_model_reads():
+    network, tokenizer = pair_of("llama")
+    network.register_forward_pre_hook(lambda *_: pytest.fail("the model was used"))
+    with pytest.raises(ValueError, match="`readout`='reasoner' needs labelled rows"):
+        ICLClassifier((network, tokenizer), readout="reasoner", classes=["a", "b"]).fit(None)
 
 
 def test_what_is_given_is_not_put_in_question():
