@@ -57,10 +57,14 @@ def _batch_without_itself(log_proba):
 
 
 def without_own_label(calibrator, log_proba, codes):
-    """Rows (n, C) after a calibration that is learnt from them, each by what the rows of other folds say."""
+    """Rows (n, C) after a calibration that is learnt from them, each by what the rows of other folds say.
+
+    Where the other folds lack a class, all rows are learnt from.
+    """
     scores, fold = np.empty(log_proba.shape), np.arange(len(codes)) % N_FOLDS
     for number in np.unique(fold):
         test = fold == number
-        others = clone(calibrator).fit(log_proba[~test], codes[~test])
+        known = set(codes[~test].tolist()) == set(codes.tolist())
+        others = clone(calibrator).fit(*((log_proba[~test], codes[~test]) if known else (log_proba, codes)))
         scores[test] = others.transform(log_proba[test])
     return scores

@@ -65,9 +65,9 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
 
     ``fit`` takes no gradient step: it shows the model a few labelled rows and lets it read the others after these.
     ``predict`` reads each query once. Two things are read off: the probabilities of the label words, exact and without
-    any text to be generated or parsed, corrected for what the model prefers whatever the text; and its last hidden
-    state, which the reasoner of :class:`TartClassifier` compares with those of the labelled rows. So four labels are
-    enough to begin with, and many help although few fit into a prompt.
+    any text to be generated or parsed, corrected for what the model prefers whatever the text; and hidden states,
+    which the reasoner of :class:`TartClassifier` compares with those of the labelled rows. So four labels are enough to
+    begin with, and many help although few fit into a prompt.
 
     Parameters
     ----------
@@ -90,10 +90,11 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
     calibration : None, "auto", "contextual", "domain", "batch", "affine" or calibrator, default="auto"
         How the label words are corrected for what the model prefers. "auto" takes the one, or none, after which
         labelled rows that the prompt does not show are most probable, at most 128 of them, each held out from what is
-        learnt from it; without such rows "contextual". None means no correction.
+        learnt from it; without such rows "contextual", and none for the readouts "hidden_centroid" and "knn". None
+        means no correction.
     readout : {"auto", "label_words", "reasoner", "hidden_centroid", "knn"}, default="auto"
-        What predictions are made from. "label_words": their probabilities. "reasoner": both these and the last hidden
-        states, of at most 512 labelled rows. "auto" means "reasoner" where there are labelled rows beside the
+        What predictions are made from. "label_words": their probabilities. "reasoner": both these and hidden states
+        of three depths, of at most 512 labelled rows. "auto" means "reasoner" where there are labelled rows beside the
         demonstrations, else "label_words". "hidden_centroid": the distance of the state to the mean of each class.
         "knn": the votes of the labelled rows after which the model predicts the most similar next tokens.
     ensemble : None, int or PromptEnsemble, default=None
@@ -267,8 +268,9 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
 
         Notes
         -----
-        Each labelled row is read once at most, after a prompt that does not show it, beside 23 inputs of calibrations
-        and the demonstrations. Without further labelled rows nothing but these is read.
+        Each labelled row is read once, after a prompt that does not show it, for each prompt that is compared, each
+        label and member of an ensemble, beside 23 inputs of calibrations. Without further labelled rows only the
+        demonstrations and three inputs are read.
         """
         settings, template, verbalizer, calibrator = self._checked()
         columns = blank(self)
@@ -620,10 +622,7 @@ def _warn_of_one_class(log_proba, n_different, learnt):
     usual = 1 / len(learnt.classes) if learnt.frequencies is None else learnt.frequencies[most]
     if n_different < FEW_ROWS or counts[most] < ONE_CLASS * n_rows or confidence < SURE or usual > SURE:
         return
-    calibration = learnt.questions[0][0].calibration_
-    advice = (
-        "Use calibration='auto'" if calibration is None else f"It is used with calibration={calibration!r}; try others"
-    )
+    advice = "Use calibration='auto'" if learnt.recipe.calibrator is None else "Try other label words or templates"
     warn_user(
         f"{counts[most]} of {n_rows} rows are predicted as {learnt.classes[[most]].tolist()[0]!r}, with a mean "
         f"confidence of {confidence:.2f}, as if the model preferred this label whatever the text. {advice}, give more "

@@ -104,7 +104,7 @@ class Prompts:
         window even without demonstrations is refused before anything is read.
         `progress` is called with the number of rows after each batch.
         """
-        self._check_long_rows(rows)
+        self.check_long_rows(rows)
         parts, shortened, size = [], 0, self._batch_size
         for start in range(0, len(rows), ROWS_AT_ONCE):
             numbers = range(start, min(start + ROWS_AT_ONCE, len(rows)))
@@ -202,7 +202,7 @@ class Prompts:
         prompt = self._encode([frame.head + body + frame.tail])[0]
         return len(self._first(frame)) + len(prompt) + self._longest
 
-    def _check_long_rows(self, rows):
+    def check_long_rows(self, rows):
         """Refuse rows that do not fit even alone, looking at those only that are long enough for that."""
         if self._window is None:
             return

@@ -38,8 +38,8 @@ def choose_prompt(recipe, selectors, columns, model, rows, codes, bar):
         trials += [trial(form, selectors[0]) for form in forms[1:]]
         form = _best(trials).task.recipe.template
         trials += [trial(form, selector) for selector in selectors[1:]]
-    best = _best(trials)
-    losses = {trial.name: loss for trial, loss in zip(trials, _losses(trials))} if len(trials) > 1 else {}
+    best, found = _best(trials), _losses(trials) if len(trials) > 1 else []
+    losses = {trial.name: loss for trial, loss in zip(trials, found)}
     return PromptChoice(best.task.recipe, best.task, best.shared, losses)
 
 
@@ -87,6 +87,8 @@ def _best(trials):
     if len(trials) == 1:
         return trials[0]
     losses = _losses(trials)
+    if not losses:
+        return min(trials, key=lambda trial: trial.task.n_dropped_)
     return trials[losses.index(min(losses))]
 
 
@@ -95,7 +97,7 @@ def _losses(trials):
     shown = set().union(*(trial.task.plan_ or () for trial in trials))
     codes = trials[0].task.codes
     numbers = rows_as_they_come(codes, shown, min(N_TRIED, len(codes) - len(shown)))
-    if not numbers:  # selectors without a seed may show all rows between them
-        return [0.0] * len(trials)
+    if not numbers:  # windows may cut the prompts in different ways, so that they show all rows between them
+        return []
     choices = [trial.task.choose_calibration(numbers, "contextual") for trial in trials]
     return [choice.losses[choice.name] for choice in choices]

@@ -126,6 +126,8 @@ class ReadByReasoner(Readout):
         order = np.argsort(codes, kind="stable")
         fold = np.empty(len(codes), dtype=np.int64)
         fold[order] = np.arange(len(codes)) % N_FOLDS
+        _, first, copy_of = np.unique(X, axis=0, return_index=True, return_inverse=True)
+        fold = fold[first[copy_of.ravel()]]  # copies of a row are held out together
         found = np.full((len(codes), n_classes), -np.log(n_classes))
         for number in np.unique(fold) if len(codes) > 1 else ():
             test = fold == number

@@ -115,13 +115,18 @@ class PromptedTask:
     def scores(self, model, rows, progress=None):
         """TaskScores of queries; `progress` is called with the number of rows after each batch."""
         self._wake(model)
-        log_proba, mass = [], []
+        plans = self._plans(rows)
+        if not self._readout.reads_vocabulary:
+            heard = self._hear(rows, plans, progress)
+            return TaskScores(self._read_off(heard), heard.mass)
+        self._prompts.check_long_rows(rows)
+        parts = []
         for start in range(0, len(rows), _AT_ONCE):
-            some = rows[start : start + _AT_ONCE]
-            heard = self._hear(some, self._plans(some), progress)
-            log_proba.append(self._read_off(heard))
-            mass.append(heard.mass)
-        return TaskScores(np.concatenate(log_proba), np.concatenate(mass))
+            part = slice(start, start + _AT_ONCE)
+            heard = self._hear(rows[part], plans[part], progress)
+            parts.append((self._readout.log_proba(heard), heard.mass))
+        log_proba, mass = (np.concatenate(arrays) for arrays in zip(*parts))
+        return TaskScores(self._shifted(log_proba), mass)
 
     def prompts(self, model, rows):
         """A Prompt for each row."""
@@ -180,7 +185,7 @@ class PromptedTask:
 
     def __getstate__(self):
         state = {**vars(self), "_prompts": None, "_numbers": list(self._numbers)}
-        if not self._readout.is_kept:
+        if self._readout is None or not self._readout.is_kept:
             return state | {"_readout": None}
         if self.plan_ is not None:
             # Rows that no prompt will show are of no further use.
@@ -196,11 +201,15 @@ class PromptedTask:
         if self._prompts is not None and self._prompts.model is model:
             return
         self._prompts = self._new_prompts(model)
-        self._keep()
-        if self._readout is None or not self._readout.is_kept:
-            self._readout = make_readout(self.readout_, self.recipe.device)
-            self._learn_readout()
-            self._heard = {}
+        try:
+            self._keep()
+            if self._readout is None or not self._readout.is_kept:
+                self._readout = make_readout(self.readout_, self.recipe.device)
+                self._learn_readout()
+                self._heard = {}
+        except BaseException:  # an interrupt too: nothing half made is used
+            self._prompts = None
+            raise
 
     def _new_prompts(self, model, shared=None):
         recipe = self.recipe
@@ -315,7 +324,7 @@ class PromptedTask:
             return None
         if is_auto:
             numbers = rows_as_they_come(self._codes, self._shown, min(N_ROWS, self.n_spare))
-            self.choice_ = self.choose_calibration(numbers, *(BRING_INPUTS if self._rows else BRING_INPUTS[:1]))
+            self.choice_ = self.choose_calibration(numbers, *(BRING_INPUTS if numbers else BRING_INPUTS[:1]))
             return self.choice_.calibrator
         calibrator = clone(given)
         if not self._rows and calibrator.needs_rows:
@@ -355,7 +364,7 @@ class PromptedTask:
         """Calibrated scores of rows that a readout learns from; the calibration has not learnt from their labels."""
         given = self.recipe.calibrator
         learns = self._calibrator is not None and not isinstance(given, str) and given.probes(self._rows) is None
-        if not learns or len(codes) < 2:
+        if not learns or getattr(given, "transductive", False) or len(codes) < 2:
             return self._shifted(words)
         return without_own_label(given, words, codes)
 

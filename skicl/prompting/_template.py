@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from skicl._models._template import CANDIDATE, MARK, TEXT, TemplateParts, parse, take_apart
 
@@ -257,7 +257,7 @@ class PromptTemplate(BaseEstimator):
         """
         if self.chat != "auto" or getattr(tokenizer, "chat_template", None) is None:
             return [self]
-        return [PromptTemplate(**{**self.get_params(), "chat": chat}) for chat in (True, False)]
+        return [clone(self).set_params(chat=chat) for chat in (True, False)]
 
     def in_form_of(self, other: "PromptTemplate") -> "PromptTemplate":
         """This template, as a chat or not as another one is, if ``chat="auto"`` leaves the choice.
@@ -271,7 +271,7 @@ class PromptTemplate(BaseEstimator):
         -------
         template : PromptTemplate
         """
-        return self if self.chat != "auto" else PromptTemplate(**{**self.get_params(), "chat": other.chat})
+        return self if self.chat != "auto" else clone(self).set_params(chat=other.chat)
 
     def is_chat(self, tokenizer: Any) -> bool:
         """Whether prompts are the turns of a chat for a model.

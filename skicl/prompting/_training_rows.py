@@ -28,20 +28,21 @@ def rows_as_they_come(codes, shown, most):
 
 
 def plans_without(numbers, plans, rows, codes, n_classes):
-    """The plans of some rows with no row among its own demonstrations, nor told by which of them is missing."""
+    """The plans of some rows with no row, or copy of it, among its demonstrations, nor told by which one is missing."""
     # How many demonstrations of each class a plan has.
     counts = {tuple(np.bincount(codes[list(plan)], minlength=n_classes)) for plan in plans}
     if len(counts) > 1:
-        return [tuple(row for row in plan if row != i) for i, plan in zip(numbers, plans)]
+        return [tuple(row for row in plan if rows[row] != rows[i]) for i, plan in zip(numbers, plans)]
     return [tuple(row for row in plan if row not in _withheld(i, plan, rows, codes)) for i, plan in zip(numbers, plans)]
 
 
 def _withheld(i, plan, rows, codes):
     """A demonstration and one of each other class: the rest has the same number of each class for all of them."""
-    if i not in plan:
+    equal = [number for number, row in enumerate(plan) if rows[row] == rows[i]]  # itself, or copies of it
+    if not equal:
         return ()
     order = np.random.RandomState(1).permutation(len(rows))
     place = {int(row): number for number, row in enumerate(order)}
     order = sorted(range(len(plan)), key=lambda number: place[plan[number]])
     together = withheld_together([rows[j] for j in plan], codes[list(plan)].tolist(), order)
-    return [plan[number] for number in together[plan.index(i)]]
+    return [plan[number] for number in {one for twin in equal for one in (twin, *together[twin])}]

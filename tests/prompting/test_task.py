@@ -121,6 +121,44 @@ def test_affine_calibration_learns_the_labels_of_the_training_rows():
     assert log_loss(CODES, proba(after, ROWS)) < log_loss(CODES, proba(before, ROWS))
 
 
+@pytest.mark.parametrize("readout", ["label_words", "reasoner", "hidden_centroid", "knn"])
+def test_pickles_of_what_was_loaded(readout):
+    task = fitted(readout=readout)
+    again = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(task))))
+    np.testing.assert_allclose(proba(again), proba(task), atol=1e-5)
+
+
+def test_an_interrupt_while_anchors_are_read_anew_leaves_nothing_half_made(monkeypatch):
+    task = fitted(readout="hidden_centroid")
+    expected, again = proba(task), pickle.loads(pickle.dumps(task))
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PromptedTask, "_listen", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            proba(again)
+    np.testing.assert_allclose(proba(again), expected, atol=1e-5)
+
+
+def test_a_transductive_calibration_looks_at_the_whole_call():
+    queries = [(f"parcel {i}" if i < 200 else f"wrong bill {i}",) for i in range(300)]
+    for readout in ("label_words", "knn"):
+        task = fitted(calibrator=BatchCalibration(transductive=True), readout=readout)
+        plain = np.log(proba(fitted(readout=readout), queries))
+        expected = log_softmax(plain - plain.mean(axis=0), axis=1)
+        np.testing.assert_allclose(np.log(proba(task, queries)), expected, atol=1e-4)
+
+
+def test_a_copy_of_a_demonstration_is_not_read_after_it():
+    for selector in (StratifiedDemonstrations(k=4), NearestDemonstrations(k=3)):
+        task = fitted(ROWS + ROWS, np.concatenate([CODES, CODES]), selector=selector)
+        rows = ROWS + ROWS
+        plans = task._training_plans(list(range(len(rows))))
+        assert all(rows[i] not in [rows[j] for j in plan] for i, plan in enumerate(plans))
+
+
 @pytest.mark.parametrize("readout", ["hidden_centroid", "knn"])
 def test_readouts(readout):
     task = fitted(readout=readout, selector=StratifiedDemonstrations(k=2))
