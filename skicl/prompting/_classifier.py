@@ -473,7 +473,8 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
         if label is not None:
             names = learnt.classes.tolist() if learnt.multilabel else []
             if label not in names:
-                raise ValueError(f"`label` must be None or, for multi-label, one of {names}, got {label!r}.")
+                expected = f"None or one of {names}" if names else "None, since each row has one label"
+                raise ValueError(f"`label` must be {expected}, got {label!r}.")
             question = names.index(label)
         members = learnt.questions[question]
         check_integer(member, "member", least=0)

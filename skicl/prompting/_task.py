@@ -70,6 +70,9 @@ class PromptedTask:
                 "`readout`='reasoner' needs labelled rows, and there are none. Use readout='auto' or 'label_words'."
             )
         self._rows, self._codes, self._bar = rows, codes, bar
+        self._check_calibrator()
+        if recipe.readout != "auto" and make_readout(recipe.readout, None).needs_all_classes:
+            self._check_anchors()
         self._numbers = range(len(rows))  # what the owner calls the rows
         # What the model said after labelled rows, by their numbers, and after inputs of calibrations, by their names.
         self._heard, self._probed = {}, {}
@@ -327,11 +330,6 @@ class PromptedTask:
             self.choice_ = self.choose_calibration(numbers, *(BRING_INPUTS if numbers else BRING_INPUTS[:1]))
             return self.choice_.calibrator
         calibrator = clone(given)
-        if not self._rows and calibrator.needs_rows:
-            raise ValueError(
-                f"`calibration`: {type(calibrator).__name__} needs training rows, and there are none. Use "
-                "'contextual' or None, fit with rows, or set `needs_rows = False` on a calibrator of your own."
-            )
         probed = self._hear_probes(calibrator)
         if probed is not None:
             return calibrator.fit(self._scores_to_calibrate(probed))
@@ -339,9 +337,24 @@ class PromptedTask:
         numbers = rows_by_class(self._codes, self._shown, most)
         return calibrator.fit(self._scores_to_calibrate(self._listen(numbers)), self._codes[numbers])
 
+    def _check_calibrator(self):
+        """Refuse a calibrator that lacks rows, or has bad parameters, which it looks at when it is asked for probes."""
+        given = self.recipe.calibrator
+        if given is None or isinstance(given, str):
+            return
+        if not self._rows and given.needs_rows:
+            raise ValueError(
+                f"`calibration`: {type(given).__name__} needs training rows, and there are none. Use 'contextual' or "
+                "None, fit with rows, or set `needs_rows = False` on a calibrator of your own."
+            )
+        self._probes(clone(given))
+
+    def _probes(self, calibrator):
+        return calibrator.probes(self._rows or [("",) * len(self.columns)])
+
     def _hear_probes(self, calibrator):
         """What the model says after the inputs that a calibrator brings; None where these are labelled rows."""
-        probes = calibrator.probes(self._rows or [("",) * len(self.columns)])
+        probes = self._probes(calibrator)
         return None if probes is None else self._hear_and_count(probes, self._plans(probes))
 
     def _scores_to_calibrate(self, heard):
@@ -351,8 +364,6 @@ class PromptedTask:
         n_anchors = self._readout.n_anchors
         if not n_anchors:
             return
-        if self._readout.needs_all_classes:
-            self._check_anchors()
         rows_of = rows_by_class if self._readout.needs_all_classes else rows_as_they_come
         numbers = rows_of(self._codes, self._shown, n_anchors)
         heard = self._listen(numbers)

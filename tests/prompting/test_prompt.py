@@ -99,7 +99,7 @@ def test_labels_and_members():
     assert ensemble.prompts(["late"], member=1)[0].text.endswith("late =")
     with pytest.raises(ValueError, match="`member` must be less than 2"):
         ensemble.prompts(["late"], member=2)
-    with pytest.raises(ValueError, match="`label` must be None"):
+    with pytest.raises(ValueError, match="`label` must be None, since each row has one label"):
         ensemble.prompts(["late"], label="billing")
 
 

@@ -6,7 +6,13 @@ from prompting.tiny_causal_models import pair_of
 from sklearn.base import BaseEstimator
 
 from skicl import ICLClassifier
-from skicl.prompting import PromptEnsemble, PromptTemplate, StratifiedDemonstrations
+from skicl.prompting import (
+    AffineCalibration,
+    BatchCalibration,
+    PromptEnsemble,
+    PromptTemplate,
+    StratifiedDemonstrations,
+)
 
 CHAT = (
     "{% for m in messages %}[{{ m.role }}]{{ m.content }}[end]\n{% endfor %}"
@@ -74,11 +80,25 @@ def test_prompts_that_show_all_rows_between_them_are_not_compared():
     assert len(set(classifier.losses_["prompt"].values())) <= 1
 
 
-def test_a_reasoner_without_rows_is_refused_before_the_model_reads():
-    network, tokenizer = pair_of("llama")
+@pytest.mark.parametrize(
+    ("parameters", "rows", "message"),
+    [
+        ({"readout": "reasoner", "classes": ["a", "b"]}, (None,), "`readout`='reasoner' needs labelled rows"),
+        ({"calibration": AffineCalibration(C=-1)}, (X, Y), "`C`"),
+        ({"calibration": BatchCalibration(mean="x")}, (X, Y), "`mean`"),
+        ({"calibration": "batch", "classes": ["a", "b"]}, (None,), "needs training rows"),
+        (
+            {"readout": "knn", "classes": ["billing", "delivery", "other"]},
+            (X, Y),
+            "needs a labelled row of every class",
+        ),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused_before_the_model_reads(parameters, rows, message):
+    network, tokenizer = pair_of("llama", chat=CHAT)
     network.register_forward_pre_hook(lambda *_: pytest.fail("the model was used"))
-    with pytest.raises(ValueError, match="`readout`='reasoner' needs labelled rows"):
-        ICLClassifier((network, tokenizer), readout="reasoner", classes=["a", "b"]).fit(None)
+    with pytest.raises(ValueError, match=message):
+        ICLClassifier((network, tokenizer), **parameters).fit(*rows)
 
 
 def test_what_is_given_is_not_put_in_question():
