@@ -314,6 +314,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
                 task.read_with = weights
         first = questions[0][0]
         _warn_of_dropped(first)
+        _warn_of_unread(first)
         shown = None if first.plan_ is None else np.array(first.plan_, dtype=np.int64)
         frequencies = None if multilabel or not rows else np.bincount(codes, minlength=len(classes)) / len(rows)
         learnt = Learnt(questions, recipe, ensemble, fields, classes, multilabel, columns, weights, frequencies)
@@ -629,6 +630,16 @@ def _warn_of_one_class(log_proba, n_different, learnt):
         f"confidence of {confidence:.2f}, as if the model preferred this label whatever the text. {advice}, give more "
         "labelled rows, or look at what is sent: prompts(X)[0].text."
     )
+
+
+def _warn_of_unread(task):
+    learns = task.readout_ != "label_words" or task.recipe.calibrator is not None
+    if task.unread and learns:
+        rows = sorted(task.unread)
+        warn_user(
+            f"The prompts of some labelled rows ({len(rows)}, first at position {rows[0]}) do not fit into the window "
+            "even without demonstrations. Nothing is learnt from them. Shorten the texts."
+        )
 
 
 def _warn_of_dropped(task):

@@ -90,6 +90,8 @@ class PromptEnsemble(BaseEstimator):
         if isinstance(self.vary, str) or not len(self.vary) or not set(self.vary) <= set(VARIED):
             raise ValueError(f"`vary` must be a list of some of {', '.join(map(repr, VARIED))}, got {self.vary!r}.")
         check_choice(self.combine, "combine", COMBINED)
+        if not all(isinstance(template, str | PromptTemplate) for template in self.templates or ()):
+            raise TypeError(f"`templates` must be a list of strings and PromptTemplates, got {self.templates!r}.")
         for name, given, varied in (("templates", self.templates, "template"), ("words", self.words, "words")):
             if (varied in self.vary) != bool(given):
                 raise ValueError(

@@ -202,8 +202,23 @@ class Prompts:
         prompt = self._encode([frame.head + body + frame.tail])[0]
         return len(self._first(frame)) + len(prompt) + self._longest
 
+    def too_long(self, rows):
+        """Positions of rows that do not fit even alone."""
+        found = []
+        for i in self._maybe_long(rows):
+            try:
+                self._tokenized(rows, {i: ()}, [i])
+            except ValueError:
+                found.append(i)
+        return found
+
     def check_long_rows(self, rows):
-        """Refuse rows that do not fit even alone, looking at those only that are long enough for that."""
+        """Refuse rows that do not fit even alone."""
+        for i in self._maybe_long(rows):
+            self._tokenized(rows, {i: ()}, [i])
+
+    def _maybe_long(self, rows):
+        """Positions of the rows that are long enough that they might not fit."""
         if self._window is None:
             return
         columns, candidate = self._demonstrations.columns, self._candidate
@@ -212,7 +227,7 @@ class Prompts:
             body = self._template.body(row, columns, candidate=candidate)
             # No token stands for less than a byte, but for a space that some tokenizers put before a text.
             if around + len(body.encode()) + 1 > self._window:
-                self._tokenized(rows, {i: ()}, [i])
+                yield i
 
     def _jobs(self, groups):
         """Triples of a prefix, numbers of rows and their prompts, which are read together."""

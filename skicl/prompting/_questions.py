@@ -77,8 +77,8 @@ class _Trial(NamedTuple):
 
     @property
     def name(self):
-        shown = self.task.plan_
-        number = "demonstrations for each query" if shown is None else f"{len(shown)} demonstrations"
+        plan, dropped = self.task.plan_, self.task.n_dropped_
+        number = "demonstrations for each query" if plan is None else f"{len(plan) + dropped} demonstrations"
         return f"{'chat' if self.task.is_chat_ else 'plain'}, {number}"
 
 
@@ -94,7 +94,7 @@ def _best(trials):
 
 def _losses(trials):
     """Mean log-losses of the same labelled rows, which none of the prompts shows, calibrated as suits each."""
-    shown = set().union(*(trial.task.plan_ or () for trial in trials))
+    shown = set().union(*((*(trial.task.plan_ or ()), *trial.task.unread) for trial in trials))
     codes = trials[0].task.codes
     numbers = rows_as_they_come(codes, shown, min(N_TRIED, len(codes) - len(shown)))
     if not numbers:  # windows may cut the prompts in different ways, so that they show all rows between them

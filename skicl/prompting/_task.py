@@ -79,6 +79,7 @@ class PromptedTask:
         self._prompts = self._new_prompts(model, shared)
         self.is_chat_ = recipe.template.is_chat(model.tokenizer)
         self._prompts.check_room(rows)
+        self.unread = frozenset(self._prompts.too_long(rows))  # nothing is learnt from rows that do not fit
         # Before the selector is fitted: one that learns asks for scores, which are normalised by these.
         self._domain_scores = self._score_domain_prompt() if recipe.verbalizer.normalize == "pmi" else None
         self.selector, self.plan_, self._chosen = None, (), ()
@@ -151,7 +152,7 @@ class PromptedTask:
     @property
     def n_spare(self):
         """Number of labelled rows that are not shown in all prompts."""
-        return len(self._rows) - len(self._shown)
+        return len(self._rows) - len(self._shown | self.unread)
 
     @property
     def n_dropped_(self):
@@ -319,6 +320,11 @@ class PromptedTask:
     def _shown(self):
         return set(self.plan_ or ())
 
+    def _numbers_of(self, rows_of, most):
+        """Numbers of rows to learn from, at most so many, in the order of a function; without those that do not fit."""
+        in_order = rows_of(self._codes, self._shown, len(self._codes))
+        return [i for i in in_order if i not in self.unread][:most]
+
     def _make_calibrator(self):
         """What `calibration` denotes, fitted on its probes; None for none."""
         given = self.recipe.calibrator
@@ -326,7 +332,7 @@ class PromptedTask:
         if given is None or (is_auto and not self._readout.reads_calibrated_words):
             return None
         if is_auto:
-            numbers = rows_as_they_come(self._codes, self._shown, min(N_ROWS, self.n_spare))
+            numbers = self._numbers_of(rows_as_they_come, min(N_ROWS, self.n_spare))
             self.choice_ = self.choose_calibration(numbers, *(BRING_INPUTS if numbers else BRING_INPUTS[:1]))
             return self.choice_.calibrator
         calibrator = clone(given)
@@ -334,7 +340,7 @@ class PromptedTask:
         if probed is not None:
             return calibrator.fit(self._scores_to_calibrate(probed))
         most = len(self._rows) if calibrator.n_rows is None else calibrator.n_rows
-        numbers = rows_by_class(self._codes, self._shown, most)
+        numbers = self._numbers_of(rows_by_class, most)
         return calibrator.fit(self._scores_to_calibrate(self._listen(numbers)), self._codes[numbers])
 
     def _check_calibrator(self):
@@ -365,7 +371,7 @@ class PromptedTask:
         if not n_anchors:
             return
         rows_of = rows_by_class if self._readout.needs_all_classes else rows_as_they_come
-        numbers = rows_of(self._codes, self._shown, n_anchors)
+        numbers = self._numbers_of(rows_of, n_anchors)
         heard = self._listen(numbers)
         if self._readout.reads_calibrated_words:
             heard = heard._replace(words=self._words_without_own_label(heard.words, self._codes[numbers]))

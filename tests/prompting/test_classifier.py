@@ -987,6 +987,21 @@ def test_a_model_that_prefers_one_label_is_warned_of():
         ICLClassifier(biased_towards("x"), **parameters, **PLAIN).fit(*one_class).predict(queries)
 
 
+def test_a_labelled_row_that_is_too_long_is_not_learnt_from():
+    rows, labels = many_rows()
+    rows[7] = "late " * 200
+    settings = ModelSettings(window=300)
+    with pytest.warns(UserWarning, match=r"some labelled rows \(1, first at position 7\) do not fit"):
+        classifier = ICLClassifier(handle("llama"), model_settings=settings, demonstrations=2).fit(rows, labels)
+    assert classifier.readout_ == "reasoner"
+    others = [i for i in range(len(rows)) if i != 7]
+    fewer = ICLClassifier(handle("llama"), model_settings=settings, demonstrations=2)
+    fewer.fit([rows[i] for i in others], [labels[i] for i in others])
+    assert len(fewer.predict(QUERIES)) == len(classifier.predict(QUERIES))
+    with pytest.raises(ValueError, match="`X` has a row at position 1"):
+        classifier.predict([rows[0], rows[7]])
+
+
 def test_progress_of_fit_counts_the_rows_that_are_read(capsys):
     classifier = ICLClassifier(handle("llama"), demonstrations=4, verbose=True).fit(*many_rows())
     said = capsys.readouterr().err

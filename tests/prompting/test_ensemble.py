@@ -63,3 +63,8 @@ def test_bad_parameters(parameters, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         PromptEnsemble(**parameters).check()
     PromptEnsemble().check()
+
+
+def test_templates_must_be_templates():
+    with pytest.raises(TypeError, match="`templates` must be a list of strings"):
+        PromptEnsemble(vary=["template"], templates=[5]).check()
