@@ -313,8 +313,7 @@ class ICLClassifier(ClassifierMixin, BaseEstimator):
             for task in chain(*questions):
                 task.read_with = weights
         first = questions[0][0]
-        _warn_of_dropped(first)
-        _warn_of_unread(first)
+        _warn_of_what_does_not_fit(first)
         shown = None if first.plan_ is None else np.array(first.plan_, dtype=np.int64)
         frequencies = None if multilabel or not rows else np.bincount(codes, minlength=len(classes)) / len(rows)
         learnt = Learnt(questions, recipe, ensemble, fields, classes, multilabel, columns, weights, frequencies)
@@ -632,20 +631,17 @@ def _warn_of_one_class(log_proba, n_different, learnt):
     )
 
 
-def _warn_of_unread(task):
+def _warn_of_what_does_not_fit(task):
+    if task.n_dropped_:
+        total = task.n_dropped_ + len(task.plan_)
+        warn_user(
+            f"{task.n_dropped_} of {total} demonstrations were left out, so that the longest prompt fits into the "
+            "window. Take fewer demonstrations or shorter texts."
+        )
     learns = task.readout_ != "label_words" or task.recipe.calibrator is not None
     if task.unread and learns:
         rows = sorted(task.unread)
         warn_user(
             f"The prompts of some labelled rows ({len(rows)}, first at position {rows[0]}) do not fit into the window "
             "even without demonstrations. Nothing is learnt from them. Shorten the texts."
-        )
-
-
-def _warn_of_dropped(task):
-    if task.n_dropped_:
-        total = task.n_dropped_ + len(task.plan_)
-        warn_user(
-            f"{task.n_dropped_} of {total} demonstrations were left out, so that the longest prompt fits into the "
-            "window. Take fewer demonstrations or shorter texts."
         )
