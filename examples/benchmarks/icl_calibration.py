@@ -11,7 +11,6 @@ are part of large ones. A run that was killed continues from its file.
 """
 
 import argparse
-import csv
 from pathlib import Path
 from unittest import mock
 
@@ -20,16 +19,15 @@ import torch
 from competitors import build_logistic_regression, build_tuned_logistic_regression
 from data_sets import TEXT, find_sets, read_set
 from draws import DRAWS, TITLES
-from sklearn.metrics import log_loss
+from icl_records import SCORES, read_records, scores_of, write_records
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tables import markdown_table
 
 from skicl import ICLClassifier, TartClassifier
-from skicl.evaluation import brier_score, expected_calibration_error, nested_contexts
+from skicl.evaluation import nested_contexts
 from skicl.prompting import ModelSettings
 
-LEAST = 1e-6
 CALIBRATIONS = ("contextual", "domain", "batch", "affine")
 NAMES = {
     "as it comes": "`ICLClassifier` as it comes",
@@ -46,14 +44,13 @@ NAMES = {
     "embeddings": "tuned LR on MiniLM",
     "tart on embeddings": "`TartClassifier` on MiniLM and names",
 }
-SCORES = ("accuracy", "log_loss", "brier", "ece")
 FIELDS = ("set", "draw", "k", "seed", "arm", *SCORES)
 
 
 def main(arguments=None):
     options = parse(arguments)
     torch.set_num_threads(1)
-    records = read_records(options.out)
+    records = read_records(options.out, ("k", "seed"))
     known = {(record["set"], record["draw"], record["k"], record["seed"]) for record in records}
     for seed in range(options.seeds):
         for draw in options.draws:
@@ -70,7 +67,7 @@ def main(arguments=None):
                     cell = {"set": name, "draw": draw, "k": k, "seed": seed}
                     scores = {arm: scores_of(test.y[asked], found[arm], np.unique(train.y)) for arm in found}
                     records += [cell | {"arm": arm} | scores[arm] for arm in found]
-                    write_records(options.out, records)
+                    write_records(options.out, FIELDS, records)
                     best = scores["as it comes"]
                     print(f"{name} {draw} {k} {seed}: {best['accuracy']:.3f} {best['log_loss']:.3f}", flush=True)
     text = report(records, options)
@@ -180,18 +177,6 @@ def spread(proba, known, n_classes):
     return whole
 
 
-def scores_of(truth, probabilities, classes):
-    """Log-loss with probabilities of at least a millionth."""
-    kept = np.maximum(probabilities, LEAST)
-    kept /= kept.sum(axis=1, keepdims=True)
-    return {
-        "accuracy": float((classes[probabilities.argmax(axis=1)] == truth).mean()),
-        "log_loss": float(log_loss(truth, kept, labels=classes)),
-        "brier": float(brier_score(truth, kept, labels=classes)),
-        "ece": float(expected_calibration_error(truth, kept, labels=classes)),
-    }
-
-
 def report(records, options):
     """For each draw the means over the sets, by size; then each set."""
     sets = sorted({record["set"] for record in records})
@@ -228,24 +213,6 @@ def table(records):
 def mean(records, score, k):
     """Mean over sets and seeds of those of one size."""
     return np.mean([record[score] for record in records if record["k"] == k])
-
-
-def read_records(path):
-    if path is None or not path.exists():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return [
-            {**row, "k": int(row["k"]), "seed": int(row["seed"]), **{score: float(row[score]) for score in SCORES}}
-            for row in csv.DictReader(file)
-        ]
-
-
-def write_records(path, records):
-    if path is not None:
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            writer.writeheader()
-            writer.writerows(records)
 
 
 def parse(arguments):

@@ -8,29 +8,26 @@ was killed continues from its file.
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
 import torch
 from data_sets import TEXT, find_sets, read_set
 from icl_prompts import wording_of
-from sklearn.metrics import log_loss
+from icl_records import SCORES, read_records, scores_of, write_records
 from tables import markdown_table
 
 from skicl import ICLClassifier
-from skicl.evaluation import brier_score, expected_calibration_error, nested_contexts
+from skicl.evaluation import nested_contexts
 
 MEMBERS = 3
 VARIED = ("demonstrations", "order", "template", "words")
-LEAST = 1e-6
 NAMES = {
     "plain": "one prompt",
     "batch": "one prompt, calibration='batch'",
     "affine": "one prompt, calibration='affine'",
     **{f"{varied}, {how}": f"3 prompts: {varied}, {how}" for varied in VARIED for how in ("mean", "vote", "max")},
 }
-SCORES = ("accuracy", "log_loss", "brier", "ece")
 FIELDS = ("set", "seed", "arm", *SCORES)
 
 
@@ -44,7 +41,7 @@ def main(arguments=None):
                 continue
             found = [{"set": name, "seed": seed, "arm": arm, **scores} for arm, scores in run(name, seed, options)]
             records += found
-            write_records(options.out, records)
+            write_records(options.out, FIELDS, records)
             print(f"{name} {seed}: plain {found[0]['accuracy']:.2f}", flush=True)
     text = report(records, options)
     print("\n" + text)
@@ -109,18 +106,6 @@ def combined(opinions, how):
     return np.exp(PromptEnsemble(len(opinions), combine=how).combined(opinions))
 
 
-def scores_of(truth, probabilities, classes):
-    """Log-loss with probabilities of at least a millionth."""
-    kept = np.maximum(probabilities, LEAST)
-    kept /= kept.sum(axis=1, keepdims=True)
-    return {
-        "accuracy": float((classes[probabilities.argmax(axis=1)] == truth).mean()),
-        "log_loss": float(log_loss(truth, kept, labels=classes)),
-        "brier": float(brier_score(truth, kept, labels=classes)),
-        "ece": float(expected_calibration_error(truth, kept, labels=classes)),
-    }
-
-
 HEADER = ["", "accuracy (%)", "± s.e.", "log-loss", "Brier", "ECE"]
 
 
@@ -151,24 +136,6 @@ def table_row(arm, records):
     error = f"{100 * np.std(by_seed, ddof=1) / np.sqrt(len(seeds)):.1f}" if len(seeds) > 1 else ""
     accuracy, *others = (np.mean(values[score]) for score in SCORES)
     return [NAMES[arm], f"{100 * accuracy:.1f}", error, *(f"{value:.3f}" for value in others)]
-
-
-def read_records(path):
-    if path is None or not path.exists():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return [
-            {**row, "seed": int(row["seed"]), **{score: float(row[score]) for score in SCORES}}
-            for row in csv.DictReader(file)
-        ]
-
-
-def write_records(path, records):
-    if path is not None:
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            writer.writeheader()
-            writer.writerows(records)
 
 
 def parse(arguments):

@@ -36,10 +36,10 @@ def choose_prompt(recipe, selectors, columns, model, rows, codes, bar):
     trials = [trial(forms[0], selectors[0])]
     if trials[0].task.n_spare and len(forms) + len(selectors) > 2:
         trials += [trial(form, selectors[0]) for form in forms[1:]]
-        form = _best(trials).task.recipe.template
+        form = _best(trials, _losses(trials)).task.recipe.template
         trials += [trial(form, selector) for selector in selectors[1:]]
-    best, found = _best(trials), _losses(trials) if len(trials) > 1 else []
-    losses = {trial.name: loss for trial, loss in zip(trials, found)}
+    found = _losses(trials)
+    best, losses = _best(trials, found), {trial.name: loss for trial, loss in zip(trials, found)}
     return PromptChoice(best.task.recipe, best.task, best.shared, losses)
 
 
@@ -82,18 +82,17 @@ class _Trial(NamedTuple):
         return f"{'chat' if self.task.is_chat_ else 'plain'}, {number}"
 
 
-def _best(trials):
-    """The one after which labelled rows are most probable; a single one is not put to the test."""
-    if len(trials) == 1:
-        return trials[0]
-    losses = _losses(trials)
+def _best(trials, losses):
+    """The one after which labelled rows are most probable; where none could tell, the one with most demonstrations."""
     if not losses:
         return min(trials, key=lambda trial: trial.task.n_dropped_)
     return trials[losses.index(min(losses))]
 
 
 def _losses(trials):
-    """Mean log-losses of the same labelled rows, which none of the prompts shows, calibrated as suits each."""
+    """Mean log-losses of the same labelled rows, which no prompt shows, calibrated as suits each; none for one."""
+    if len(trials) == 1:
+        return []
     shown = set().union(*((*(trial.task.plan_ or ()), *trial.task.unread) for trial in trials))
     codes = trials[0].task.codes
     numbers = rows_as_they_come(codes, shown, min(N_TRIED, len(codes) - len(shown)))
